@@ -1,0 +1,46 @@
+"""Errors that the user reads, and the checks shared by all layers. Imports no third-party package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Bad input or a bad option: one line that names the file or option and the repair. Exit code 2."""
+
+
+class JobError(RuntimeError):
+    """A job that failed on its way (NaN, full disk) and can be continued or diagnosed. Exit code 1."""
+
+
+def check_choice(name: str, value, choices: Iterable) -> None:
+    """Raise `InputError` unless `value` is one of `choices`, which the message lists.
+
+    >>> check_choice("model", "unet", ("unet", "resunet"))
+    >>> check_choice("model", "unett", ("unet", "resunet"))
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: `model` must be one of 'unet', 'resunet'. Received: 'unett'
+    """
+    choices = tuple(choices)
+    if value not in choices:
+        raise InputError(
+            f"`{name}` must be one of {', '.join(map(repr, choices))}. Received: {value!r}"
+        )
+
+
+def check_multiple(height: int | None, width: int | None, factor: int = 16) -> None:
+    """Raise `InputError` unless height and width (pixels) can be halved four times; None passes.
+
+    >>> check_multiple(128, None)
+    >>> check_multiple(250, 256)
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: height and width must be divisible by 16. Received 250 x 256; \
+use 256 x 256
+    """
+    sizes = [height, width]
+    if any(size is not None and (size < factor or size % factor) for size in sizes):
+        up = [size if size is None else max(1, -(-size // factor)) * factor for size in sizes]
+        raise InputError(
+            f"height and width must be divisible by {factor}. "
+            f"Received {height} x {width}; use {up[0]} x {up[1]}"
+        )

@@ -1,0 +1,176 @@
+"""One raster file to NumPy arrays: values, valid mask, georeference. And the resizing used everywhere."""
+
+from __future__ import annotations
+
+import functools
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from landslide_tf.checks import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+# PNG and JPEG have no georeference by nature. Not `catch_warnings`: tiles are read in threads.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+METRES_PER_DEGREE = 111_320.0  # of latitude, on the sphere of the WGS 84 equator
+
+
+@dataclass(frozen=True)
+class Raster:
+    """A raster in memory: `values` (H, W, C) in the file's dtype, `valid` (H, W) bool."""
+
+    values: np.ndarray
+    valid: np.ndarray
+    crs: object = None  # rasterio CRS, or None
+    transform: object = None  # affine.Affine, or None where the file carries none
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, pixels."""
+        return self.values.shape[:2]
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float] | None:
+        """Left, bottom, right, top in units of the CRS; None without georeference."""
+        if self.transform is None:
+            return None
+        height, width = self.size
+        corners = [self.transform @ xy for xy in ((0, 0), (width, 0), (0, height), (width, height))]
+        xs, ys = zip(*corners, strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
+
+    def resolution_m(self) -> tuple[float, float] | None:
+        """Ground size of a pixel (along y, along x) in metres; None without a known CRS."""
+        if self.transform is None or self.crs is None:
+            return None
+        t = self.transform
+        per_x, per_y = math.hypot(t.a, t.d), math.hypot(t.b, t.e)
+        if self.crs.is_geographic:
+            left, bottom, right, top = self.bounds
+            cos_latitude = math.cos(math.radians((bottom + top) / 2))
+            return per_y * METRES_PER_DEGREE, per_x * METRES_PER_DEGREE * cos_latitude
+        factor = self.crs.linear_units_factor[1]
+        return per_y * factor, per_x * factor
+
+
+def read_raster(path, *, nodata: float | None = None, palette: bool = True) -> Raster:
+    """Read PNG, JPEG, BMP or GeoTIFF of any bit depth, unscaled.
+
+    `valid` is False where the file's nodata tag, an alpha band of 0, NaN or `nodata` says so (of
+    several bands: where all carry the tag or `nodata`; where any is NaN). The alpha band is
+    taken off. A colour table is applied unless `palette` is False.
+
+    Raises:
+        InputError: the file is missing, truncated or not an image.
+    """
+    path = Path(path)
+    try:
+        # A truncated JPEG is a warning to libjpeg, but lost data to us.
+        with rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING=True), rasterio.open(path) as file:
+            values = np.moveaxis(file.read(), 0, -1)  # (C, H, W) -> (H, W, C)
+            valid = np.ones(values.shape[:2], bool)
+            alpha = [i for i, ci in enumerate(file.colorinterp) if ci == ColorInterp.alpha]
+            if alpha or any(
+                MaskFlags.nodata in flags or flags == [MaskFlags.per_dataset]
+                for flags in file.mask_flag_enums
+            ):
+                valid &= file.dataset_mask() > 0
+            if alpha:
+                values = np.delete(values, alpha, axis=-1)
+            if palette and file.count == 1 and file.colorinterp[0] == ColorInterp.palette:
+                values, opaque = _apply_palette(values[..., 0], file.colormap(1))
+                valid &= opaque
+            crs = file.crs
+            # PNG and plain TIFF come with the identity transform
+            transform = None if file.transform.is_identity else file.transform
+    except RasterioError as error:
+        reason = "no such file" if not path.exists() else _first_line(error)
+        raise InputError(f"{path}: cannot be read ({reason}); restore the file") from None
+    if np.issubdtype(values.dtype, np.complexfloating) or values.shape[-1] == 0:
+        raise InputError(f"{path}: has no real-valued band; give an image")
+    if np.issubdtype(values.dtype, np.floating):
+        valid &= np.isfinite(values).all(axis=-1)
+    if nodata is not None:
+        valid &= ~(values == nodata).all(axis=-1)
+    return Raster(values, valid, crs, transform)
+
+
+def _apply_palette(index, colormap):
+    table = np.zeros((max(256, int(index.max()) + 1), 4), "uint8")
+    for key, rgba in colormap.items():
+        table[key] = rgba
+    colours = table[index]
+    return colours[..., :3], colours[..., 3] > 0
+
+
+def _first_line(error) -> str:
+    return str(error.__cause__ or error).strip().splitlines()[0] if str(error) else "damaged"
+
+
+def resize_weights(size_in: int, size_out: int) -> np.ndarray:
+    """Matrix (size_out, size_in), float32, of antialiased bilinear interpolation along one axis.
+
+    Pixel centres at i + 0.5; a triangle as wide as the coarser of the two pixels, rows
+    normalised: `tf.image.resize(..., "bilinear", antialias=True)` computes the same.
+
+    >>> resize_weights(4, 2)
+    array([[0.42857143, 0.42857143, 0.14285715, 0.        ],
+           [0.        , 0.14285715, 0.42857143, 0.42857143]], dtype=float32)
+    """
+    return _resize_weights(size_in, size_out).copy()
+
+
+@functools.lru_cache(maxsize=512)
+def _resize_weights(size_in, size_out):
+    scale = size_in / size_out
+    support = max(scale, 1.0)
+    centre = (np.arange(size_out)[:, None] + 0.5) * scale - 0.5
+    weights = np.maximum(0.0, 1.0 - np.abs(np.arange(size_in)[None] - centre) / support)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype("float32")
+
+
+def resize_bilinear(values, size: tuple[int, int], valid=None):
+    """Antialiased bilinear resize of float32 (H, W, C) to `size` (height, width), no data apart.
+
+    Returns the values (float32, 0 where not valid) and the valid mask (bool) of the new size.
+    An invalid pixel has no weight; a new pixel is valid when at least half of its weight is.
+
+    >>> values, valid = resize_bilinear(np.array([[[2.0], [4.0]]]), (1, 1))
+    >>> float(values[0, 0, 0])
+    3.0
+    """
+    values = np.asarray(values, "float32")
+    rows = _resize_weights(values.shape[0], size[0])
+    columns = _resize_weights(values.shape[1], size[1])
+    if valid is None or valid.all():
+        return _apply_weights(values, rows, columns), np.ones(size, bool)
+    valid = np.asarray(valid, bool)[..., None]
+    weight = _apply_weights(valid.astype("float32"), rows, columns)
+    total = _apply_weights(np.where(valid, values, 0), rows, columns)
+    keep = weight[..., 0] >= 0.5
+    return np.where(keep[..., None], total / np.maximum(weight, 0.5), 0).astype("float32"), keep
+
+
+def _apply_weights(values, rows, columns):
+    height, width, channels = values.shape
+    # (h, H) @ (H, W C) -> (h, W, C), then along the other axis
+    values = (rows @ values.reshape(height, width * channels)).reshape(-1, width, channels)
+    return np.matmul(columns, values)
+
+
+def resize_nearest(values, size: tuple[int, int]):
+    """Nearest-neighbour resize of (H, W, ...) to `size`, pixel centres at i + 0.5.
+
+    >>> resize_nearest(np.array([[0, 1]]), (1, 4))
+    array([[0, 0, 1, 1]])
+    """
+    values = np.asarray(values)
+    rows = ((np.arange(size[0]) + 0.5) * values.shape[0] / size[0]).astype(int)
+    columns = ((np.arange(size[1]) + 0.5) * values.shape[1] / size[1]).astype(int)
+    return values[rows][:, columns]

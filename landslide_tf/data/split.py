@@ -1,0 +1,158 @@
+"""Training, validation and test part: which tile is where, written down and checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from landslide_tf.checks import InputError
+from landslide_tf.data.tiles import Tiles
+
+PARTS = ("train", "validation", "test")
+TEST_SHARE = 0.2  # of all tiles
+VALIDATION_SHARE = 0.2  # of the rest
+BLOCK_TILES = 4  # side of a block of the 'group' split, in tiles
+
+Split = dict[str, list[str]]
+
+
+def make_split(
+    tiles: Tiles, how: str = "random", seed: int = 0, test_prefix: str | None = None
+) -> Split:
+    """Names of the tiles per part: 64 % train, 16 % validation, 20 % test, as in the paper.
+
+    Args:
+        tiles: the data set; landslide tiles and negatives are split on their own.
+        how: 'random' (by seed), 'group' (blocks of 4 x 4 tiles on the ground, or, without
+            georeference, tiles whose names begin alike, stay together), or the path of a JSON
+            file in the format of `split.json`.
+        seed: decides the order.
+        test_prefix: tiles whose name begins so are the test part; the rest is split 80 / 20.
+
+    Raises:
+        InputError: too few tiles or groups, or a file that does not fit the tiles.
+    """
+    if how not in ("random", "group"):
+        return read_split(how, tiles)
+    split: Split = {part: [] for part in PARTS}
+    for negative in (False, True):
+        chosen = [i for i in range(len(tiles)) if tiles.negative[i] == negative]
+        if test_prefix is not None:
+            held_out = [i for i in chosen if tiles.names[i].startswith(test_prefix)]
+            split["test"] += [tiles.names[i] for i in held_out]
+            chosen = sorted(set(chosen) - set(held_out))
+        if not chosen:
+            continue
+        names = [tiles.names[i] for i in chosen]
+        groups = _groups(names, tiles.place[chosen]) if how == "group" else names
+        wanted = _part_sizes(len(names), with_test=test_prefix is None)
+        for name, part in zip(names, _assign(groups, wanted, seed), strict=True):
+            split[part].append(name)
+    if test_prefix is not None and not split["test"]:
+        raise InputError(f"no tile's name begins with {test_prefix!r} (the test part)")
+    return {part: sorted(names) for part, names in split.items()}
+
+
+def _part_sizes(count: int, with_test: bool) -> dict[str, int]:
+    if count < 3:
+        raise InputError(f"a split needs at least 3 tiles of a kind. Received {count}")
+    test = max(1, round(TEST_SHARE * count)) if with_test else 0
+    validation = max(1, round(VALIDATION_SHARE * (count - test)))
+    return {"train": count - test - validation, "validation": validation, "test": test}
+
+
+def _assign(groups, wanted: dict[str, int], seed: int) -> list[str]:
+    """The part of each tile: groups in random order, large ones first, to the emptiest part."""
+    ids, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    parts = [part for part in PARTS if wanted[part]]
+    if len(ids) < len(parts):
+        raise InputError(
+            f"--split group finds {len(ids)} group(s) of tiles, {len(parts)} parts need at least "
+            "as many; use --split random, or name the tiles in a file with --split FILE"
+        )
+    order = np.random.default_rng(seed).permutation(len(ids))
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    filled = dict.fromkeys(parts, 0)
+    part_of = {}
+    for group in order:
+        part = max(parts, key=lambda p: (wanted[p] - filled[p]) / wanted[p])
+        filled[part] += int(sizes[group])
+        part_of[group] = part
+    if 0 in filled.values():
+        raise InputError(
+            f"--split group: the groups are too uneven to fill {len(parts)} parts {filled}; "
+            "name the tiles in a file with --split FILE"
+        )
+    return [part_of[group] for group in group_of]
+
+
+def _groups(names: list[str], place: np.ndarray) -> list[str]:
+    if np.isfinite(place).all():
+        block = BLOCK_TILES * np.median(place[:, 2])
+        return [f"{x // block:.0f},{y // block:.0f}" for x, y, _ in place]
+    return [name_prefix(name) for name in names]
+
+
+def name_prefix(name: str) -> str:
+    """What a tile's name says of its origin: the letters before its first number.
+
+    >>> name_prefix("df003"), name_prefix("A_0128_0512"), name_prefix("2018_07_a")
+    ('df', 'A', '2018')
+    """
+    letters = re.match(r"\D*", name).group().strip("_-. ")
+    return letters or re.split(r"[_\-. ]", name)[0]
+
+
+def read_split(path, tiles: Tiles) -> Split:
+    """The split in a JSON file, checked against the tiles: names, overlaps, and file hashes.
+
+    The test part may be empty. Tiles that the file does not name are left out.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(
+            f"--split {path}: no such file; give 'random', 'group' or a JSON file"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error})") from None
+    split = {}
+    for part in PARTS:
+        names = content.get(part) if isinstance(content, dict) else None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise InputError(f'{path}: needs a list of tile names under "{part}"')
+        split[part] = names
+    named = [name for part in PARTS for name in split[part]]
+    unknown = sorted(set(named) - set(tiles.names))
+    if unknown:
+        raise InputError(
+            f"{path}: names {len(unknown)} tiles that the data do not hold, such as "
+            f"{unknown[0]!r}; give the split of this data set"
+        )
+    if len(set(named)) < len(named):
+        twice = next(name for name in named if named.count(name) > 1)
+        raise InputError(f"{path}: names {twice!r} twice; a tile belongs to one part")
+    for part in ("train", "validation"):
+        if not split[part]:
+            raise InputError(f'{path}: the part "{part}" is empty; it needs at least one tile')
+    for name, hashes in (content.get("files") or {}).items():
+        if name in tiles.files and hashes != tiles.files[name]:
+            raise InputError(
+                f"{path}: the files of tile {name!r} have changed since the split was made; "
+                'restore them, or take "files" out of the split file'
+            )
+    return split
+
+
+def split_content(split: Split, tiles: Tiles) -> dict:
+    """What `split.json` holds: the parts and the SHA-256 of every file of the tiles named."""
+    named = sorted(name for part in PARTS for name in split[part])
+    return {
+        **{part: list(split[part]) for part in PARTS},
+        "data_sha256": tiles.sha256,
+        "files": {name: tiles.files[name] for name in named},
+    }

@@ -1,0 +1,177 @@
+"""One tile: its rasters read, checked against each other, and resized to the model's size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from landslide_tf.checks import InputError
+from landslide_tf.config import TrainConfig
+from landslide_tf.data import channels
+from landslide_tf.data.index import Sample
+from landslide_tf.data.raster import Raster, read_raster, resize_bilinear, resize_nearest
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A tile at the model's size: nothing normalised yet but the RGB."""
+
+    rgb: np.ndarray  # (H, W, 3) float32, 0 to 1
+    dem: np.ndarray | None  # (H, W) float32, metres
+    terrain: np.ndarray | None  # (H, W, T) float32
+    mask: np.ndarray | None  # (H, W) uint8, 0 or 1
+    input_valid: np.ndarray  # (H, W) bool: image and DEM have data
+    valid: np.ndarray  # (H, W) bool: all files have data
+
+
+def read_tile(
+    sample: Sample, config: TrainConfig
+) -> tuple[Tile, tuple[float, float, float] | None]:
+    """Read, check and resize one sample.
+
+    Returns the tile and its place: x and y of its centre and its larger side, in units of its
+    CRS (None without georeference).
+
+    Raises:
+        InputError: a file cannot be read, the files do not fit each other, the mask has values
+            other than {0, 1} or {0, 255}, nothing is valid.
+    """
+    image = read_raster(sample.image, nodata=config.nodata)
+    check_image(image, sample.image)
+    dem = mask = None
+    if sample.dem is not None:
+        dem = read_raster(sample.dem, nodata=config.nodata)
+        check_dem(dem, sample.dem)
+        check_fit(image, dem, sample.image, sample.dem)
+    if sample.mask is not None:
+        mask = read_raster(sample.mask, palette=False)
+        mask = check_mask(mask, sample.mask)
+        check_fit(image, mask, sample.image, sample.mask)
+    try:
+        tile = make_tile(image, dem, mask, config)
+    except InputError as error:
+        raise InputError(f"{sample.image}: {error}") from None
+    if not tile.valid.any():
+        raise InputError(
+            f"{sample.image}: the tile is no data throughout; remove it or give --skip-bad"
+        )
+    if image.bounds is None:
+        return tile, None
+    left, bottom, right, top = image.bounds
+    return tile, ((left + right) / 2, (bottom + top) / 2, max(right - left, top - bottom))
+
+
+def make_tile(image: Raster, dem: Raster | None, mask: Raster | None, config: TrainConfig) -> Tile:
+    """Resize the rasters of one tile to `config.tile_px` and join their valid masks.
+
+    Image and DEM by antialiased bilinear interpolation over valid pixels, the mask by nearest
+    neighbour. Terrain channels come from the DEM before resizing. A tile without a mask is all
+    background.
+    """
+    size = (config.tile_px, config.tile_px)
+    rgb = channels.scale_rgb(image.values, config.rgb_scale)
+    rgb, input_valid = resize_bilinear(rgb, size, image.valid)
+    height = terrain = None
+    if dem is not None:
+        height, dem_valid = resize_bilinear(dem.values, size, dem.valid)
+        height = height[..., 0]
+        input_valid = input_valid & dem_valid
+        if config.terrain:
+            terrain = channels.terrain_channels(
+                dem.values[..., 0], dem.valid, config.terrain, _dem_resolution_m(image, dem, config)
+            )
+            terrain, _ = resize_bilinear(terrain, size, dem.valid)
+    valid = input_valid
+    labels = np.zeros(size, "uint8")
+    if mask is not None:
+        labels = resize_nearest(mask.values[..., 0], size)
+        valid = valid & resize_nearest(mask.valid, size)
+    return Tile(rgb, height, terrain, labels, input_valid, valid)
+
+
+def _dem_resolution_m(image: Raster, dem: Raster, config: TrainConfig) -> tuple[float, float]:
+    known = dem.resolution_m() or image.resolution_m()
+    if config.resolution_m is not None:
+        pixel = (config.resolution_m, config.resolution_m)
+    elif known is None:
+        raise InputError("--terrain needs a georeferenced tile, or --resolution-m")
+    elif dem.resolution_m() is not None:
+        return known
+    else:
+        pixel = known
+    # `pixel` is the image's; the DEM covers the same ground with its own number of pixels
+    return tuple(p * i / d for p, i, d in zip(pixel, image.size, dem.size, strict=True))
+
+
+def check_image(image: Raster, path) -> None:
+    """Raise `InputError` unless the image has three bands (an alpha band apart)."""
+    bands = image.values.shape[-1]
+    if bands != 3:
+        raise InputError(f"{path}: has {bands} bands, expected 3 (red, green, blue); extract them")
+
+
+def check_dem(dem: Raster, path) -> None:
+    """Raise `InputError` unless the DEM has one band, or several that are equal (grey as RGB)."""
+    if not (dem.values == dem.values[..., :1]).all():
+        raise InputError(
+            f"{path}: has {dem.values.shape[-1]} different bands, expected one band of elevation"
+        )
+
+
+def check_mask(mask: Raster, path) -> Raster:
+    """The mask as one band of 0 and 1 (uint8); `InputError` where it has other values.
+
+    What the nodata tag or alpha band declares to be no data is not looked at.
+    """
+    values = mask.values
+    if not (values == values[..., :1]).all():
+        raise InputError(f"{path}: a mask has one band; its {values.shape[-1]} bands differ")
+    found = np.unique(values[mask.valid])
+    if not (np.isin(found, (0, 1)).all() or np.isin(found, (0, 255)).all()):
+        shown = ", ".join(f"{value:g}" for value in found[:5]) + (" …" if len(found) > 5 else "")
+        raise InputError(
+            f"{path}: mask values must be 0 and 1, or 0 and 255; found {shown}; "
+            "write the mask again without compression or resampling"
+        )
+    labels = ((values[..., :1] != 0) & mask.valid[..., None]).astype("uint8")
+    return Raster(labels, mask.valid, mask.crs, mask.transform)
+
+
+def check_fit(image: Raster, other: Raster, image_path, other_path) -> None:
+    """Raise `InputError` unless `other` covers the same ground as `image`.
+
+    Sizes may differ, shapes (aspects) not by more than the rounding of one pixel; where both
+    carry a georeference, CRS and bounds must agree (to half a pixel of the coarser one).
+    """
+    (h, w), (other_h, other_w) = image.size, other.size
+    # one pixel of the coarser raster, measured in its own pixels
+    if abs(w * other_h - other_w * h) > max(w, h, other_w, other_h):
+        raise InputError(
+            f"{other_path}: is {other_h} x {other_w} pixels (height x width), another shape than "
+            f"its image with {h} x {w} ({image_path}); crop both to the same ground"
+        )
+    if image.transform is None or other.transform is None:
+        return
+    if image.crs is not None and other.crs is not None and image.crs != other.crs:
+        raise InputError(
+            f"{other_path}: its CRS {_crs_name(other.crs)} is not its image's "
+            f"{_crs_name(image.crs)} ({image_path}); reproject it (gdalwarp -t_srs)"
+        )
+    a, b = np.array(image.bounds), np.array(other.bounds)
+    coarser = max(
+        (a[2] - a[0]) / w, (a[3] - a[1]) / h, (b[2] - b[0]) / other_w, (b[3] - b[1]) / other_h
+    )
+    if np.abs(a - b).max() > coarser / 2:
+        raise InputError(
+            f"{other_path}: covers {_box(b)}, its image {_box(a)} ({image_path}); "
+            "resample it onto the image's grid (gdalwarp -te)"
+        )
+
+
+def _crs_name(crs) -> str:
+    return f"EPSG:{crs.to_epsg()}" if crs.to_epsg() else crs.to_wkt()[:40]
+
+
+def _box(bounds) -> str:
+    return "(" + ", ".join(f"{value:.6g}" for value in bounds) + ")"

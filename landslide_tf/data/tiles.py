@@ -1,0 +1,299 @@
+"""All tiles of a data set as arrays, decoded once: in memory, in a cache folder, or in a pack file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from landslide_tf.checks import InputError
+from landslide_tf.config import TrainConfig
+from landslide_tf.data.index import Sample, find_samples
+from landslide_tf.data.tile import read_tile
+from landslide_tf.files import atomic_path, sha256
+
+FORMAT = 1  # of cache folders and pack files
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """N tiles of one size. `rgb` is in [0, 1]; the DEM is in metres, not normalised."""
+
+    names: tuple[str, ...]
+    negative: np.ndarray  # (N,) bool: from non-landslide/
+    has_dem: np.ndarray  # (N,) bool
+    place: np.ndarray  # (N, 3) float64: centre x, y and side in units of the CRS, or NaN
+    files: dict[str, dict[str, str]]  # name -> kind -> SHA-256
+    terrain_names: tuple[str, ...]
+    rgb: np.ndarray  # (N, H, W, 3) float32
+    dem: np.ndarray  # (N, H, W) float32; 0 where there is none
+    terrain: np.ndarray  # (N, H, W, T) float32
+    mask: np.ndarray  # (N, H, W) uint8
+    input_valid: np.ndarray  # (N, H, W) bool
+    valid: np.ndarray  # (N, H, W) bool
+    skipped: tuple[str, ...] = ()  # a line for each file or tile left out (skip_bad)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def indices(self, names) -> np.ndarray:
+        """Positions of the tiles called `names`."""
+        position = {name: i for i, name in enumerate(self.names)}
+        return np.array([position[name] for name in names], "int64")
+
+    @property
+    def sha256(self) -> str:
+        """One digest for all files of the data set, independent of where it lies."""
+        return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()
+
+
+def load_tiles(data, config: TrainConfig, *, need_mask: bool = True, cache=None) -> Tiles:
+    """Tiles of a folder or of a file written by `pack_tiles`, each decoded once.
+
+    They are kept in memory, or as memory-mapped files in the folder `cache`, where a later call
+    with the same files and options finds them.
+
+    Raises:
+        InputError: a missing or empty folder, bad or incomplete tiles (unless
+            `config.skip_bad`), tiles without a DEM where the fusion needs one, too little memory.
+    """
+    data = Path(data)
+    tiles = (
+        _load_pack(data, config)
+        if data.is_file()
+        else _load_folder(data, config, need_mask=need_mask, cache=cache)
+    )
+    missing = int(np.sum(~tiles.has_dem))
+    if config.fusion != "rgb" and missing:
+        raise InputError(
+            f"{data}: {missing} of {len(tiles)} tiles have no DEM, which --fusion {config.fusion} "
+            "needs; add dem/NAME.*, or use --fusion rgb"
+        )
+    return tiles
+
+
+def _array_shapes(count: int, config: TrainConfig, terrain: int) -> dict[str, tuple]:
+    px = config.tile_px
+    return {
+        "rgb": ((count, px, px, 3), "float32"),
+        "dem": ((count, px, px), "float32"),
+        "terrain": ((count, px, px, terrain), "float32"),
+        "mask": ((count, px, px), "uint8"),
+        "input_valid": ((count, px, px), "bool"),
+        "valid": ((count, px, px), "bool"),
+    }
+
+
+def _load_folder(folder, config, *, need_mask, cache) -> Tiles:
+    index = find_samples(folder, negatives=config.negatives, need_mask=need_mask)
+    problems = list(index.unpaired)
+    if problems and not config.skip_bad:
+        raise InputError(_summary(problems, index.root))
+    samples = index.samples
+    shapes = _array_shapes(len(samples), config, len(config.terrain))
+    if cache is None:
+        _check_memory(folder, shapes)
+        arrays = {name: np.zeros(shape, dtype) for name, (shape, dtype) in shapes.items()}
+        facts = _decode(samples, config, arrays)
+    else:
+        arrays, facts = _decode_cached(samples, config, shapes, Path(cache))
+    bad = {name: fact["error"] for name, fact in facts.items() if "error" in fact}
+    if bad and not config.skip_bad:
+        raise InputError(_summary(list(bad.values()), index.root))
+    good = [i for i, sample in enumerate(samples) if sample.name not in bad]
+    if not good:
+        raise InputError(f"{index.root}: not one usable tile ({next(iter(bad.values()))})")
+    if bad:
+        arrays = {name: array[good] for name, array in arrays.items()}
+    samples = [samples[i] for i in good]
+    return Tiles(
+        names=tuple(sample.name for sample in samples),
+        negative=np.array([sample.negative for sample in samples], bool),
+        has_dem=np.array([sample.dem is not None for sample in samples], bool),
+        place=np.array(
+            [facts[s.name]["place"] or (np.nan, np.nan, np.nan) for s in samples], "float64"
+        ),
+        files={sample.name: facts[sample.name]["files"] for sample in samples},
+        terrain_names=config.terrain,
+        skipped=tuple(problems + list(bad.values())),
+        **arrays,
+    )
+
+
+def _summary(problems: list[str], root) -> str:
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return (
+        f"{problems[0]}{more}; mend or remove it, see 'landslide data check {root}', "
+        "or leave such tiles out with --skip-bad"
+    )
+
+
+def _check_memory(folder, shapes) -> None:
+    need = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes.values())
+    free = available_memory()
+    if free is not None and need > free / 2:
+        raise InputError(
+            f"{folder}: the tiles need {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB of memory "
+            "are free; keep them on disk with --cache DIR"
+        )
+
+
+def available_memory() -> int | None:
+    """Free memory of this machine in bytes; None where the system does not tell."""
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+def _decode(samples, config, arrays) -> dict[str, dict]:
+    """Fill `arrays`; return for each tile its hashes and place, or the error that it has."""
+    from tqdm import tqdm
+
+    def one(i: int, sample: Sample):
+        try:
+            tile, place = read_tile(sample, config)
+        except InputError as error:
+            return {"error": str(error)}
+        for name, array in arrays.items():
+            value = getattr(tile, name)
+            if value is not None:
+                array[i] = value
+        return {
+            "files": {kind: sha256(path) for kind, path in sample.files.items()},
+            "place": place,
+        }
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # GDAL and NumPy release the lock
+        done = tqdm(
+            pool.map(one, range(len(samples)), samples),
+            total=len(samples),
+            desc="reading tiles",
+            unit="tile",
+            disable=not sys.stderr.isatty(),
+        )
+        return {sample.name: fact for sample, fact in zip(samples, done, strict=True)}
+
+
+def _decode_cached(samples, config, shapes, cache: Path):
+    """Memory-mapped arrays in a folder of `cache` whose name stands for files and options."""
+    stamps = [
+        (kind, str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
+        for sample in samples
+        for kind, path in sample.files.items()
+    ]
+    options = [FORMAT, config.tile_px, config.terrain, config.resolution_m, config.nodata,
+               config.rgb_scale, stamps]  # fmt: skip
+    key = hashlib.sha256(json.dumps(options).encode()).hexdigest()[:16]
+    folder = cache / f"tiles-{key}"
+    if not (folder / "facts.json").exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".tiles-", dir=cache))
+        try:
+            arrays = {
+                name: np.lib.format.open_memmap(scratch / f"{name}.npy", "w+", dtype, shape)
+                for name, (shape, dtype) in shapes.items()
+                if 0 not in shape
+            }
+            facts = _decode(samples, config, arrays)
+            for array in arrays.values():
+                array.flush()
+            (scratch / "facts.json").write_text(json.dumps(facts))
+            shutil.rmtree(folder, ignore_errors=True)
+            scratch.rename(folder)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+    arrays = {
+        name: np.zeros(shape, dtype)
+        if 0 in shape
+        else np.load(folder / f"{name}.npy", mmap_mode="r")
+        for name, (shape, dtype) in shapes.items()
+    }
+    return arrays, json.loads((folder / "facts.json").read_text())
+
+
+def pack_tiles(tiles: Tiles, path, *, rgb_uint8: bool = False) -> None:
+    """Write tiles to one compressed .npz, atomically; `load_tiles` reads it like the folder.
+
+    `rgb_uint8` rounds the resized RGB to 256 steps: a third of the size, within 0.002 of the
+    exact values.
+    """
+    path = Path(path)
+    arrays = {name: getattr(tiles, name) for name in _array_shapes(0, TrainConfig(), 0)}
+    if rgb_uint8:
+        arrays["rgb"] = np.round(np.clip(tiles.rgb, 0, 1) * 255).astype("uint8")
+    facts = {"format": FORMAT, "files": tiles.files, "terrain": tiles.terrain_names}
+    with atomic_path(path) as scratch, open(scratch, "wb") as file:
+        np.savez_compressed(
+            file,
+            facts=json.dumps(facts),
+            names=np.array(tiles.names),
+            negative=tiles.negative,
+            has_dem=tiles.has_dem,
+            place=tiles.place,
+            **arrays,
+        )
+
+
+def _load_pack(path: Path, config: TrainConfig) -> Tiles:
+    try:
+        with np.load(path, allow_pickle=False) as pack:
+            arrays = {name: pack[name] for name in pack.files}
+        facts = json.loads(str(arrays.pop("facts")))
+        format_ = facts["format"]
+    except Exception as error:  # zip, zlib, pickle, json and NumPy each raise their own
+        raise InputError(
+            f"{path}: is not a pack of tiles ({type(error).__name__}); "
+            "make one with 'landslide data pack DIR OUT.npz'"
+        ) from None
+    if format_ != FORMAT:
+        raise InputError(f"{path}: has format {format_}, expected {FORMAT}; pack it again")
+    if arrays["rgb"].shape[1] != config.tile_px:
+        px = arrays["rgb"].shape[1]
+        raise InputError(
+            f"{path}: holds tiles of {px} px, --tile-px is {config.tile_px}; "
+            f"pack the folder again or use --tile-px {px}"
+        )
+    if tuple(facts["terrain"]) != config.terrain:
+        raise InputError(
+            f"{path}: has terrain channels {facts['terrain']}, asked for {list(config.terrain)}; "
+            "pack the folder again with --terrain"
+        )
+    if arrays["rgb"].dtype == np.uint8:
+        arrays["rgb"] = arrays["rgb"].astype("float32") / np.float32(255)
+    names = tuple(str(name) for name in arrays.pop("names"))
+    tiles = Tiles(names=names, files=facts["files"], terrain_names=config.terrain, **arrays)
+    if config.negatives and not tiles.negative.any():
+        raise InputError(f"{path}: was packed without negatives; pack with --negatives")
+    return tiles if config.negatives else take(tiles, np.flatnonzero(~tiles.negative))
+
+
+def take(tiles: Tiles, indices) -> Tiles:
+    """The tiles at `indices`, as a data set of their own."""
+    if len(indices) == len(tiles):
+        return tiles
+    fields = {name: getattr(tiles, name)[indices] for name in _array_shapes(0, TrainConfig(), 0)}
+    names = tuple(tiles.names[i] for i in indices)
+    return Tiles(
+        names=names,
+        negative=tiles.negative[indices],
+        has_dem=tiles.has_dem[indices],
+        place=tiles.place[indices],
+        files={name: tiles.files[name] for name in names},
+        terrain_names=tiles.terrain_names,
+        skipped=tiles.skipped,
+        **fields,
+    )

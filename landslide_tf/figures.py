@@ -1,0 +1,129 @@
+"""Pictures of a run. Matplotlib is imported when the first one is drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from landslide_tf.files import atomic_path
+
+# Okabe and Ito's palette: told apart with any colour vision.
+BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+OUTCOME_COLOURS = {"found": GREEN, "false alarm": ORANGE, "missed": VERMILION}
+GRID_TILES = 4
+
+
+def _pyplot():
+    import matplotlib
+
+    matplotlib.use("Agg")  # no window, also where a display exists
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def _save(figure, path) -> None:
+    with atomic_path(path) as scratch:
+        figure.savefig(scratch, dpi=150, bbox_inches="tight")
+    _pyplot().close(figure)
+
+
+def loss_curve(rows: list[dict], best_epoch: int, path) -> None:
+    """Training and validation loss, and validation mIoU, by epoch (as the paper's Figure 4)."""
+    figure, (left, right) = _pyplot().subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    epochs = [row["epoch"] for row in rows]
+    marker = "o" if len(rows) < 20 else None
+    left.plot(
+        epochs, [row["loss"] for row in rows], color=BLUE, marker=marker, ms=3, label="training"
+    )
+    left.plot(
+        epochs,
+        [row["val_loss"] for row in rows],
+        color=ORANGE,
+        marker=marker,
+        ms=3,
+        label="validation",
+    )
+    left.set(xlabel="epoch", ylabel="loss")
+    right.plot(epochs, [row["miou"] for row in rows], color=BLUE, marker=marker, ms=3)
+    right.plot(epochs, [row["val_miou"] for row in rows], color=ORANGE, marker=marker, ms=3)
+    right.set(xlabel="epoch", ylabel="mIoU (threshold 0.5)")
+    for axes in (left, right):
+        axes.axvline(best_epoch, color="0.6", lw=1, ls="--", zorder=0)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    left.plot([], [], color="0.6", lw=1, ls="--", label=f"best epoch ({best_epoch})")
+    left.legend(frameon=False)
+    _save(figure, path)
+
+
+def prediction_grid(part, predictions, threshold: float, path) -> None:
+    """A few tiles: image, DEM, probability, and what was found, missed or falsely called.
+
+    The tiles are spread evenly over the part's landslide tiles, from worst to best tile IoU.
+    """
+    chosen = _spread_by_iou(predictions, threshold)
+    with_dem = part.config.fusion != "rgb"
+    titles = ["image", *(["DEM"] if with_dem else []), "probability", "outcome"]
+    figure, axes = _pyplot().subplots(
+        len(chosen),
+        len(titles),
+        figsize=(2.1 * len(titles), 2.1 * len(chosen) + 0.5),
+        layout="constrained",
+        squeeze=False,
+    )
+    for row, position in zip(axes, chosen, strict=True):
+        i = part.indices[position]
+        rgb = np.clip(part.tiles.rgb[i], 0, 1)
+        pictures = [(rgb, {})]
+        if with_dem:
+            dem = np.where(part.tiles.input_valid[i], part.tiles.dem[i], np.nan)
+            pictures.append((dem, {"cmap": "gray"}))
+        probability = np.where(
+            predictions.valid[position], predictions.probability[position], np.nan
+        )
+        pictures.append((probability, {"cmap": "viridis", "vmin": 0, "vmax": 1}))
+        pictures.append((outcome_overlay(rgb, predictions, position, threshold), {}))
+        for axis, (picture, options) in zip(row, pictures, strict=True):
+            axis.imshow(picture, interpolation="nearest", **options)
+            axis.set(xticks=[], yticks=[])
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=10)
+    handles = [
+        _pyplot().Rectangle((0, 0), 1, 1, color=colour) for colour in OUTCOME_COLOURS.values()
+    ]
+    figure.legend(
+        handles, OUTCOME_COLOURS, loc="outside lower center", ncols=3, frameon=False, fontsize=9
+    )
+    _save(figure, path)
+
+
+def _spread_by_iou(predictions, threshold):
+    mask = (predictions.mask > 0) & predictions.valid
+    predicted = (predictions.probability >= threshold) & predictions.valid
+    candidates = np.flatnonzero(mask.any(axis=(1, 2)))
+    if not len(candidates):
+        candidates = np.arange(len(mask))
+    union = (mask | predicted)[candidates].sum(axis=(1, 2))
+    iou = (mask & predicted)[candidates].sum(axis=(1, 2)) / np.maximum(union, 1)
+    ranked = candidates[np.argsort(iou)]
+    positions = np.linspace(0, len(ranked) - 1, min(GRID_TILES, len(ranked))).round().astype(int)
+    return ranked[positions]
+
+
+def outcome_overlay(rgb, predictions, position: int, threshold: float):
+    """RGB (H, W, 3) with found, falsely called and missed pixels tinted."""
+    from matplotlib.colors import to_rgb
+
+    mask = predictions.mask[position] > 0
+    predicted = predictions.probability[position] >= threshold
+    masks = {
+        "found": mask & predicted,
+        "false alarm": ~mask & predicted,
+        "missed": mask & ~predicted,
+    }
+    # Grey below, so that the tints are the only colours.
+    result = np.repeat(rgb.mean(axis=-1, keepdims=True), 3, axis=-1)
+    for name, where in masks.items():
+        where = where & predictions.valid[position]
+        result[where] = 0.35 * result[where] + 0.65 * np.array(to_rgb(OUTCOME_COLOURS[name]))
+    return result

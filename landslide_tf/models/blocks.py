@@ -1,0 +1,81 @@
+"""Blocks that all models share. Each takes a tensor (B, H, W, C) and a name and returns a tensor.
+
+Layer names are built from the block's name, so that a layer can be found again:
+`encoder3_conv2`, `encoder3_bn2`, `encoder3_relu2`, `encoder3_attention2`.
+"""
+
+from __future__ import annotations
+
+from keras import layers
+
+from landslide_tf.models.attention import apply_attention
+
+# At batch 2 and learning rate 1e-5, Keras' default 0.99 lets the moving averages lag so far
+# behind that the validation loss rises while the training loss falls.
+BN_MOMENTUM = 0.9
+
+
+def conv_block(x, filters: int, name: str, attention: str = "none"):
+    """Twice: 3 x 3 convolution, batch normalisation, ReLU, attention.
+
+    >>> import keras
+    >>> conv_block(keras.Input((32, 32, 4)), 8, "encoder0").shape
+    (None, 32, 32, 8)
+    """
+    for i in (1, 2):
+        x = _conv_bn(x, filters, 3, name, i)
+        x = layers.ReLU(name=f"{name}_relu{i}")(x)
+        x = apply_attention(x, attention, f"{name}_attention{i}")
+    return x
+
+
+def residual_block(x, filters: int, name: str, attention: str = "none"):
+    """`conv_block` with a shortcut (1 x 1 convolution, BN) added before the last ReLU.
+
+    He et al. (2016): the sum is taken before the activation, so that it can fall as well as rise.
+
+    >>> import keras
+    >>> residual_block(keras.Input((32, 32, 4)), 8, "encoder0").shape
+    (None, 32, 32, 8)
+    """
+    shortcut = _conv_bn(x, filters, 1, name, "_shortcut")
+    x = _conv_bn(x, filters, 3, name, 1)
+    x = layers.ReLU(name=f"{name}_relu1")(x)
+    x = apply_attention(x, attention, f"{name}_attention1")
+    x = _conv_bn(x, filters, 3, name, 2)
+    x = layers.Add(name=f"{name}_add")([x, shortcut])
+    x = layers.ReLU(name=f"{name}_relu2")(x)
+    return apply_attention(x, attention, f"{name}_attention2")
+
+
+def up_block(x, skips: list, filters: int, name: str, block=conv_block):
+    """2 x 2 transposed convolution with stride 2, concatenation with the skips, then `block`.
+
+    x is (B, H, W, C), each skip (B, 2H, 2W, any), the result (B, 2H, 2W, filters).
+
+    >>> import keras
+    >>> x, skip = keras.Input((8, 8, 32)), keras.Input((16, 16, 16))
+    >>> up_block(x, [skip], 16, "decoder0").shape
+    (None, 16, 16, 16)
+    """
+    x = layers.Conv2DTranspose(filters, 2, strides=2, name=f"{name}_up")(x)
+    x = layers.Concatenate(name=f"{name}_concat")([*skips, x])
+    return block(x, filters, name)
+
+
+def head(x, name: str = "logits"):
+    """1 x 1 convolution to one channel of logits, (B, H, W, 1), float32 under every dtype policy."""
+    return layers.Conv2D(1, 1, dtype="float32", name=name)(x)
+
+
+def _conv_bn(x, filters, kernel_px, name, i):
+    # No bias: batch normalisation subtracts it again.
+    x = layers.Conv2D(
+        filters,
+        kernel_px,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=f"{name}_conv{i}",
+    )(x)
+    return layers.BatchNormalization(momentum=BN_MOMENTUM, name=f"{name}_bn{i}")(x)

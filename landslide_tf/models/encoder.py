@@ -1,0 +1,46 @@
+"""The encoder of all models: five levels of blocks with four 2 x 2 max poolings between them."""
+
+from __future__ import annotations
+
+from keras import layers
+
+LEVELS = 5  # level 0 is full resolution, level 4 the bottleneck
+
+
+def encode(x, *, block, filters: int, attention: str, dropout: float, name: str = "encoder"):
+    """Feature maps of levels 0 to 4; level i is (B, H / 2^i, W / 2^i, filters * 2^i).
+
+    Dropout comes after the blocks of the two deepest levels, as in the original U-Net code.
+
+    >>> import keras
+    >>> from landslide_tf.models.blocks import conv_block
+    >>> x = keras.Input((64, 64, 4))
+    >>> [f.shape[1:] for f in encode(x, block=conv_block, filters=4, attention="none", dropout=0.5)]
+    [(64, 64, 4), (32, 32, 8), (16, 16, 16), (8, 8, 32), (4, 4, 64)]
+    """
+    features = []
+    for level in range(LEVELS):
+        if level > 0:
+            x = layers.MaxPooling2D(2, name=f"{name}{level}_pool")(x)
+        x = block(x, filters * 2**level, f"{name}{level}", attention)
+        if level >= LEVELS - 2 and dropout > 0:
+            x = layers.Dropout(dropout, name=f"{name}{level}_dropout")(x)
+        features.append(x)
+    return features
+
+
+def encode_fused(x, *, fusion: str, **options):
+    """`encode` on the stacked input, or two encoders whose levels are concatenated.
+
+    x is (B, H, W, C). With fusion 'bottleneck', channels 0-2 (RGB) and the rest (DEM, terrain)
+    have an encoder each, and skips and bottleneck are concatenated level by level; otherwise
+    ('early', 'rgb') one encoder reads all channels.
+    """
+    if fusion != "bottleneck":
+        return encode(x, **options)
+    rgb = encode(x[..., :3], name="encoder_rgb", **options)
+    dem = encode(x[..., 3:], name="encoder_dem", **options)
+    return [
+        layers.Concatenate(name=f"fusion{level}")(pair)
+        for level, pair in enumerate(zip(rgb, dem, strict=True))
+    ]

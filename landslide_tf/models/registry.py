@@ -1,0 +1,85 @@
+"""`build_model`: the six models of the paper, and all combinations of architecture and attention."""
+
+from __future__ import annotations
+
+import keras
+
+from landslide_tf.checks import InputError, check_choice, check_multiple
+from landslide_tf.config import ATTENTIONS, FUSIONS
+from landslide_tf.models.blocks import conv_block, residual_block
+from landslide_tf.models.encoder import encode_fused
+from landslide_tf.models.unet import resunet, unet
+from landslide_tf.models.unetpp import unetpp
+
+# name: (block of the encoder, decoder)
+MODELS = {
+    "unet": (conv_block, unet),
+    "resunet": (residual_block, resunet),
+    "unetpp": (conv_block, unetpp),
+}
+
+
+def build_model(
+    name: str,
+    *,
+    attention: str = "none",
+    fusion: str = "early",
+    filters: int = 64,
+    dropout: float = 0.5,
+    input_shape: tuple | None = None,
+    deep_supervision: bool = False,
+) -> keras.Model:
+    """A model from float32 images (B, H, W, C) to float32 logits (B, H, W, 1).
+
+    Args:
+        name: 'unet', 'resunet' or 'unetpp'.
+        attention: after every convolution of the encoder; 'none', 'spatial', 'contextual' or
+            'spatial_contextual'.
+        fusion: 'early' stacks RGB and DEM, 'bottleneck' gives channels 0-2 and the rest an
+            encoder each, 'rgb' has no DEM.
+        filters: of the first level; they double at each of the four poolings.
+        dropout: rate at the two deepest levels, in [0, 1).
+        input_shape: (H, W, C) without the batch; H and W divisible by 16 or None. Default
+            (128, 128, 4), with 3 channels for 'rgb'.
+        deep_supervision: 'unetpp' only: the model returns a list of the logits of all four
+            heads, the final one first. `inference_model` keeps just that one.
+
+    Raises:
+        InputError (a ValueError): an argument is not one of its legal values.
+
+    >>> build_model("unetpp", attention="contextual", filters=4).output_shape
+    (None, 128, 128, 1)
+    >>> build_model("unett")
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: `model` must be one of 'unet', 'resunet', 'unetpp'. \
+Received: 'unett'
+    """
+    check_choice("model", name, MODELS)
+    check_choice("attention", attention, ATTENTIONS)
+    check_choice("fusion", fusion, FUSIONS)
+    if deep_supervision and name != "unetpp":
+        raise InputError(f"`deep_supervision` needs model 'unetpp'. Received: {name!r}")
+    if not isinstance(filters, int) or filters < 1:
+        raise InputError(f"`filters` must be a whole number, at least 1. Received: {filters!r}")
+    if not 0 <= dropout < 1:
+        raise InputError(f"`dropout` must be at least 0 and below 1. Received: {dropout!r}")
+    height, width, channels = input_shape or (128, 128, 3 if fusion == "rgb" else 4)
+    check_multiple(height, width)
+    if channels < 1 or (fusion == "bottleneck" and channels < 4):
+        raise InputError(f"`fusion` {fusion!r} cannot use {channels} input channels")
+
+    block, decoder = MODELS[name]
+    inputs = keras.Input((height, width, channels), name="image")
+    features = encode_fused(
+        inputs, fusion=fusion, block=block, filters=filters, attention=attention, dropout=dropout
+    )
+    logits = decoder(features, filters)
+    label = name if attention == "none" else f"{name}_{attention}"
+    return keras.Model(inputs, logits if deep_supervision else logits[0], name=label)
+
+
+def inference_model(model: keras.Model) -> keras.Model:
+    """The same weights with the final logits as the one output (deep supervision dropped)."""
+    if len(model.outputs) == 1:
+        return model
+    return keras.Model(model.inputs, model.outputs[0], name=model.name)

@@ -1,0 +1,312 @@
+"""The folder of a training run: what it holds, when it is complete, and how to load its model.
+
+`config.json`, `split.json`, `environment.json`, `history.csv`, `model.keras`, figures, and
+`metrics.json`, which is written last: it exists only when the run is complete. While a run is
+under way, `checkpoint/` holds its state.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from landslide_tf.checks import InputError
+from landslide_tf.config import TrainConfig
+from landslide_tf.data.pipeline import model_input
+from landslide_tf.data.raster import Raster, resize_bilinear, resize_nearest
+from landslide_tf.data.tile import check_fit, make_tile
+
+PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "rasterio",
+            "scikit-learn", "opencv-python-headless")  # fmt: skip
+PREDICT_BATCH = 8
+
+
+def is_complete(folder) -> bool:
+    """Whether the run in `folder` has ended and was scored."""
+    return (Path(folder) / "metrics.json").is_file()
+
+
+def is_run(folder) -> bool:
+    """Whether `folder` holds a run, complete or not."""
+    return (Path(folder) / "config.json").is_file()
+
+
+def read_config(folder) -> TrainConfig:
+    """The options of the run in `folder`; `InputError` where it holds none."""
+    path = Path(folder) / "config.json"
+    if not path.is_file():
+        raise InputError(f"{folder}: is not a run folder (no config.json)")
+    try:
+        return TrainConfig.from_dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+
+
+def run_name(config: TrainConfig) -> str:
+    """Start of the name of a run folder that was not named: MODEL-ATTENTION-LOSS."""
+    return f"{config.model}-{config.attention}-{config.resolved_loss}"
+
+
+def choose_folder(config: TrainConfig, out, *, resume: bool, runs="runs") -> Path:
+    """The run's folder: `out`, or the next free `runs/MODEL-ATTENTION-LOSS-NNN`.
+
+    With `resume` and no `out`: the newest such folder with the same options, if there is one.
+    """
+    if out is not None:
+        return Path(out)
+    runs, start = Path(runs), run_name(config) + "-"
+    taken = sorted(
+        (p for p in runs.glob(f"{start}*") if p.name.removeprefix(start).isdigit()),
+        key=lambda p: int(p.name.removeprefix(start)),
+    )
+    if resume:
+        for folder in reversed(taken):
+            if is_run(folder) and read_config(folder) == config:
+                return folder
+    number = int(taken[-1].name.removeprefix(start)) + 1 if taken else 1
+    return runs / f"{start}{number:03d}"
+
+
+def check_folder(folder: Path, config: TrainConfig, *, resume: bool, overwrite: bool) -> str:
+    """What to do with the run's folder: 'start', 'continue' or 'done'.
+
+    Raises:
+        InputError: it holds a run that neither `resume` nor `overwrite` (exclusive) applies to, or
+            other files, or a run of other options.
+    """
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite exclude each other; give one of them")
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return "start"
+    if not is_run(folder):
+        raise InputError(f"{folder}: exists and is not a run folder; give another --out")
+    if overwrite:
+        return "start"
+    state = "complete" if is_complete(folder) else "incomplete"
+    if not resume:
+        way = "--overwrite to replace it" if state == "complete" else (
+            "--resume to continue it, --overwrite to start anew"
+        )  # fmt: skip
+        raise InputError(f"{folder}: holds a run that is {state}; give {way}, or another --out")
+    stored = read_config(folder).to_dict()
+    different = [
+        f"{name} ({stored[name]!r} there, {value!r} now)"
+        for name, value in config.to_dict().items()
+        if stored[name] != value
+    ]
+    if different:
+        raise InputError(
+            f"{folder}: was started with other options: {', '.join(different)}; "
+            "give the same, or another --out"
+        )
+    return "done" if state == "complete" else "continue"
+
+
+def clear_folder(folder: Path) -> None:
+    """Make the folder of a run anew; it must hold a run or nothing."""
+    if folder.exists() and is_run(folder):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def environment(command: list[str] | None = None) -> dict:
+    """Where and with what a run was made: versions, processor, devices, commit, command."""
+    from importlib import metadata
+
+    import keras
+
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "command": " ".join(command) if command else None,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "backend": keras.backend.backend(),
+        "devices": [str(device) for device in keras.distribution.list_devices()],
+        "gpu": gpu_available(),
+        "packages": versions,
+        "commit": _commit(),
+    }
+
+
+def gpu_available() -> bool:
+    """Whether the Keras backend in use sees a GPU."""
+    import keras
+
+    return bool(keras.distribution.list_devices("gpu"))
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that the package lies in, with '-dirty' for changed code."""
+    here = Path(__file__).parent
+    try:
+        return (
+            subprocess.run(
+                ["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=12"],
+                capture_output=True, text=True, timeout=10, check=True,
+            ).stdout.strip()
+            or None
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def load_model(path):
+    """The Keras model in a `.keras` file, with Keras' safe mode on.
+
+    Raises:
+        InputError: the file is missing or is no Keras model.
+    """
+    import keras
+
+    if not Path(path).is_file():
+        raise InputError(f"{path}: no such model file; give the folder of a complete run")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # a damaged archive raises what zip, json, h5py or Keras raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path}: is not a Keras model ({reason[:120]})") from None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A complete run: its options, model, split, scores, and `predict`."""
+
+    folder: Path
+    config: TrainConfig
+    model: object  # keras.Model: (B, H, W, C) float32 -> logits (B, H, W, 1) float32
+    split: dict
+    metrics: dict
+
+    @property
+    def threshold(self) -> float:
+        """The threshold chosen on the validation part."""
+        return self.metrics["thresholds"]["chosen"]
+
+    @property
+    def dem_statistics(self) -> tuple[float, float] | None:
+        """Mean and deviation of the training part's DEM, where the run normalises by them."""
+        statistics = self.metrics.get("dem_statistics")
+        return tuple(statistics) if statistics else None
+
+    def predict(self, image, dem=None, *, resolution_m=None):
+        """Probability of landslide for one tile or a batch, at the tile's own size.
+
+        Args:
+            image: (h, w, 3) or (B, h, w, 3), unscaled as in the training files (uint8, uint16 or
+                float); NaN is no data.
+            dem: (h', w') or (B, h', w') in metres over the same ground, NaN is no data. Required
+                unless the run's fusion is 'rgb', where it is ignored.
+            resolution_m: metres per image pixel, where the run has terrain channels.
+
+        Returns:
+            float32 (h, w) or (B, h, w), NaN where image or DEM has no data.
+
+        Raises:
+            InputError: shapes that do not fit, or no DEM where the model needs one.
+        """
+        image = np.asarray(image)
+        if image.ndim not in (3, 4) or image.shape[-1] != 3 or 0 in image.shape:
+            raise InputError(f"`image` must be (h, w, 3) or (B, h, w, 3). Received {image.shape}")
+        if self.config.fusion == "rgb":
+            dem = None
+        elif dem is None:
+            raise InputError(f"this model (fusion {self.config.fusion!r}) needs `dem`")
+        single = image.ndim == 3
+        images = image[None] if single else image
+        dems = [None] * len(images)
+        if dem is not None:
+            dems = np.asarray(dem)[None] if single else np.asarray(dem)
+            if dems.ndim != 3 or len(dems) != len(images):
+                raise InputError(
+                    f"`dem` must be (h, w) for one image, (B, h, w) for a batch. "
+                    f"Received {np.shape(dem)} for image {image.shape}"
+                )
+        result = np.stack(
+            [self._predict_one(i, d, resolution_m) for i, d in zip(images, dems, strict=True)]
+        )
+        return result[0] if single else result
+
+    def _predict_one(self, image, dem, resolution_m):
+        rasters = [Raster(image, np.isfinite(image).all(axis=-1)), None]
+        if dem is not None:
+            rasters[1] = Raster(dem[..., None], np.isfinite(dem))
+            check_fit(*rasters, "image", "dem")
+        return self.predict_rasters(*rasters, resolution_m=resolution_m)
+
+    def predict_rasters(self, image: Raster, dem: Raster | None, *, resolution_m=None):
+        """`predict` for rasters as read from files: float32 (h, w) of the image's size."""
+        import dataclasses
+
+        config = self.config
+        if resolution_m is not None:
+            config = dataclasses.replace(config, resolution_m=resolution_m)
+        tile = make_tile(image, dem, None, config)
+        x = model_input(
+            tile.rgb, tile.dem, tile.terrain, tile.input_valid, config, self.dem_statistics
+        )
+        probability = predict_probability(self.model, x[None])[0]
+        full, _ = resize_bilinear(probability[..., None], image.size)
+        valid = image.valid
+        if dem is not None:
+            valid = valid & resize_nearest(dem.valid, image.size)
+        return np.where(valid, full[..., 0], np.float32(np.nan))
+
+
+def predict_probability(model, x):
+    """Sigmoid of the model's logits: x (B, H, W, C) float32 -> (B, H, W) float32."""
+    logits = np.asarray(model.predict_on_batch(x), "float32")[..., 0]
+    # exp of a negative number only: no overflow on either side
+    e = np.exp(-np.abs(logits))
+    return (np.where(logits >= 0, 1, e) / (1 + e)).astype("float32")
+
+
+def load_run(path) -> Run:
+    """The complete run in a folder, ready to predict.
+
+    Raises:
+        InputError: no run there, or one that is not complete.
+
+    Example:
+        probability = load_run("runs/unetpp-contextual-dice-001").predict(image, dem)
+    """
+    folder = Path(path)
+    config = read_config(folder)
+    if not is_complete(folder):
+        raise InputError(f"{folder}: the run is not complete; continue it with --resume")
+    return Run(
+        folder,
+        config,
+        load_model(folder / "model.keras"),
+        json.loads((folder / "split.json").read_text()),
+        json.loads((folder / "metrics.json").read_text()),
+    )
+
+
+def say(message: str) -> None:
+    """One line for the user, at once."""
+    print(message, file=sys.stdout, flush=True)

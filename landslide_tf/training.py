@@ -1,0 +1,447 @@
+"""Training: from a `TrainConfig` to a complete run folder, resumable at every epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import math
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from landslide_tf import evaluation, figures, runs
+from landslide_tf.checks import InputError, JobError
+from landslide_tf.config import TrainConfig
+from landslide_tf.data.demo import demo_folder
+from landslide_tf.data.pipeline import Part, dem_statistics, scoring_batches, training_batches
+from landslide_tf.data.split import PARTS, make_split, split_content
+from landslide_tf.data.tiles import Tiles, load_tiles
+from landslide_tf.files import atomic_path, write_json
+from landslide_tf.losses import LOSS_CLASSES, inverse_frequency_weights
+from landslide_tf.metrics import SegmentationMetrics
+from landslide_tf.models.registry import build_model, inference_model
+
+SCORE_BATCH = 8
+
+
+def fit(
+    config: TrainConfig,
+    out=None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    cache=None,
+    tensorboard: bool = False,
+    command: list[str] | None = None,
+) -> Path:
+    """Train and score one run; returns its folder (see `landslide_tf.runs`).
+
+    Args:
+        config: what to compute. `config.data=None` is the built-in demo terrain.
+        out: the run's folder; default the next free `runs/MODEL-ATTENTION-LOSS-NNN`.
+        resume: continue an incomplete run; start where there is none; leave a complete one.
+        overwrite: replace the run in `out`.
+        cache: folder for decoded tiles; default in memory.
+        tensorboard: also write a log to `OUT/tensorboard`.
+        command: recorded in `environment.json`.
+
+    Raises:
+        InputError: bad options or data; raised before the run's folder is made or changed.
+        JobError: training failed on its way; the folder keeps the last good state.
+    """
+    folder = runs.choose_folder(config, out, resume=resume)
+    action = runs.check_folder(folder, config, resume=resume, overwrite=overwrite)
+    if action == "done":
+        runs.say(f"{folder}: complete, nothing to do")
+        return folder
+    tiles = load_tiles(config.data or demo_folder(), config, cache=cache)
+    for line in tiles.skipped:
+        runs.say(f"left out: {line}")
+    parts, statistics = make_parts(tiles, config)
+    _check_parts(parts, config)
+    split = split_content({part: _names(parts[part]) for part in PARTS}, tiles)
+    policy = precision_policy(config)
+    if action == "start":
+        runs.clear_folder(folder)
+        write_json(folder / "split.json", split)
+        write_json(
+            folder / "environment.json",
+            {**runs.environment(command), "dtype_policy": policy, "data_sha256": tiles.sha256},
+        )
+        write_json(folder / "config.json", config.to_dict())
+    elif json.loads((folder / "split.json").read_text()) != split:
+        raise InputError(
+            f"{folder}: the data have changed since the run was started; restore them, "
+            "or give --overwrite to start anew"
+        )
+    described = ", ".join(f"{len(part)} {name}" for name, part in parts.items())
+    runs.say(f"run folder {folder}: {described} tiles; {policy}")
+
+    seconds = _train(config, parts, folder, policy, tensorboard)
+    _finish(config, parts, folder, statistics, seconds, len(tiles.skipped))
+    return folder
+
+
+def make_parts(tiles: Tiles, config: TrainConfig, split: dict | None = None):
+    """The three parts of a data set, and the DEM statistics of the training part (or None)."""
+    split = split or make_split(tiles, config.split, config.seed)
+    indices = {name: tiles.indices(split[name]) for name in PARTS}
+    statistics = None
+    if config.dem_normalisation == "dataset" and config.fusion != "rgb":
+        statistics = dem_statistics(tiles, indices["train"])
+    parts = {name: Part(tiles, indices[name], config, statistics) for name in PARTS}
+    return parts, statistics
+
+
+def _names(part: Part) -> list[str]:
+    return [part.tiles.names[i] for i in part.indices]
+
+
+def _check_parts(parts, config) -> None:
+    for name in ("train", "validation"):
+        if not any((parts[name].tiles.mask[i] > 0).any() for i in parts[name].indices):
+            raise InputError(
+                f"the {name} part has no landslide pixel; give more tiles or another --split"
+            )
+    if config.strategy == "mirrored" and keras.backend.backend() != "tensorflow":
+        raise InputError("--strategy mirrored needs the TensorFlow backend of Keras")
+
+
+def precision_policy(config: TrainConfig) -> str:
+    """The Keras dtype policy in use: float16 needs a GPU, bfloat16 is what a CPU can do."""
+    if config.mixed_precision == "off":
+        return "float32"
+    if runs.gpu_available():
+        return "mixed_float16"
+    # float16 on a CPU is two orders of magnitude slower than float32
+    return "mixed_bfloat16" if config.mixed_precision == "on" else "float32"
+
+
+def build(config: TrainConfig, policy: str = "float32") -> keras.Model:
+    """The (uncompiled) model of a config under a dtype policy."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        return build_model(
+            config.model,
+            attention=config.attention,
+            fusion=config.fusion,
+            filters=config.filters,
+            dropout=config.dropout,
+            input_shape=(config.tile_px, config.tile_px, config.channels),
+            deep_supervision=config.deep_supervision,
+        )
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def make_loss(config: TrainConfig, train: Part) -> keras.losses.Loss:
+    """The loss of a config; WCE's weights come from the training masks unless given."""
+    name = config.resolved_loss
+    arguments = {
+        "focal": {
+            "balance": config.focal_balance,
+            "focusing": config.focal_focusing,
+            "class_balanced": config.focal_class_balanced,
+        },
+        "dice": {"smooth": config.dice_smooth},
+    }.get(name, {})
+    if name == "wce":
+        arguments["weights"] = config.wce_weights or inverse_frequency_weights(*_class_px(train))
+    return LOSS_CLASSES[name](**arguments)
+
+
+def _class_px(part: Part) -> tuple[int, int]:
+    """Background and landslide pixels among the valid ones."""
+    landslide = valid = 0
+    for i in part.indices:
+        landslide += int((part.tiles.mask[i][part.tiles.valid[i]] > 0).sum())
+        valid += int(part.tiles.valid[i].sum())
+    return valid - landslide, landslide
+
+
+class _DeepSupervision(keras.Model):
+    """Mean of the loss over all heads; metrics of the first, which is the one that is kept."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        losses = [
+            super(_DeepSupervision, self).compute_loss(x, y, logits, sample_weight, training)
+            for logits in y_pred
+        ]
+        return sum(losses) / len(losses)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        return super().compute_metrics(x, y, y_pred[0], sample_weight)
+
+
+def _train(config, parts, folder, policy, tensorboard) -> float:
+    """Run the epochs that are left; the best weights end up in the checkpoint. Returns seconds."""
+    keras.utils.set_random_seed(config.seed)
+    with _determinism(config), _scope(config):
+        model = build(config, policy)
+        if config.deep_supervision:
+            model = _DeepSupervision(model.inputs, model.outputs)
+        model.compile(
+            optimizer=keras.optimizers.Adam(config.learning_rate),
+            loss=make_loss(config, parts["train"]),
+            weighted_metrics=[SegmentationMetrics()],
+            jit_compile="auto",
+        )
+        model.optimizer.build(model.trainable_variables)
+        recorder = _Recorder(config, folder, tensorboard)
+        recorder.restore(model)
+        if recorder.finished:
+            return recorder.seconds
+        terminal = sys.stdout.isatty()
+        model.fit(
+            training_batches(parts["train"], recorder.epoch),
+            epochs=config.epochs,
+            initial_epoch=recorder.epoch,
+            steps_per_epoch=parts["train"].steps(config.batch_size),
+            validation_data=scoring_batches(parts["validation"], SCORE_BATCH),
+            validation_steps=parts["validation"].steps(SCORE_BATCH),
+            callbacks=[recorder],
+            shuffle=False,  # the batches come shuffled
+            verbose=1 if terminal else 2,
+        )
+    return recorder.seconds
+
+
+@contextlib.contextmanager
+def _determinism(config):
+    if config.deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    yield
+
+
+def _scope(config):
+    if config.strategy == "none":
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy().scope()
+
+
+class _Recorder(keras.callbacks.Callback):
+    """After each epoch: history, the best weights, and all state that resuming needs.
+
+    A checkpoint is whole or absent: `best-EPOCH.npz` is written first, then `state.npz`, which
+    names it, then older files go. The state holds every variable of model and optimizer (the
+    seeds of dropout too, which Keras' own checkpoints leave out).
+    """
+
+    def __init__(self, config: TrainConfig, folder: Path, tensorboard: bool):
+        super().__init__()
+        self.config, self.folder = config, folder
+        self.checkpoint = folder / "checkpoint"
+        self.rows: list[dict] = []
+        self.best_epoch: int | None = None  # counted from 1, as in history.csv
+        self.log = _tensorboard_writer(folder) if tensorboard else None
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.rows)
+
+    @property
+    def seconds(self) -> float:
+        return sum(row["seconds"] for row in self.rows)
+
+    @property
+    def finished(self) -> bool:
+        return self.epoch >= self.config.epochs or self._stops_early()
+
+    def _stops_early(self) -> bool:
+        patience = self.config.early_stopping
+        return bool(patience and self.best_epoch and self.epoch - self.best_epoch >= patience)
+
+    def restore(self, model) -> None:
+        """Load the last state into the model and its optimizer, if there is one."""
+        path = self.checkpoint / "state.npz"
+        if not path.exists():
+            return
+        with np.load(path, allow_pickle=False) as state:
+            facts = json.loads(str(state["facts"]))
+            for key, variables in _state_of(model).items():
+                for i, variable in enumerate(variables):
+                    variable.assign(state[f"{key}{i}"])
+        self.rows, self.best_epoch = facts["rows"], facts["best_epoch"]
+        runs.say(f"continuing after epoch {self.epoch} of {self.config.epochs}")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begin = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(float(logs["loss"])):
+            self._stop_at_nan(f"at step {batch + 1} of epoch {self.epoch + 1}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = {name: float(value) for name, value in logs.items()}
+        if not (math.isfinite(logs["loss"]) and math.isfinite(logs["val_loss"])):
+            self._stop_at_nan(f"in validation after epoch {epoch + 1}")
+        row = {
+            "epoch": epoch + 1,
+            **{k: v for k, v in logs.items() if k in ("loss", "val_loss")},
+            **{k: v for k, v in logs.items() if k not in ("loss", "val_loss", "lr")},
+            "learning_rate": float(self.model.optimizer.learning_rate),
+            "seconds": round(time.perf_counter() - self.begin, 3),
+        }
+        self.rows.append(row)
+        best = self.rows[self.best_epoch - 1]["val_miou"] if self.best_epoch else -1.0
+        if self.best_epoch is None or row["val_miou"] > best:  # NaN is never better
+            self.best_epoch = epoch + 1
+        self._save()
+        if self.log is not None:
+            self.log(row)
+        if self._stops_early():
+            runs.say(f"stopped early: no better mIoU since epoch {self.best_epoch}")
+            self.model.stop_training = True
+
+    def _save(self) -> None:
+        self.checkpoint.mkdir(exist_ok=True)
+        best = self.checkpoint / f"best-{self.best_epoch:04d}.npz"
+        if self.best_epoch == self.epoch:
+            _save_arrays(best, {"model": self.model.variables}, {"epoch": self.best_epoch})
+        facts = {"rows": self.rows, "best_epoch": self.best_epoch}
+        _save_arrays(self.checkpoint / "state.npz", _state_of(self.model), facts)
+        write_history(self.folder / "history.csv", self.rows)
+        for path in self.checkpoint.glob("best-*.npz"):
+            if path != best:
+                path.unlink()
+
+    def _stop_at_nan(self, where: str):
+        kept = f"the state after epoch {self.epoch}" if self.rows else "no epoch was complete"
+        raise JobError(
+            f"the loss became NaN or infinite {where}; kept in {self.folder}: {kept}. "
+            f"Try a --learning-rate below {self.config.learning_rate:g}, or --mixed-precision off"
+        )
+
+
+def _state_of(model) -> dict:
+    return {"model": model.variables, "optimizer": model.optimizer.variables}
+
+
+def _save_arrays(path: Path, groups: dict, facts: dict) -> None:
+    arrays = {
+        f"{key}{i}": keras.ops.convert_to_numpy(variable.value)
+        for key, variables in groups.items()
+        for i, variable in enumerate(variables)
+    }
+    with atomic_path(path) as scratch, open(scratch, "wb") as file:
+        np.savez(file, facts=json.dumps(facts), **arrays)
+
+
+def write_history(path: Path, rows: list[dict]) -> None:
+    """`history.csv`: one row an epoch, numbers in full precision."""
+    with atomic_path(path) as scratch, open(scratch, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_history(path) -> list[dict[str, float]]:
+    """The rows of `history.csv` as numbers."""
+    with open(path, newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def _tensorboard_writer(folder: Path):
+    try:
+        import tensorflow as tf
+
+        writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+    except (ImportError, AttributeError):
+        raise InputError("--tensorboard needs TensorFlow and TensorBoard: pip install tensorboard")
+
+    def log(row: dict):
+        with writer.as_default():
+            for name, value in row.items():
+                tf.summary.scalar(name, value, step=int(row["epoch"]))
+        writer.flush()
+
+    return log
+
+
+def _finish(config, parts, folder, statistics, seconds, skipped) -> None:
+    """`model.keras` with the best weights in float32, scores, figures; then the checkpoint goes."""
+    model = build(config)
+    (best,) = (folder / "checkpoint").glob("best-*.npz")
+    with np.load(best, allow_pickle=False) as state:
+        for i, variable in enumerate(model.variables):
+            variable.assign(state[f"model{i}"])
+        best_epoch = json.loads(str(state["facts"]))["epoch"]
+    model = inference_model(model)
+    with atomic_path(folder / "model.keras") as scratch:
+        model.save(scratch)
+    rows = read_history(folder / "history.csv")
+    figures.loss_curve(rows, best_epoch, folder / "loss.png")
+
+    runs.say("scoring the best epoch")
+    predictions = {name: evaluation.predict_part(model, parts[name]) for name in PARTS[1:]}
+    metrics = report(parts, predictions)
+    shown = "test" if len(parts["test"]) else "validation"
+    figures.prediction_grid(
+        parts[shown],
+        predictions[shown],
+        metrics["thresholds"]["chosen"],
+        folder / "predictions.png",
+    )
+    metrics |= {
+        "best_epoch": best_epoch,
+        "epochs": len(rows),
+        "tiles": {name: len(part) for name, part in parts.items()} | {"left_out": skipped},
+        "seconds": {
+            "training": round(seconds, 3),
+            "per_epoch": round(seconds / len(rows), 3),
+            "per_image": predictions[shown].seconds_per_image,
+        },
+        "parameters": model.count_params(),
+        "dem_statistics": statistics,
+    }
+    write_json(folder / "metrics.json", metrics)
+    shutil.rmtree(folder / "checkpoint")
+    runs.say(evaluation.format_scores(table_rows(metrics)))
+    runs.say(f"done: {folder}{os.sep}")
+
+
+def report(parts, predictions) -> dict:
+    """The scores that `metrics.json` holds, from predictions of validation and test part.
+
+    A part without tiles is None.
+    """
+    validation, test = predictions["validation"], predictions["test"]
+    chosen = evaluation.choose_threshold(validation)
+    has_test = len(parts["test"]) > 0
+    return {
+        "validation": evaluation.score(validation, 0.5),
+        "test": evaluation.score(test, 0.5) if has_test else None,
+        "test_chosen": evaluation.score(test, chosen) if has_test else None,
+        "baseline": {
+            "background": evaluation.background_baseline(test),
+            "threshold": evaluation.threshold_baseline(parts["train"], parts["test"]),
+        }
+        if has_test
+        else None,
+        "thresholds": {"default": 0.5, "chosen": chosen},
+    }
+
+
+def table_rows(metrics: dict) -> dict[str, dict]:
+    """Rows for `evaluation.format_scores` from the content of `metrics.json`."""
+    chosen = metrics["thresholds"]["chosen"]
+    rows = {
+        "validation": metrics["validation"],
+        "test": metrics["test"],
+        f"test, threshold {chosen:.2f}": metrics["test_chosen"],
+    }
+    for name, scores in (metrics["baseline"] or {}).items():
+        rows[f"baseline {name}"] = scores
+    return {label: scores for label, scores in rows.items() if scores}
