@@ -261,9 +261,9 @@ def _evaluate_parser(commands):
 
 
 def _evaluate(arguments) -> None:
-    from landslide_tf import scoring
+    from landslide_tf import inference
 
-    scoring.evaluate_run(
+    inference.evaluate_run(
         arguments.run_dir,
         data=arguments.data,
         part=arguments.part,
@@ -294,9 +294,9 @@ def _predict_parser(commands):
 
 
 def _predict(arguments) -> None:
-    from landslide_tf import scoring
+    from landslide_tf import inference
 
-    scoring.predict_folder(
+    inference.predict_folder(
         arguments.run_dir,
         arguments.data,
         arguments.out,
@@ -425,3 +425,8 @@ def _read_tiles(arguments, **fixed):
 def _check_absent(path, overwrite: bool) -> None:
     if os.path.exists(path) and not overwrite:
         raise InputError(f"{path}: exists; give --overwrite to replace it, or another name")
+
+
+def entry() -> None:
+    """The installed command `landslide`."""
+    sys.exit(main())

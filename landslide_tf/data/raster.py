@@ -14,6 +14,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from landslide_tf.checks import InputError
+from landslide_tf.files import atomic_path
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 # PNG and JPEG have no georeference by nature. Not `catch_warnings`: tiles are read in threads.
@@ -174,3 +175,20 @@ def resize_nearest(values, size: tuple[int, int]):
     rows = ((np.arange(size[0]) + 0.5) * values.shape[0] / size[0]).astype(int)
     columns = ((np.arange(size[1]) + 0.5) * values.shape[1] / size[1]).astype(int)
     return values[rows][:, columns]
+
+
+def write_geotiff(path, values, like: Raster, nodata: float | None = None) -> None:
+    """Write one band (H, W) as compressed GeoTIFF, atomically, with the georeference of `like`."""
+    profile = {
+        "driver": "GTiff",
+        "count": 1,
+        "height": values.shape[0],
+        "width": values.shape[1],
+        "dtype": values.dtype,
+        "nodata": nodata,
+        "compress": "deflate",
+    }
+    if like.transform is not None:
+        profile |= {"crs": like.crs, "transform": like.transform}
+    with atomic_path(path) as scratch, rasterio.open(scratch, "w", **profile) as file:
+        file.write(values, 1)

@@ -9,8 +9,8 @@ from rasterio.enums import ColorInterp
 from scipy import ndimage
 
 from landslide_tf.checks import InputError
-from landslide_tf.data import demo
-from landslide_tf.data.demo import demo_scene, write_demo
+from landslide_tf.data.demo import demo_scene, landforms, write_demo
+from landslide_tf.data.demo.scene import make_scene
 
 SIZE = 256
 
@@ -18,7 +18,7 @@ SIZE = 256
 @pytest.fixture(scope="module")
 def made():
     """Scenes with their bare fields."""
-    return [demo._make_scene(SIZE, seed, 10.0) for seed in (0, 1)]
+    return [make_scene(SIZE, seed, 10.0) for seed in (0, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -54,18 +54,19 @@ def test_scene_shapes_types_and_values(made):
 
 
 def test_scene_is_fixed_by_its_seed(made):
-    np.random.seed(99)  # the global state must not matter
+    np.random.seed(99)  # noqa: NPY002 - the global state must not matter
     again, other = demo_scene(SIZE, 0), made[1][0]
-    for a, b, c in zip(made[0][0], again, other):
+    for a, b, c in zip(made[0][0], again, other, strict=True):
         np.testing.assert_array_equal(a, b)
         assert (a != c).any()
 
 
 def test_scene_leaves_the_global_random_state_alone():
-    np.random.seed(7)
-    before = np.random.get_state()[1].copy()
+    np.random.seed(7)  # noqa: NPY002 - the global state is what is tested
+    before = np.random.get_state()[1].copy()  # noqa: NPY002 - as above
     demo_scene(64, 0)
-    np.testing.assert_array_equal(before, np.random.get_state()[1])
+    after = np.random.get_state()[1]  # noqa: NPY002 - as above
+    np.testing.assert_array_equal(before, after)
 
 
 def test_slopes_do_not_depend_on_the_pixel_size():
@@ -116,7 +117,7 @@ def test_landslides_run_downhill(made):
 
 def test_landslides_leave_a_hollow_and_a_deposit(monkeypatch):
     scene = demo_scene(128, 5)
-    place = demo._place_landslides
+    place = landforms.place_landslides
 
     def untouched(*args):
         labels, change = place(*args)
@@ -128,7 +129,7 @@ def test_landslides_leave_a_hollow_and_a_deposit(monkeypatch):
             assert dem.flat[part.argmin()] > dem.flat[part.argmax()] + 20  # head above toe
         return labels, np.zeros_like(change)
 
-    monkeypatch.setattr(demo, "_place_landslides", untouched)
+    monkeypatch.setattr("landslide_tf.data.demo.scene.place_landslides", untouched)
     before = demo_scene(128, 5)
     np.testing.assert_array_equal(scene.mask, before.mask)
     change = scene.dem - before.dem
@@ -229,7 +230,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     def full(*args):
         raise OSError("disk full")
 
-    monkeypatch.setattr(demo, "_write_tiff", full)
+    monkeypatch.setattr("landslide_tf.data.demo.write._write_tiff", full)
     with pytest.raises(OSError, match="disk full"):
         write_demo(tmp_path / "data", scenes=1, scene_px=96, tile_px=48, progress=False)
     assert os.listdir(tmp_path) == []

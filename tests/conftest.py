@@ -1,0 +1,65 @@
+"""Shared by all tests: quiet TensorFlow, the folder of real tiles, and small tiles on disk."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+import numpy as np
+import pytest
+import rasterio
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real tiles; tests marked `data` need it."""
+    root = Path(__file__).parents[1]
+    folder = root / os.environ.get("LANDSLIDE_DATA", "../shared/data")
+    if not folder.is_dir():
+        pytest.skip(f"no real tiles in {folder} (set LANDSLIDE_DATA)")
+    return folder
+
+
+def write_raster(path, values, *, crs=None, transform=None, nodata=None, driver=None):
+    """Write (H, W) or (H, W, C) as an image file; returns the path."""
+    values = np.atleast_3d(values)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    drivers = {".png": "PNG", ".tif": "GTiff", ".jpg": "JPEG", ".bmp": "BMP"}
+    profile = {
+        "driver": driver or drivers[path.suffix],
+        "height": values.shape[0],
+        "width": values.shape[1],
+        "count": values.shape[2],
+        "dtype": values.dtype,
+        "nodata": nodata,
+        "crs": crs,
+    }
+    if transform is not None:
+        profile["transform"] = transform
+    with rasterio.open(path, "w", **profile) as file:
+        file.write(np.moveaxis(values, -1, 0))
+    return path
+
+
+def write_tiles(root, count=12, size=(32, 32), dem=True, seed=0):
+    """A tiny data set in Bijie's layout: a bright square on a slope is the landslide."""
+    rng = np.random.default_rng(seed)
+    height, width = size
+    for i in range(count):
+        name = f"{'ab'[i % 2]}{i:03d}.png"
+        mask = np.zeros(size, "uint8")
+        y, x = rng.integers(0, height // 2), rng.integers(0, width // 2)
+        mask[y : y + height // 3, x : x + width // 3] = 1
+        image = rng.integers(40, 90, (*size, 3)) + 120 * mask[..., None]
+        write_raster(root / "landslide/image" / name, image.astype("uint8"))
+        write_raster(root / "landslide/mask" / name, mask * 255)
+        if dem:
+            relief = np.linspace(0, 200, height)[:, None] + np.zeros(size) + 20 * mask
+            write_raster(root / "landslide/dem" / name, relief.astype("uint8"))
+    return root
