@@ -1,4 +1,4 @@
-"""Errors that the user reads, and the checks shared by all layers. Imports no third-party package."""
+"""Errors that the user reads, and checks shared by all layers. No third-party imports."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Bad input or a bad option: one line that names the file or option and the repair. Exit code 2."""
+    """Bad input or a bad option: one line with the file or option and the repair. Exit code 2."""
 
 
 class JobError(RuntimeError):
-    """A job that failed on its way (NaN, full disk) and can be continued or diagnosed. Exit code 1."""
+    """A job that failed on its way (NaN, full disk) with its state kept. Exit code 1."""
 
 
 def check_choice(name: str, value, choices: Iterable) -> None:

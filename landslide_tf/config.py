@@ -78,7 +78,7 @@ class TrainConfig:
     )
     dem_normalisation: str = _option(
         "relief",
-        "DEM to [0, 1] per tile, to z-scores per tile, or by mean and deviation of the training part",
+        "DEM to [0, 1] per tile, to z-scores per tile, or by statistics of the training part",
         group="data",
         choices=DEM_NORMALISATIONS,
     )
@@ -96,7 +96,7 @@ class TrainConfig:
     )
     rgb_scale: float | None = _option(
         None,
-        "image value that becomes 1.0; default 255 for 8 bit, 65535 for 16 bit, 1 for float",
+        "image value that becomes 1.0; default: the highest of the integer type, 1 for float",
         group="data",
         metavar="V",
     )
@@ -156,6 +156,8 @@ class TrainConfig:
 
     def __post_init__(self):
         for f in dataclasses.fields(self):
+            if isinstance(f.default, bool):
+                check_choice(f.name, getattr(self, f.name), (True, False))
             if f.metadata["choices"] is not None:
                 check_choice(f.name, getattr(self, f.name), f.metadata["choices"])
         for name in ("filters", "epochs", "batch_size", "tile_px"):
@@ -171,6 +173,14 @@ class TrainConfig:
         for name in ("resolution_m", "rgb_scale"):
             if getattr(self, name) is not None:
                 _check_number(name, getattr(self, name), above=0)
+        if self.nodata is not None:
+            _check_number("nodata", self.nodata)
+        for name in ("data", "split"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (name == "data" and value is None):
+                raise InputError(f"`{name}` must be text. Received: {value!r}")
+        if not isinstance(self.terrain, (list, tuple)):
+            raise InputError(f"`terrain` must be a list of {TERRAIN}. Received: {self.terrain!r}")
         object.__setattr__(self, "terrain", tuple(self.terrain))
         for name in self.terrain:
             check_choice("terrain", name, TERRAIN)
@@ -179,8 +189,9 @@ class TrainConfig:
         if self.terrain and self.fusion == "rgb":
             raise InputError("`terrain` needs the DEM: use it with fusion 'early' or 'bottleneck'")
         if self.wce_weights is not None:
-            object.__setattr__(self, "wce_weights", tuple(self.wce_weights))
-            if len(self.wce_weights) != 2:
+            if isinstance(self.wce_weights, (list, tuple)):
+                object.__setattr__(self, "wce_weights", tuple(self.wce_weights))
+            if not isinstance(self.wce_weights, tuple) or len(self.wce_weights) != 2:
                 raise InputError(f"`wce_weights` must be two numbers. Received: {self.wce_weights}")
             for weight in self.wce_weights:
                 _check_number("wce_weights", weight, above=0)
@@ -241,4 +252,5 @@ def _check_number(name, value, low=None, above=None, below=None, high=None, whol
     if not ok:
         if whole and isinstance(value, int):
             rules.remove("a whole number")
-        raise InputError(f"`{name}` must be {' and '.join(rules)}. Received: {value!r}")
+        must = " and ".join(rules) or "a finite number"
+        raise InputError(f"`{name}` must be {must}. Received: {value!r}")

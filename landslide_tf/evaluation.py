@@ -52,8 +52,8 @@ def score(predictions: Predictions, threshold: float) -> dict:
     """All scores at a threshold, over valid pixels; a ratio of nothing is NaN.
 
     `miou, iou, precision, recall, f1, accuracy, auc` (exact), the counts `tp, fp, fn, tn`,
-    `iou_per_image` (mean over tiles with landslide in mask or prediction), `landslides` and
-    `landslides_found` (8-connected, half of their pixels predicted), `tiles`; with negatives
+    `iou_per_image` (see there), `landslides` and `landslides_found` (8-connected, half of
+    their pixels predicted), `tiles`; with negatives
     also `false_alarm_tiles` (share of negative tiles with a predicted pixel) and
     `false_alarm_area` (share of their pixels).
     """
@@ -80,7 +80,7 @@ def score(predictions: Predictions, threshold: float) -> dict:
 
 
 def iou_per_image(mask, predicted, valid) -> float:
-    """Mean landslide IoU over tiles (N, H, W); tiles with neither label nor prediction are left out.
+    """Mean landslide IoU over tiles (N, H, W), without tiles that have no label and no prediction.
 
     >>> mask = np.array([[[1, 0]], [[1, 1]], [[0, 0]]])
     >>> predicted = np.array([[[1, 1]], [[1, 1]], [[0, 0]]])

@@ -9,6 +9,8 @@ import math
 import os
 from pathlib import Path
 
+SCRATCH = ".writing-"  # start of the names of files that are not whole yet
+
 
 @contextlib.contextmanager
 def atomic_path(path):
@@ -23,7 +25,7 @@ def atomic_path(path):
     """
     path = Path(path)
     # The suffix stays: Keras and rasterio choose the format by it.
-    scratch = path.with_name(f".writing-{os.getpid()}-{path.name}")
+    scratch = path.with_name(f"{SCRATCH}{os.getpid()}-{path.name}")
     try:
         yield scratch
         with open(scratch, "rb") as file:
@@ -31,6 +33,12 @@ def atomic_path(path):
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def remove_scratch(folder) -> None:
+    """Delete what a killed process was writing in or below `folder`."""
+    for path in Path(folder).rglob(f"{SCRATCH}*"):
+        path.unlink(missing_ok=True)
 
 
 def write_json(path, content) -> None:

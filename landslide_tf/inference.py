@@ -82,7 +82,9 @@ def evaluate_run(
             evaluation.predict_part(run.model, validation), recall
         )
     scores = {name: evaluation.score(predictions, value) for name, value in thresholds.items()}
-    runs.say(evaluation.format_scores({_label(part, n, v): scores[n] for n, v in thresholds.items()}))
+    runs.say(
+        evaluation.format_scores({_label(part, n, v): scores[n] for n, v in thresholds.items()})
+    )
     for name, row in scores.items():
         runs.say(f"{_label(part, name, thresholds[name])}: {_in_words(row)}")
     if out is not None:
@@ -97,7 +99,9 @@ def _label(part, name, value) -> str:
 
 
 def _in_words(row: dict) -> str:
-    text = f"{row['tiles']} tiles, {row['landslides_found']} of {row['landslides']} landslides found"
+    text = (
+        f"{row['tiles']} tiles, {row['landslides_found']} of {row['landslides']} landslides found"
+    )
     if "negative_tiles" in row:
         text += (
             f"; of {row['negative_tiles']} tiles without landslide {row['false_alarm_tiles']:.1%} "
@@ -133,7 +137,7 @@ def predict_folder(
     skip_bad: bool = False,
     overwrite: bool = False,
 ) -> list[Path]:
-    """Write `NAME_probability.tif` and `NAME_mask.tif` for each tile of a folder; returns the paths.
+    """Write `NAME_probability.tif` and `NAME_mask.tif` for each tile; returns the paths.
 
     Probabilities are float32 (no data: NaN), masks uint8 0 / 1 (no data: 255), of the image's
     size and with its georeference, if it has one. Tiles need no mask. All tiles are read and

@@ -168,7 +168,9 @@ class WCELoss(_PixelLoss):
         super().__init__(name=name, **kwargs)
         if not isinstance(weights, str):
             weights = tuple(float(weight) for weight in weights)
-        if weights != "auto" and (len(weights) != 2 or min(weights) <= 0):
+        if weights != "auto" and (
+            isinstance(weights, str) or len(weights) != 2 or min(weights) <= 0
+        ):
             raise InputError(
                 f"`weights` must be 'auto' or two positive numbers. Received: {weights!r}"
             )
@@ -212,7 +214,7 @@ def _prepare(y_true, logits, sample_weight):
 
 
 def _cross_entropy(y, z):
-    """-[y log v + (1 - y) log(1 - v)] with -log sigmoid(z) = softplus(-z): no overflow, no 0 log 0."""
+    """-[y log v + (1 - y) log(1 - v)], as -log sigmoid(z) = softplus(-z): nothing overflows."""
     return y * ops.softplus(-z) + (1.0 - y) * ops.softplus(z)
 
 

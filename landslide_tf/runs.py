@@ -8,12 +8,8 @@ under way, `checkpoint/` holds its state.
 from __future__ import annotations
 
 import json
-import os
-import platform
 import shutil
-import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +20,8 @@ from landslide_tf.config import TrainConfig
 from landslide_tf.data.pipeline import model_input
 from landslide_tf.data.raster import Raster, resize_bilinear, resize_nearest
 from landslide_tf.data.tile import check_fit, make_tile
+from landslide_tf.files import SCRATCH
 
-PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "rasterio",
-            "scikit-learn", "opencv-python-headless")  # fmt: skip
 PREDICT_BATCH = 8
 
 
@@ -85,7 +80,7 @@ def check_folder(folder: Path, config: TrainConfig, *, resume: bool, overwrite: 
     """
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; give one of them")
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists() or (folder.is_dir() and all(map(_is_scratch, folder.iterdir()))):
         return "start"
     if not is_run(folder):
         raise InputError(f"{folder}: exists and is not a run folder; give another --out")
@@ -111,68 +106,24 @@ def check_folder(folder: Path, config: TrainConfig, *, resume: bool, overwrite: 
     return "done" if state == "complete" else "continue"
 
 
+def _is_scratch(path: Path) -> bool:
+    return path.name.startswith(SCRATCH)
+
+
 def clear_folder(folder: Path) -> None:
-    """Make the folder of a run anew; it must hold a run or nothing."""
-    if folder.exists() and is_run(folder):
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    """Make the folder of a run anew; it must hold a run or nothing.
 
-
-def environment(command: list[str] | None = None) -> dict:
-    """Where and with what a run was made: versions, processor, devices, commit, command."""
-    from importlib import metadata
-
-    import keras
-
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return {
-        "command": " ".join(command) if command else None,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "backend": keras.backend.backend(),
-        "devices": [str(device) for device in keras.distribution.list_devices()],
-        "gpu": gpu_available(),
-        "packages": versions,
-        "commit": _commit(),
-    }
-
-
-def gpu_available() -> bool:
-    """Whether the Keras backend in use sees a GPU."""
-    import keras
-
-    return bool(keras.distribution.list_devices("gpu"))
-
-
-def _processor() -> str:
+    Raises:
+        InputError: it cannot be made there.
+    """
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        return platform.processor()
-
-
-def _commit() -> str | None:
-    """The commit of the checkout that the package lies in, with '-dirty' for changed code."""
-    here = Path(__file__).parent
-    try:
-        return (
-            subprocess.run(
-                ["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=12"],
-                capture_output=True, text=True, timeout=10, check=True,
-            ).stdout.strip()
-            or None
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
+        if folder.exists() and is_run(folder):
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be made ({error.strerror}); give another --out"
+        ) from None
 
 
 def load_model(path):

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
-import math
 import os
 import shutil
 import sys
-import time
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from landslide_tf import evaluation, figures, runs
-from landslide_tf.checks import InputError, JobError
+from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.pipeline import Part, dem_statistics, scoring_batches, training_batches
 from landslide_tf.data.split import PARTS, make_split, split_content
 from landslide_tf.data.tiles import Tiles, load_tiles
-from landslide_tf.files import atomic_path, write_json
+from landslide_tf.environment import environment, gpu_available
+from landslide_tf.files import atomic_path, remove_scratch, write_json
 from landslide_tf.losses import LOSS_CLASSES, inverse_frequency_weights
 from landslide_tf.metrics import SegmentationMetrics
 from landslide_tf.models.registry import build_model, inference_model
+from landslide_tf.recorder import Recorder, check_tensorboard, load_best, read_history
 
 SCORE_BATCH = 8
 
@@ -60,6 +58,8 @@ def fit(
     if action == "done":
         runs.say(f"{folder}: complete, nothing to do")
         return folder
+    if tensorboard:
+        check_tensorboard()
     tiles = load_tiles(config.data or demo_folder(), config, cache=cache)
     for line in tiles.skipped:
         runs.say(f"left out: {line}")
@@ -67,14 +67,16 @@ def fit(
     _check_parts(parts, config)
     split = split_content({part: _names(parts[part]) for part in PARTS}, tiles)
     policy = precision_policy(config)
-    if action == "start":
+    remove_scratch(folder)
+    if action == "start" or not (folder / "split.json").exists():
         runs.clear_folder(folder)
-        write_json(folder / "split.json", split)
+        # The config first: it makes the folder a run, which can be continued or replaced.
+        write_json(folder / "config.json", config.to_dict())
         write_json(
             folder / "environment.json",
-            {**runs.environment(command), "dtype_policy": policy, "data_sha256": tiles.sha256},
+            {**environment(command), "dtype_policy": policy, "data_sha256": tiles.sha256},
         )
-        write_json(folder / "config.json", config.to_dict())
+        write_json(folder / "split.json", split)
     elif json.loads((folder / "split.json").read_text()) != split:
         raise InputError(
             f"{folder}: the data have changed since the run was started; restore them, "
@@ -117,7 +119,7 @@ def precision_policy(config: TrainConfig) -> str:
     """The Keras dtype policy in use: float16 needs a GPU, bfloat16 is what a CPU can do."""
     if config.mixed_precision == "off":
         return "float32"
-    if runs.gpu_available():
+    if gpu_available():
         return "mixed_float16"
     # float16 on a CPU is two orders of magnitude slower than float32
     return "mixed_bfloat16" if config.mixed_precision == "on" else "float32"
@@ -194,7 +196,7 @@ def _train(config, parts, folder, policy, tensorboard) -> float:
             jit_compile="auto",
         )
         model.optimizer.build(model.trainable_variables)
-        recorder = _Recorder(config, folder, tensorboard)
+        recorder = Recorder(config, folder, tensorboard)
         recorder.restore(model)
         if recorder.finished:
             return recorder.seconds
@@ -230,154 +232,10 @@ def _scope(config):
     return tf.distribute.MirroredStrategy().scope()
 
 
-class _Recorder(keras.callbacks.Callback):
-    """After each epoch: history, the best weights, and all state that resuming needs.
-
-    A checkpoint is whole or absent: `best-EPOCH.npz` is written first, then `state.npz`, which
-    names it, then older files go. The state holds every variable of model and optimizer (the
-    seeds of dropout too, which Keras' own checkpoints leave out).
-    """
-
-    def __init__(self, config: TrainConfig, folder: Path, tensorboard: bool):
-        super().__init__()
-        self.config, self.folder = config, folder
-        self.checkpoint = folder / "checkpoint"
-        self.rows: list[dict] = []
-        self.best_epoch: int | None = None  # counted from 1, as in history.csv
-        self.log = _tensorboard_writer(folder) if tensorboard else None
-
-    @property
-    def epoch(self) -> int:
-        """Epochs done."""
-        return len(self.rows)
-
-    @property
-    def seconds(self) -> float:
-        return sum(row["seconds"] for row in self.rows)
-
-    @property
-    def finished(self) -> bool:
-        return self.epoch >= self.config.epochs or self._stops_early()
-
-    def _stops_early(self) -> bool:
-        patience = self.config.early_stopping
-        return bool(patience and self.best_epoch and self.epoch - self.best_epoch >= patience)
-
-    def restore(self, model) -> None:
-        """Load the last state into the model and its optimizer, if there is one."""
-        path = self.checkpoint / "state.npz"
-        if not path.exists():
-            return
-        with np.load(path, allow_pickle=False) as state:
-            facts = json.loads(str(state["facts"]))
-            for key, variables in _state_of(model).items():
-                for i, variable in enumerate(variables):
-                    variable.assign(state[f"{key}{i}"])
-        self.rows, self.best_epoch = facts["rows"], facts["best_epoch"]
-        runs.say(f"continuing after epoch {self.epoch} of {self.config.epochs}")
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.begin = time.perf_counter()
-
-    def on_train_batch_end(self, batch, logs=None):
-        if not math.isfinite(float(logs["loss"])):
-            self._stop_at_nan(f"at step {batch + 1} of epoch {self.epoch + 1}")
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs = {name: float(value) for name, value in logs.items()}
-        if not (math.isfinite(logs["loss"]) and math.isfinite(logs["val_loss"])):
-            self._stop_at_nan(f"in validation after epoch {epoch + 1}")
-        row = {
-            "epoch": epoch + 1,
-            **{k: v for k, v in logs.items() if k in ("loss", "val_loss")},
-            **{k: v for k, v in logs.items() if k not in ("loss", "val_loss", "lr")},
-            "learning_rate": float(self.model.optimizer.learning_rate),
-            "seconds": round(time.perf_counter() - self.begin, 3),
-        }
-        self.rows.append(row)
-        best = self.rows[self.best_epoch - 1]["val_miou"] if self.best_epoch else -1.0
-        if self.best_epoch is None or row["val_miou"] > best:  # NaN is never better
-            self.best_epoch = epoch + 1
-        self._save()
-        if self.log is not None:
-            self.log(row)
-        if self._stops_early():
-            runs.say(f"stopped early: no better mIoU since epoch {self.best_epoch}")
-            self.model.stop_training = True
-
-    def _save(self) -> None:
-        self.checkpoint.mkdir(exist_ok=True)
-        best = self.checkpoint / f"best-{self.best_epoch:04d}.npz"
-        if self.best_epoch == self.epoch:
-            _save_arrays(best, {"model": self.model.variables}, {"epoch": self.best_epoch})
-        facts = {"rows": self.rows, "best_epoch": self.best_epoch}
-        _save_arrays(self.checkpoint / "state.npz", _state_of(self.model), facts)
-        write_history(self.folder / "history.csv", self.rows)
-        for path in self.checkpoint.glob("best-*.npz"):
-            if path != best:
-                path.unlink()
-
-    def _stop_at_nan(self, where: str):
-        kept = f"the state after epoch {self.epoch}" if self.rows else "no epoch was complete"
-        raise JobError(
-            f"the loss became NaN or infinite {where}; kept in {self.folder}: {kept}. "
-            f"Try a --learning-rate below {self.config.learning_rate:g}, or --mixed-precision off"
-        )
-
-
-def _state_of(model) -> dict:
-    return {"model": model.variables, "optimizer": model.optimizer.variables}
-
-
-def _save_arrays(path: Path, groups: dict, facts: dict) -> None:
-    arrays = {
-        f"{key}{i}": keras.ops.convert_to_numpy(variable.value)
-        for key, variables in groups.items()
-        for i, variable in enumerate(variables)
-    }
-    with atomic_path(path) as scratch, open(scratch, "wb") as file:
-        np.savez(file, facts=json.dumps(facts), **arrays)
-
-
-def write_history(path: Path, rows: list[dict]) -> None:
-    """`history.csv`: one row an epoch, numbers in full precision."""
-    with atomic_path(path) as scratch, open(scratch, "w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def read_history(path) -> list[dict[str, float]]:
-    """The rows of `history.csv` as numbers."""
-    with open(path, newline="") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-
-
-def _tensorboard_writer(folder: Path):
-    try:
-        import tensorflow as tf
-
-        writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
-    except (ImportError, AttributeError):
-        raise InputError("--tensorboard needs TensorFlow and TensorBoard: pip install tensorboard")
-
-    def log(row: dict):
-        with writer.as_default():
-            for name, value in row.items():
-                tf.summary.scalar(name, value, step=int(row["epoch"]))
-        writer.flush()
-
-    return log
-
-
 def _finish(config, parts, folder, statistics, seconds, skipped) -> None:
     """`model.keras` with the best weights in float32, scores, figures; then the checkpoint goes."""
     model = build(config)
-    (best,) = (folder / "checkpoint").glob("best-*.npz")
-    with np.load(best, allow_pickle=False) as state:
-        for i, variable in enumerate(model.variables):
-            variable.assign(state[f"model{i}"])
-        best_epoch = json.loads(str(state["facts"]))["epoch"]
+    best_epoch = load_best(folder, model)
     model = inference_model(model)
     with atomic_path(folder / "model.keras") as scratch:
         model.save(scratch)

@@ -63,3 +63,34 @@ def write_tiles(root, count=12, size=(32, 32), dem=True, seed=0):
             relief = np.linspace(0, 200, height)[:, None] + np.zeros(size) + 20 * mask
             write_raster(root / "landslide/dem" / name, relief.astype("uint8"))
     return root
+
+
+@pytest.fixture(scope="session")
+def tiny_tiles(tmp_path_factory) -> Path:
+    """Twelve tiles of 32 x 32 pixels with a DEM."""
+    return write_tiles(tmp_path_factory.mktemp("tiles"))
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tiny_tiles):
+    """Options that train in seconds."""
+    from landslide_tf.config import TrainConfig
+
+    return TrainConfig(
+        data=str(tiny_tiles),
+        model="unet",
+        filters=2,
+        tile_px=32,
+        epochs=3,
+        batch_size=4,
+        learning_rate=1e-2,
+        dropout=0.2,
+    )
+
+
+@pytest.fixture(scope="session")
+def finished_run(tiny_config, tmp_path_factory) -> Path:
+    """The folder of a complete run; not to be changed by a test."""
+    from landslide_tf.training import fit
+
+    return fit(tiny_config, tmp_path_factory.mktemp("runs") / "finished", command=["test"])

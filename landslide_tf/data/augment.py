@@ -32,7 +32,7 @@ def augment(x, y, w, key: tuple[int, int, int]):
 
     x, y, w = move(x).copy(), move(y), move(w)
     rgb = x[..., :3]
-    mean = rgb.mean(axis=(0, 1))
     valid = (rgb != 0).any(axis=-1, keepdims=True)  # no data stays 0
+    mean = rgb.sum(axis=(0, 1)) / max(1, int(valid.sum()))
     x[..., :3] = np.where(valid, np.clip((rgb - mean) * contrast + mean + brightness, 0, 1), 0)
     return x, y, w

@@ -1,4 +1,4 @@
-"""From rasters of one tile to the channels of the model: scaling, terrain, normalisation, stacking."""
+"""From the rasters of a tile to the model's channels: scaling, terrain, normalisation, stacking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files of a folder belong together: Bijie's layout, paired by file name without extension."""
+"""Which files of a folder belong together: Bijie's layout, paired by stem."""
 
 from __future__ import annotations
 

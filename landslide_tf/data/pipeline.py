@@ -44,7 +44,7 @@ class Part:
             tiles.rgb[i],
             tiles.dem[i],
             tiles.terrain[i],
-            tiles.input_valid[i],
+            (tiles.image_valid if config.fusion == "rgb" else tiles.input_valid)[i],
             config,
             self.dem_statistics,
         )
@@ -56,7 +56,10 @@ class Part:
 
 
 def model_input(rgb, dem, terrain, input_valid, config: TrainConfig, dem_statistics=None):
-    """The input (H, W, C) of the model for one tile; all channels are 0 where one has no data."""
+    """The input (H, W, C) of the model for one tile; all channels are 0 where one has no data.
+
+    `input_valid` (H, W) is where all that the model reads has data: the image alone for 'rgb'.
+    """
     if config.fusion == "rgb":
         x = stack_channels(rgb)
     else:

@@ -1,4 +1,4 @@
-"""One raster file to NumPy arrays: values, valid mask, georeference. And the resizing used everywhere."""
+"""Raster files from and to NumPy arrays, and the one resizing that is used everywhere."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from scipy.sparse import csr_array
 
 from landslide_tf.checks import InputError
 from landslide_tf.files import atomic_path
@@ -19,6 +20,9 @@ from landslide_tf.files import atomic_path
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 # PNG and JPEG have no georeference by nature. Not `catch_warnings`: tiles are read in threads.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+# A truncated JPEG is a warning to libjpeg, and GDAL's fast way to read a whole PNG returns noise
+# for a truncated one without a word: both are lost data to us.
+STRICT = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True, "GDAL_PNG_WHOLE_IMAGE_OPTIM": False}
 METRES_PER_DEGREE = 111_320.0  # of latitude, on the sphere of the WGS 84 equator
 
 
@@ -37,13 +41,21 @@ class Raster:
         return self.values.shape[:2]
 
     @property
+    def corners(self) -> list[tuple[float, float]]:
+        """x, y of the upper left, upper right, lower left and lower right corner, in the CRS."""
+        height, width = self.size
+        t = self.transform
+        return [
+            (t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f)
+            for x, y in ((0, 0), (width, 0), (0, height), (width, height))
+        ]
+
+    @property
     def bounds(self) -> tuple[float, float, float, float] | None:
         """Left, bottom, right, top in units of the CRS; None without georeference."""
         if self.transform is None:
             return None
-        height, width = self.size
-        corners = [self.transform @ xy for xy in ((0, 0), (width, 0), (0, height), (width, height))]
-        xs, ys = zip(*corners, strict=True)
+        xs, ys = zip(*self.corners, strict=True)
         return min(xs), min(ys), max(xs), max(ys)
 
     def resolution_m(self) -> tuple[float, float] | None:
@@ -72,8 +84,7 @@ def read_raster(path, *, nodata: float | None = None, palette: bool = True) -> R
     """
     path = Path(path)
     try:
-        # A truncated JPEG is a warning to libjpeg, but lost data to us.
-        with rasterio.Env(GDAL_ERROR_ON_LIBJPEG_WARNING=True), rasterio.open(path) as file:
+        with rasterio.Env(**STRICT), rasterio.open(path) as file:
             values = np.moveaxis(file.read(), 0, -1)  # (C, H, W) -> (H, W, C)
             valid = np.ones(values.shape[:2], bool)
             alpha = [i for i, ci in enumerate(file.colorinterp) if ci == ColorInterp.alpha]
@@ -124,7 +135,7 @@ def resize_weights(size_in: int, size_out: int) -> np.ndarray:
     array([[0.42857143, 0.42857143, 0.14285715, 0.        ],
            [0.        , 0.14285715, 0.42857143, 0.42857143]], dtype=float32)
     """
-    return _resize_weights(size_in, size_out).copy()
+    return _resize_weights(size_in, size_out).toarray()
 
 
 @functools.lru_cache(maxsize=512)
@@ -133,7 +144,8 @@ def _resize_weights(size_in, size_out):
     support = max(scale, 1.0)
     centre = (np.arange(size_out)[:, None] + 0.5) * scale - 0.5
     weights = np.maximum(0.0, 1.0 - np.abs(np.arange(size_in)[None] - centre) / support)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype("float32")
+    # Sparse: a few weights a row. And one thread: tiles are read by several already.
+    return csr_array((weights / weights.sum(axis=1, keepdims=True)).astype("float32"))
 
 
 def resize_bilinear(values, size: tuple[int, int], valid=None):
@@ -146,23 +158,28 @@ def resize_bilinear(values, size: tuple[int, int], valid=None):
     >>> float(values[0, 0, 0])
     3.0
     """
-    values = np.asarray(values, "float32")
+    values = np.asarray(values)
+    if valid is not None:  # before the conversion: the mark of no data may not fit float32
+        values = np.where(valid[..., None], values, 0)
+    values = values.astype("float32")
     rows = _resize_weights(values.shape[0], size[0])
     columns = _resize_weights(values.shape[1], size[1])
     if valid is None or valid.all():
         return _apply_weights(values, rows, columns), np.ones(size, bool)
     valid = np.asarray(valid, bool)[..., None]
     weight = _apply_weights(valid.astype("float32"), rows, columns)
-    total = _apply_weights(np.where(valid, values, 0), rows, columns)
+    total = _apply_weights(values, rows, columns)
     keep = weight[..., 0] >= 0.5
     return np.where(keep[..., None], total / np.maximum(weight, 0.5), 0).astype("float32"), keep
 
 
 def _apply_weights(values, rows, columns):
     height, width, channels = values.shape
-    # (h, H) @ (H, W C) -> (h, W, C), then along the other axis
+    # (h, H) @ (H, W C) -> (h, W, C) -> (W, h C), then (w, W) @ (W, h C) -> (w, h, C) -> (h, w, C)
     values = (rows @ values.reshape(height, width * channels)).reshape(-1, width, channels)
-    return np.matmul(columns, values)
+    values = values.swapaxes(0, 1).reshape(width, -1)
+    values = (columns @ values).reshape(columns.shape[0], -1, channels)
+    return np.ascontiguousarray(values.swapaxes(0, 1))
 
 
 def resize_nearest(values, size: tuple[int, int]):

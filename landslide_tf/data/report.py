@@ -17,7 +17,7 @@ SAME_FROM = 0.97  # correlation of two thumbnails from which tiles count as near
 CHUNK = 512
 
 
-def check_folder(folder, *, nodata: float | None = None) -> dict:
+def check_folder(folder, *, nodata: float | None = None, rgb_scale: float | None = None) -> dict:
     """Counts, sizes, value ranges and problems of a folder in Bijie's layout.
 
     Reads every file. Keys: `root`, `landslide_tiles`, `negative_tiles`, `with_dem`,
@@ -29,7 +29,7 @@ def check_folder(folder, *, nodata: float | None = None) -> dict:
     Raises:
         InputError: no such folder, or not one complete tile in it.
     """
-    config = TrainConfig(tile_px=THUMBNAIL_PX, nodata=nodata, fusion="rgb")
+    config = TrainConfig(tile_px=THUMBNAIL_PX, nodata=nodata, rgb_scale=rgb_scale, fusion="rgb")
     with_negatives = True
     try:
         index = find_samples(folder, negatives=True)

@@ -38,6 +38,7 @@ def make_split(
     if how not in ("random", "group"):
         return read_split(how, tiles)
     split: Split = {part: [] for part in PARTS}
+    part_of: dict[str, str] = {}  # negatives go where their group already is
     for negative in (False, True):
         chosen = [i for i in range(len(tiles)) if tiles.negative[i] == negative]
         if test_prefix is not None:
@@ -49,8 +50,12 @@ def make_split(
         names = [tiles.names[i] for i in chosen]
         groups = _groups(names, tiles.place[chosen]) if how == "group" else names
         wanted = _part_sizes(len(names), with_test=test_prefix is None)
-        for name, part in zip(names, _assign(groups, wanted, seed), strict=True):
+        for name, part in zip(names, _assign(groups, wanted, seed, part_of), strict=True):
             split[part].append(name)
+    if not split["train"]:
+        raise InputError(
+            f"every tile's name begins with {test_prefix!r} (the test part); give a longer prefix"
+        )
     if test_prefix is not None and not split["test"]:
         raise InputError(f"no tile's name begins with {test_prefix!r} (the test part)")
     return {part: sorted(names) for part, names in split.items()}
@@ -64,11 +69,15 @@ def _part_sizes(count: int, with_test: bool) -> dict[str, int]:
     return {"train": count - test - validation, "validation": validation, "test": test}
 
 
-def _assign(groups, wanted: dict[str, int], seed: int) -> list[str]:
-    """The part of each tile: groups in random order, large ones first, to the emptiest part."""
+def _assign(groups, wanted: dict[str, int], seed: int, part_of: dict[str, str]) -> list[str]:
+    """The part of each tile: groups in random order, large ones first, to the emptiest part.
+
+    Groups in `part_of` have their part already; it takes up the others.
+    """
     ids, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     parts = [part for part in PARTS if wanted[part]]
-    if len(ids) < len(parts):
+    known = [g for g in range(len(ids)) if ids[g] in part_of]
+    if len(ids) < len(parts) and not known:
         raise InputError(
             f"--split group finds {len(ids)} group(s) of tiles, {len(parts)} parts need at least "
             "as many; use --split random, or name the tiles in a file with --split FILE"
@@ -76,17 +85,18 @@ def _assign(groups, wanted: dict[str, int], seed: int) -> list[str]:
     order = np.random.default_rng(seed).permutation(len(ids))
     order = order[np.argsort(-sizes[order], kind="stable")]
     filled = dict.fromkeys(parts, 0)
-    part_of = {}
-    for group in order:
-        part = max(parts, key=lambda p: (wanted[p] - filled[p]) / wanted[p])
+    for group in [*known, *(g for g in order if ids[g] not in part_of)]:
+        part = part_of.get(ids[group]) or max(
+            parts, key=lambda p: (wanted[p] - filled[p]) / wanted[p]
+        )
         filled[part] += int(sizes[group])
-        part_of[group] = part
-    if 0 in filled.values():
+        part_of[ids[group]] = part
+    if 0 in filled.values() and not known:
         raise InputError(
             f"--split group: the groups are too uneven to fill {len(parts)} parts {filled}; "
             "name the tiles in a file with --split FILE"
         )
-    return [part_of[group] for group in group_of]
+    return [part_of[ids[group]] for group in group_of]
 
 
 def _groups(names: list[str], place: np.ndarray) -> list[str]:
@@ -139,7 +149,10 @@ def read_split(path, tiles: Tiles) -> Split:
     for part in ("train", "validation"):
         if not split[part]:
             raise InputError(f'{path}: the part "{part}" is empty; it needs at least one tile')
-    for name, hashes in (content.get("files") or {}).items():
+    files = content.get("files") or {}
+    if not isinstance(files, dict):
+        raise InputError(f'{path}: "files" must map tile names to hashes')
+    for name, hashes in files.items():
         if name in tiles.files and hashes != tiles.files[name]:
             raise InputError(
                 f"{path}: the files of tile {name!r} have changed since the split was made; "

@@ -21,6 +21,7 @@ class Tile:
     dem: np.ndarray | None  # (H, W) float32, metres
     terrain: np.ndarray | None  # (H, W, T) float32
     mask: np.ndarray | None  # (H, W) uint8, 0 or 1
+    image_valid: np.ndarray  # (H, W) bool: the image has data
     input_valid: np.ndarray  # (H, W) bool: image and DEM have data
     valid: np.ndarray  # (H, W) bool: all files have data
 
@@ -70,8 +71,9 @@ def make_tile(image: Raster, dem: Raster | None, mask: Raster | None, config: Tr
     background.
     """
     size = (config.tile_px, config.tile_px)
-    rgb = channels.scale_rgb(image.values, config.rgb_scale)
-    rgb, input_valid = resize_bilinear(rgb, size, image.valid)
+    rgb = channels.scale_rgb(np.where(image.valid[..., None], image.values, 0), config.rgb_scale)
+    rgb, image_valid = resize_bilinear(rgb, size, image.valid)
+    input_valid = image_valid
     height = terrain = None
     if dem is not None:
         height, dem_valid = resize_bilinear(dem.values, size, dem.valid)
@@ -87,7 +89,7 @@ def make_tile(image: Raster, dem: Raster | None, mask: Raster | None, config: Tr
     if mask is not None:
         labels = resize_nearest(mask.values[..., 0], size)
         valid = valid & resize_nearest(mask.valid, size)
-    return Tile(rgb, height, terrain, labels, input_valid, valid)
+    return Tile(rgb, height, terrain, labels, image_valid, input_valid, valid)
 
 
 def _dem_resolution_m(image: Raster, dem: Raster, config: TrainConfig) -> tuple[float, float]:
@@ -113,7 +115,7 @@ def check_image(image: Raster, path) -> None:
 
 def check_dem(dem: Raster, path) -> None:
     """Raise `InputError` unless the DEM has one band, or several that are equal (grey as RGB)."""
-    if not (dem.values == dem.values[..., :1]).all():
+    if not _bands_agree(dem):
         raise InputError(
             f"{path}: has {dem.values.shape[-1]} different bands, expected one band of elevation"
         )
@@ -125,7 +127,7 @@ def check_mask(mask: Raster, path) -> Raster:
     What the nodata tag or alpha band declares to be no data is not looked at.
     """
     values = mask.values
-    if not (values == values[..., :1]).all():
+    if not _bands_agree(mask):
         raise InputError(f"{path}: a mask has one band; its {values.shape[-1]} bands differ")
     found = np.unique(values[mask.valid])
     if not (np.isin(found, (0, 1)).all() or np.isin(found, (0, 255)).all()):
@@ -136,6 +138,11 @@ def check_mask(mask: Raster, path) -> Raster:
         )
     labels = ((values[..., :1] != 0) & mask.valid[..., None]).astype("uint8")
     return Raster(labels, mask.valid, mask.crs, mask.transform)
+
+
+def _bands_agree(raster: Raster) -> bool:
+    values = raster.values[raster.valid]  # (pixels, bands)
+    return bool((values == values[:, :1]).all())
 
 
 def check_fit(image: Raster, other: Raster, image_path, other_path) -> None:
@@ -162,7 +169,9 @@ def check_fit(image: Raster, other: Raster, image_path, other_path) -> None:
     coarser = max(
         (a[2] - a[0]) / w, (a[3] - a[1]) / h, (b[2] - b[0]) / other_w, (b[3] - b[1]) / other_h
     )
-    if np.abs(a - b).max() > coarser / 2:
+    # Corner by corner: a raster stored upside down has the same bounds.
+    apart = np.array(image.corners) - np.array(other.corners)
+    if np.abs(apart).max() > coarser / 2:
         raise InputError(
             f"{other_path}: covers {_box(b)}, its image {_box(a)} ({image_path}); "
             "resample it onto the image's grid (gdalwarp -te)"

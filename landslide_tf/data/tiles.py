@@ -1,4 +1,4 @@
-"""All tiles of a data set as arrays, decoded once: in memory, in a cache folder, or in a pack file."""
+"""All tiles of a data set as arrays, decoded once: in memory, a cache folder, or a pack file."""
 
 from __future__ import annotations
 
@@ -37,8 +37,11 @@ class Tiles:
     dem: np.ndarray  # (N, H, W) float32; 0 where there is none
     terrain: np.ndarray  # (N, H, W, T) float32
     mask: np.ndarray  # (N, H, W) uint8
-    input_valid: np.ndarray  # (N, H, W) bool
-    valid: np.ndarray  # (N, H, W) bool
+    image_valid: np.ndarray  # (N, H, W) bool: the image has data
+    input_valid: np.ndarray  # (N, H, W) bool: image and DEM have data
+    valid: np.ndarray  # (N, H, W) bool: all files have data
+    nodata: float | None = None  # the options they were read with
+    rgb_scale: float | None = None
     skipped: tuple[str, ...] = ()  # a line for each file or tile left out (skip_bad)
 
     def __len__(self) -> int:
@@ -55,7 +58,7 @@ class Tiles:
         return hashlib.sha256(json.dumps(self.files, sort_keys=True).encode()).hexdigest()
 
 
-def load_tiles(data, config: TrainConfig, *, need_mask: bool = True, cache=None) -> Tiles:
+def load_tiles(data, config: TrainConfig, *, cache=None) -> Tiles:
     """Tiles of a folder or of a file written by `pack_tiles`, each decoded once.
 
     They are kept in memory, or as memory-mapped files in the folder `cache`, where a later call
@@ -66,11 +69,7 @@ def load_tiles(data, config: TrainConfig, *, need_mask: bool = True, cache=None)
             `config.skip_bad`), tiles without a DEM where the fusion needs one, too little memory.
     """
     data = Path(data)
-    tiles = (
-        _load_pack(data, config)
-        if data.is_file()
-        else _load_folder(data, config, need_mask=need_mask, cache=cache)
-    )
+    tiles = _load_pack(data, config) if data.is_file() else _load_folder(data, config, cache)
     missing = int(np.sum(~tiles.has_dem))
     if config.fusion != "rgb" and missing:
         raise InputError(
@@ -87,13 +86,14 @@ def _array_shapes(count: int, config: TrainConfig, terrain: int) -> dict[str, tu
         "dem": ((count, px, px), "float32"),
         "terrain": ((count, px, px, terrain), "float32"),
         "mask": ((count, px, px), "uint8"),
+        "image_valid": ((count, px, px), "bool"),
         "input_valid": ((count, px, px), "bool"),
         "valid": ((count, px, px), "bool"),
     }
 
 
-def _load_folder(folder, config, *, need_mask, cache) -> Tiles:
-    index = find_samples(folder, negatives=config.negatives, need_mask=need_mask)
+def _load_folder(folder, config, cache) -> Tiles:
+    index = find_samples(folder, negatives=config.negatives)
     problems = list(index.unpaired)
     if problems and not config.skip_bad:
         raise InputError(_summary(problems, index.root))
@@ -123,6 +123,8 @@ def _load_folder(folder, config, *, need_mask, cache) -> Tiles:
         ),
         files={sample.name: facts[sample.name]["files"] for sample in samples},
         terrain_names=config.terrain,
+        nodata=config.nodata,
+        rgb_scale=config.rgb_scale,
         skipped=tuple(problems + list(bad.values())),
         **arrays,
     )
@@ -207,6 +209,7 @@ def _decode_cached(samples, config, shapes, cache: Path):
                 for name, (shape, dtype) in shapes.items()
                 if 0 not in shape
             }
+            _reserve(scratch)
             facts = _decode(samples, config, arrays)
             for array in arrays.values():
                 array.flush()
@@ -225,6 +228,14 @@ def _decode_cached(samples, config, shapes, cache: Path):
     return arrays, json.loads((folder / "facts.json").read_text())
 
 
+def _reserve(folder: Path) -> None:
+    """Take the files' disk space now: writing to a mapped file on a full disk kills the process."""
+    for path in folder.iterdir():
+        with open(path, "r+b") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
 def pack_tiles(tiles: Tiles, path, *, rgb_uint8: bool = False) -> None:
     """Write tiles to one compressed .npz, atomically; `load_tiles` reads it like the folder.
 
@@ -235,7 +246,13 @@ def pack_tiles(tiles: Tiles, path, *, rgb_uint8: bool = False) -> None:
     arrays = {name: getattr(tiles, name) for name in _array_shapes(0, TrainConfig(), 0)}
     if rgb_uint8:
         arrays["rgb"] = np.round(np.clip(tiles.rgb, 0, 1) * 255).astype("uint8")
-    facts = {"format": FORMAT, "files": tiles.files, "terrain": tiles.terrain_names}
+    facts = {
+        "format": FORMAT,
+        "files": tiles.files,
+        "terrain": tiles.terrain_names,
+        "nodata": tiles.nodata,
+        "rgb_scale": tiles.rgb_scale,
+    }
     with atomic_path(path) as scratch, open(scratch, "wb") as file:
         np.savez_compressed(
             file,
@@ -254,6 +271,9 @@ def _load_pack(path: Path, config: TrainConfig) -> Tiles:
             arrays = {name: pack[name] for name in pack.files}
         facts = json.loads(str(arrays.pop("facts")))
         format_ = facts["format"]
+        missing = {"names", *_array_shapes(0, config, 0)} - set(arrays)
+        if missing:
+            raise KeyError(*missing)
     except Exception as error:  # zip, zlib, pickle, json and NumPy each raise their own
         raise InputError(
             f"{path}: is not a pack of tiles ({type(error).__name__}); "
@@ -272,10 +292,23 @@ def _load_pack(path: Path, config: TrainConfig) -> Tiles:
             f"{path}: has terrain channels {facts['terrain']}, asked for {list(config.terrain)}; "
             "pack the folder again with --terrain"
         )
+    for name in ("nodata", "rgb_scale"):
+        if getattr(config, name) != facts[name]:
+            raise InputError(
+                f"{path}: was packed with --{name.replace('_', '-')} {facts[name]}, asked for "
+                f"{getattr(config, name)}; pack the folder again, or leave it as it was packed"
+            )
     if arrays["rgb"].dtype == np.uint8:
         arrays["rgb"] = arrays["rgb"].astype("float32") / np.float32(255)
     names = tuple(str(name) for name in arrays.pop("names"))
-    tiles = Tiles(names=names, files=facts["files"], terrain_names=config.terrain, **arrays)
+    tiles = Tiles(
+        names=names,
+        files=facts["files"],
+        terrain_names=config.terrain,
+        nodata=config.nodata,
+        rgb_scale=config.rgb_scale,
+        **arrays,
+    )
     if config.negatives and not tiles.negative.any():
         raise InputError(f"{path}: was packed without negatives; pack with --negatives")
     return tiles if config.negatives else take(tiles, np.flatnonzero(~tiles.negative))
@@ -283,8 +316,6 @@ def _load_pack(path: Path, config: TrainConfig) -> Tiles:
 
 def take(tiles: Tiles, indices) -> Tiles:
     """The tiles at `indices`, as a data set of their own."""
-    if len(indices) == len(tiles):
-        return tiles
     fields = {name: getattr(tiles, name)[indices] for name in _array_shapes(0, TrainConfig(), 0)}
     names = tuple(tiles.names[i] for i in indices)
     return Tiles(
@@ -294,6 +325,8 @@ def take(tiles: Tiles, indices) -> Tiles:
         place=tiles.place[indices],
         files={name: tiles.files[name] for name in names},
         terrain_names=tiles.terrain_names,
+        nodata=tiles.nodata,
+        rgb_scale=tiles.rgb_scale,
         skipped=tiles.skipped,
         **fields,
     )

@@ -1,4 +1,4 @@
-"""CBAM's attention (Woo et al. 2018), which the paper's text describes, as functions of Keras layers.
+"""CBAM's attention (Woo et al. 2018), which the paper describes, as functions of Keras layers.
 
 Functions, not custom layers: a saved model then loads wherever Keras is installed.
 """
@@ -16,6 +16,7 @@ def spatial_attention(x, name: str):
 
     x is (B, H, W, C), the result too. Channel maps are pooled along the channel axis.
 
+    >>> import keras
     >>> x = keras.Input((8, 8, 4))
     >>> spatial_attention(x, "demo").shape
     (None, 8, 8, 4)
@@ -36,6 +37,7 @@ def channel_attention(x, name: str):
     x is (B, H, W, C), the result too. The two descriptors share one perceptron with
     C / 16 hidden units (at least 1).
 
+    >>> import keras
     >>> x = keras.Input((8, 8, 4))
     >>> channel_attention(x, "demo").shape
     (None, 8, 8, 4)

@@ -64,7 +64,7 @@ def up_block(x, skips: list, filters: int, name: str, block=conv_block):
 
 
 def head(x, name: str = "logits"):
-    """1 x 1 convolution to one channel of logits, (B, H, W, 1), float32 under every dtype policy."""
+    """1 x 1 convolution to logits, (B, H, W, 1), float32 under every dtype policy."""
     return layers.Conv2D(1, 1, dtype="float32", name=name)(x)
 
 

@@ -1,4 +1,4 @@
-"""`build_model`: the six models of the paper, and all combinations of architecture and attention."""
+"""`build_model`: the six models of the paper, and all other pairs of architecture and attention."""
 
 from __future__ import annotations
 
@@ -63,7 +63,12 @@ Received: 'unett'
         raise InputError(f"`filters` must be a whole number, at least 1. Received: {filters!r}")
     if not 0 <= dropout < 1:
         raise InputError(f"`dropout` must be at least 0 and below 1. Received: {dropout!r}")
-    height, width, channels = input_shape or (128, 128, 3 if fusion == "rgb" else 4)
+    input_shape = tuple(input_shape or (128, 128, 3 if fusion == "rgb" else 4))
+    if len(input_shape) != 3:
+        raise InputError(
+            f"`input_shape` must be (height, width, channels). Received: {input_shape}"
+        )
+    height, width, channels = input_shape
     check_multiple(height, width)
     if channels < 1 or (fusion == "bottleneck" and channels < 4):
         raise InputError(f"`fusion` {fusion!r} cannot use {channels} input channels")
@@ -82,4 +87,4 @@ def inference_model(model: keras.Model) -> keras.Model:
     """The same weights with the final logits as the one output (deep supervision dropped)."""
     if len(model.outputs) == 1:
         return model
-    return keras.Model(model.inputs, model.outputs[0], name=model.name)
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)

@@ -1,0 +1,65 @@
+"""The command line. `--help` imports neither TensorFlow, Keras nor NumPy."""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+from landslide_tf import __version__
+from landslide_tf.checks import InputError, JobError
+from landslide_tf.cli.data import data_parser
+from landslide_tf.cli.model import evaluate_parser, predict_parser, train_parser
+from landslide_tf.cli.options import Parser, fail
+
+
+def main(argv: list[str] | None = None, parser=None) -> int:
+    """Run the command line; returns the exit code: 0 done, 2 bad input or option, 1 failed.
+
+    `argv` is `sys.argv[1:]` by default, `parser` that of all commands.
+    """
+    parser = parser or all_commands()
+    arguments = parser.parse_args(argv)
+    if not hasattr(arguments, "run"):
+        parser.print_help()
+        return 2
+    try:
+        arguments.run(arguments)
+    except InputError as error:
+        return fail(error, 2)
+    except JobError as error:
+        return fail(error, 1)
+    except KeyboardInterrupt:
+        return fail("interrupted; finished epochs are kept, continue with --resume", 1)
+    except MemoryError:
+        return fail("out of memory; try a smaller --batch-size, or --cache DIR", 1)
+    except OSError as error:
+        return fail(*_os_error(error))
+    return 0
+
+
+def _os_error(error: OSError) -> tuple[str, int]:
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"{where}the disk is full; free some space and continue with --resume", 1
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{where}cannot be written or read ({error.strerror}); choose another place", 2
+    return f"{where}{error.strerror or error}", 1
+
+
+def all_commands() -> Parser:
+    """The parser of `landslide COMMAND …`."""
+    parser = Parser(
+        prog="landslide", description="Landslide segmentation from imagery and elevation."
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+    train_parser(commands)
+    evaluate_parser(commands)
+    predict_parser(commands)
+    data_parser(commands)
+    return parser
+
+
+def entry() -> None:
+    """The installed command `landslide`."""
+    sys.exit(main())

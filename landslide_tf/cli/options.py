@@ -1,0 +1,112 @@
+"""What all commands share: parsers, and options made from the fields of `TrainConfig`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+
+from landslide_tf.checks import InputError
+from landslide_tf.config import PRESETS, TrainConfig
+
+
+def fail(message, code: int) -> int:
+    """Print one line to standard error; returns `code`."""
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+class Parser(argparse.ArgumentParser):
+    """One line for a wrong option, as for all other bad input."""
+
+    def error(self, message):
+        self.exit(fail(f"{message}; see {self.prog} --help", 2))
+
+
+def new_parser(commands, name, summary, epilog):
+    options = {
+        "description": summary,
+        "epilog": epilog,
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
+    if commands is None:
+        return Parser(**options)
+    return commands.add_parser(name, help=summary, **options)
+
+
+def add_config_options(parser, *, only: tuple[str, ...] | None = None) -> None:
+    """Options for the fields of `TrainConfig`; what is not typed is absent from the result."""
+    groups = {}
+    for f in dataclasses.fields(TrainConfig):
+        if only is not None and f.name not in only:
+            continue
+        title = f.metadata["group"]
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        options = {"default": argparse.SUPPRESS, "help": _help(f)}
+        if isinstance(f.default, bool):
+            options["action"] = argparse.BooleanOptionalAction
+        else:
+            options["type"] = _value_type(f)
+            # Only the metavar lists the choices: TrainConfig checks them, with a better message.
+            options["metavar"] = _metavar(f)
+        groups[title].add_argument("--" + f.name.replace("_", "-"), dest=f.name, **options)
+
+
+def _metavar(f) -> str:
+    if f.metadata["choices"]:
+        return "{" + ",".join(f.metadata["choices"]) + "}"
+    return f.metadata["metavar"] or {int: "N", float: "X"}.get(_value_type(f), "NAME")
+
+
+def _value_type(f):
+    names = {
+        "tuple[str, ...]": _names,
+        "tuple[float, float] | None": _numbers,
+        "float | None": float,
+        "int | None": int,
+        "str | None": str,
+    }
+    return names.get(f.type) or {"int": int, "float": float, "str": str}[f.type]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(number) for number in text.split(","))
+
+
+def _help(f) -> str:
+    demo = PRESETS["demo"].get(f.name)
+    if f.default is None or f.default == ():
+        return f.metadata["help"]
+    if f.name == "preset":
+        return f"{f.metadata['help']} (default: paper with --data, demo without)"
+    default = {True: "on", False: "off"}.get(f.default, f.default) if isinstance(
+        f.default, bool
+    ) else f.default  # fmt: skip
+    extra = "" if demo is None else f"; preset demo: {'on' if demo is True else demo}"
+    return f"{f.metadata['help']} (default: {default}{extra})"
+
+
+def import_keras_quietly() -> None:
+    """Import Keras without the notes that TensorFlow's C++ code prints while it starts."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        import keras  # noqa: F401
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+def check_absent(path, overwrite: bool) -> None:
+    """Raise `InputError` where `path` exists and may not be replaced."""
+    if os.path.exists(path) and not overwrite:
+        raise InputError(f"{path}: exists; give --overwrite to replace it, or another name")

@@ -1,0 +1,66 @@
+"""Where and with what a run was made."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import time
+from importlib import metadata
+from pathlib import Path
+
+import keras
+
+PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "rasterio",
+            "scikit-learn", "opencv-python-headless")  # fmt: skip
+
+
+def environment(command: list[str] | None = None) -> dict:
+    """Where and with what a run was made: versions, processor, devices, commit, command."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "command": " ".join(command) if command else None,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "backend": keras.backend.backend(),
+        "devices": [str(device) for device in keras.distribution.list_devices()],
+        "gpu": gpu_available(),
+        "packages": versions,
+        "commit": _commit(),
+    }
+
+
+def gpu_available() -> bool:
+    """Whether the Keras backend in use sees a GPU."""
+    return bool(keras.distribution.list_devices("gpu"))
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that the package lies in, with '-dirty' for changed code."""
+    here = Path(__file__).parent
+    try:
+        return (
+            subprocess.run(
+                ["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=12"],
+                capture_output=True, text=True, timeout=10, check=True,
+            ).stdout.strip()
+            or None
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,130 @@
+"""Random changes move image, mask and weight together; only the light of the RGB changes."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from landslide_tf.data.augment import BRIGHTNESS, CONTRAST, augment
+
+PX = 8
+KEYS = [(0, epoch, tile) for epoch in range(20) for tile in range(10)]
+
+
+def flat(value=0.5):
+    """A tile of one grey, a DEM without two equal values, all valid."""
+    x = np.full((PX, PX, 4), value, "float32")
+    x[..., 3] = np.arange(PX * PX).reshape(PX, PX) / 64
+    return x, np.zeros((PX, PX, 1), "float32"), np.ones((PX, PX, 1), "float32")
+
+
+def where(array):
+    return tuple(int(i) for i in np.argwhere(array)[0])
+
+
+def test_image_mask_and_weight_move_together():
+    x, y, w = flat()
+    # one marked pixel off every axis of symmetry
+    x[1, 2, :3], y[1, 2], w[1, 2] = 0.9, 1, 0
+    mark = x[1, 2, 3]
+    places = set()
+    for key in KEYS:
+        new_x, new_y, new_w = augment(x, y, w, key)
+        place = where(new_y[..., 0] == 1)
+        assert new_y.sum() == 1 and (new_w == 0).sum() == 1
+        assert where(new_w[..., 0] == 0) == place
+        assert where(new_x[..., 3] == mark) == place
+        for channel in range(3):
+            assert np.unravel_index(new_x[..., channel].argmax(), (PX, PX)) == place
+        places.add(place)
+    # the eight places of (1, 2) under flips and quarter turns of 8 x 8
+    pairs = [(a, b) for a in (1, 6) for b in (2, 5)]
+    assert places == {*pairs, *((b, a) for a, b in pairs)}
+
+
+def test_dem_and_terrain_keep_their_values():
+    x, y, w = flat()
+    x = np.concatenate([x, np.sqrt(x[..., 3:])], axis=-1)
+    for key in KEYS[:20]:
+        new_x, _, _ = augment(x, y, w, key)
+        np.testing.assert_array_equal(np.sort(new_x[..., 3], axis=None), np.sort(x[..., 3], None))
+        # channels move as one
+        np.testing.assert_array_equal(new_x[..., 4], np.sqrt(new_x[..., 3]))
+
+
+def test_all_eight_orientations_are_about_equally_frequent():
+    x, y, w = flat()
+    dem = x[..., 3]
+    orientations = [
+        np.rot90(base, turns) for base, turns in itertools.product((dem, dem.T), range(4))
+    ]
+    counts = np.zeros(8, int)
+    for key in KEYS:
+        new = augment(x, y, w, key)[0][..., 3]
+        counts += [np.array_equal(new, orientation) for orientation in orientations]
+    # 200 keys: 25 each on average, with a deviation of sqrt(200 * 1/8 * 7/8) = 4.7
+    assert counts.sum() == len(KEYS) and counts.min() >= 10 and counts.max() <= 45
+
+
+def test_light_changes_within_its_limits():
+    brightness, contrast = [], []
+    x, y, w = flat()
+    x[:, :4, :3], x[:, 4:, :3] = 0.4, 0.6  # mean 0.5, spread 0.2, never clipped
+    for key in KEYS:
+        rgb = augment(x, y, w, key)[0][..., :3]
+        brightness.append(rgb.mean() - 0.5)
+        contrast.append(np.ptp(rgb) / 0.2)
+    for values, limit in ((brightness, BRIGHTNESS), (np.array(contrast) - 1, CONTRAST)):
+        assert np.abs(values).max() <= limit + 1e-5
+        # spread over the whole range, to both sides
+        assert np.max(values) > 0.9 * limit and np.min(values) < -0.9 * limit
+
+
+def test_rgb_stays_between_zero_and_one():
+    x, y, w = flat()
+    x[..., :3] = np.linspace(0.001, 1, PX * PX).reshape(PX, PX, 1)
+    for key in KEYS[:50]:
+        rgb = augment(x, y, w, key)[0][..., :3]
+        assert rgb.min() >= 0 and rgb.max() <= 1
+
+
+def no_data_in_half():
+    x, y, w = flat()
+    x[:, :4], w[:, :4] = 0, 0
+    return x, y, w
+
+
+def test_no_data_stays_zero():
+    x, y, w = no_data_in_half()
+    for key in KEYS[:50]:
+        new_x, _, new_w = augment(x, y, w, key)
+        assert (new_x[new_w[..., 0] == 0] == 0).all()
+        assert (new_x[new_w[..., 0] == 1] != 0).any(axis=-1).all()
+
+
+def test_no_data_does_not_count_in_the_mean_colour():
+    # contrast does nothing to a tile of one colour, also where part of it is no data
+    x, y, w = no_data_in_half()
+    for key in KEYS[:50]:
+        half, _, new_w = augment(x, y, w, key)
+        whole = augment(*flat(), key)[0]
+        expected = whole[0, 0, 0]
+        assert half[new_w[..., 0] == 1][:, :3] == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_key_decides_all_of_it():
+    x, y, w = flat()
+    for key in KEYS[:20]:
+        for a, b in zip(augment(x, y, w, key), augment(x, y, w, key), strict=True):
+            np.testing.assert_array_equal(a, b)
+    first = augment(x, y, w, (0, 0, 0))[0]
+    for other in ((1, 0, 0), (0, 1, 0), (0, 0, 1)):
+        assert not np.array_equal(first, augment(x, y, w, other)[0])
+
+
+def test_input_is_left_as_it_was():
+    x, y, w = flat()
+    before = x.copy()
+    for key in KEYS[:10]:
+        augment(x, y, w, key)
+    np.testing.assert_array_equal(x, before)

@@ -1,0 +1,194 @@
+"""tf.data, the PyDataset and plain arrays give the same batches, in an order fixed by the seed."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from conftest import write_raster, write_tiles
+
+from landslide_tf.config import TrainConfig
+from landslide_tf.data import pipeline
+from landslide_tf.data.pipeline import (
+    Part,
+    dem_statistics,
+    epoch_order,
+    scoring_batches,
+    training_batches,
+)
+from landslide_tf.data.tiles import load_tiles
+
+CONFIG = TrainConfig(tile_px=16, batch_size=3, epochs=3, seed=5)
+INDICES = np.array([8, 1, 4, 6, 0, 3, 7])  # seven of nine tiles: batches of 3, 3 and 1
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory):
+    root = write_tiles(tmp_path_factory.mktemp("tiles"), count=9, size=(20, 20))
+    dem = np.tile(np.arange(20, dtype="float32"), (20, 1)) * 10
+    dem[:5] = -9999
+    (root / "landslide/dem/a004.png").unlink()
+    write_raster(root / "landslide/dem/a004.tif", dem, nodata=-9999)
+    return load_tiles(root, CONFIG)
+
+
+@pytest.fixture
+def part(tiles):
+    return Part(tiles, INDICES, CONFIG)
+
+
+def collect(batches):
+    return [tuple(np.asarray(array) for array in batch) for batch in batches]
+
+
+def check_same(ours, expected):
+    assert len(ours) == len(expected)
+    for batch, other in zip(ours, expected, strict=True):
+        for a, b in zip(batch, other, strict=True):
+            assert a.dtype == b.dtype == np.float32
+            np.testing.assert_array_equal(a, b)
+
+
+def expected_batches(part, epochs):
+    batches = []
+    for epoch in epochs:
+        order = epoch_order(len(part), part.config.seed, epoch)
+        batches += [part.arrays(order[i : i + 3], epoch) for i in range(0, len(part), 3)]
+    return batches
+
+
+def test_arrays_are_those_of_the_tiles(part, tiles):
+    x, y, w = part.arrays([2, 0])
+    assert x.shape == (2, 16, 16, 4) and y.shape == w.shape == (2, 16, 16, 1)
+    # positions 2 and 0 of the part are tiles 4 and 8; tile 0, 2, 4 ... are named a000, a002, ...
+    for got, i in zip(range(2), (4, 8), strict=True):
+        valid = tiles.valid[i]
+        np.testing.assert_array_equal(y[got, ..., 0], tiles.mask[i])
+        np.testing.assert_array_equal(w[got, ..., 0], valid)
+        np.testing.assert_array_equal(x[got][valid][:, :3], tiles.rgb[i][valid])
+        z = tiles.dem[i][valid]
+        relief = (z - z.min()) / (z.max() - z.min())
+        np.testing.assert_allclose(x[got][valid][:, 3], relief, atol=1e-6)
+        assert (x[got][~valid] == 0).all()
+
+
+def test_weights_are_zero_where_a_file_has_no_data(tiles):
+    part = Part(tiles, tiles.indices(["a004"]), CONFIG)
+    _, _, w = part.arrays([0])
+    # 5 of 20 rows: 4 of 16
+    assert (w[0, :4] == 0).all() and (w[0, 4:] == 1).all()
+    rgb = Part(tiles, part.indices, dataclasses.replace(CONFIG, fusion="rgb"))
+    x, _, rgb_w = rgb.arrays([0])
+    np.testing.assert_array_equal(rgb_w, w)
+    # the DEM's hole weighs nothing, but the RGB model, which reads no DEM, sees the colours there
+    assert x.shape[-1] == 3 and (x[0, :4] > 0).all()
+    early_x, _, _ = part.arrays([0])
+    assert (early_x[0, :4] == 0).all()
+
+
+def test_epoch_order():
+    for epoch in range(5):
+        assert sorted(epoch_order(7, 5, epoch)) == list(range(7))
+        np.testing.assert_array_equal(epoch_order(7, 5, epoch), epoch_order(7, 5, epoch))
+    orders = {tuple(epoch_order(7, seed, epoch)) for seed in range(3) for epoch in range(5)}
+    assert len(orders) == 15  # of 5040
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_tf_data_gives_the_arrays_in_the_order_of_each_epoch(augment, part):
+    part = dataclasses.replace(part, config=dataclasses.replace(CONFIG, augment=augment))
+    batches = collect(training_batches(part))
+    check_same(batches, expected_batches(part, range(3)))
+    assert [len(batch[0]) for batch in batches] == [3, 3, 1] * 3
+    assert part.steps(3) == 3 and part.steps(7) == 1 and part.steps(8) == 1
+    # another order in each epoch
+    assert not np.array_equal(batches[0][0], batches[3][0])
+
+
+def test_starting_later_continues_the_same_batches(part):
+    part = dataclasses.replace(part, config=dataclasses.replace(CONFIG, augment=True))
+    whole = collect(training_batches(part))
+    check_same(collect(training_batches(part, start_epoch=1)), whole[3:])
+    check_same(collect(training_batches(part, start_epoch=2)), whole[6:])
+
+
+def test_every_tile_is_seen_once_an_epoch(part):
+    batches = collect(training_batches(part))
+    for epoch in range(3):
+        x = np.concatenate([batch[0] for batch in batches[3 * epoch : 3 * epoch + 3]])
+        found = sorted(x.reshape(7, -1).sum(axis=1).tolist())
+        expected = sorted(part.arrays(range(7))[0].reshape(7, -1).sum(axis=1).tolist())
+        assert found == expected
+
+
+def test_scoring_is_in_order_and_never_augmented(part):
+    part = dataclasses.replace(part, config=dataclasses.replace(CONFIG, augment=True))
+    plain = Part(part.tiles, INDICES, CONFIG)
+    expected = [plain.arrays(range(4)), plain.arrays(range(4, 7))]
+    for _ in range(2):
+        check_same(collect(scoring_batches(part, 4)), expected)
+
+
+def test_augmentation_differs_between_epochs_and_tiles(part):
+    part = dataclasses.replace(part, config=dataclasses.replace(CONFIG, augment=True))
+    one = part.arrays([0], 0)[0]
+    np.testing.assert_array_equal(one, part.arrays([0], 0)[0])
+    assert not np.array_equal(one, part.arrays([0], 1)[0])
+    # by tile and not by its position in a part
+    other = dataclasses.replace(part, indices=INDICES[::-1])
+    np.testing.assert_array_equal(one, other.arrays([6], 0)[0])
+
+
+def test_autotuning_is_off(part):
+    for dataset in (training_batches(part), scoring_batches(part, 2)):
+        assert dataset.options().autotune.enabled is False
+
+
+def test_shapes_are_known_to_the_graph(part):
+    for dataset in (training_batches(part), scoring_batches(part, 2)):
+        x, y, w = dataset.element_spec
+        assert x.shape.as_list() == [None, 16, 16, 4]
+        assert y.shape.as_list() == w.shape.as_list() == [None, 16, 16, 1]
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_py_dataset_gives_the_batches_of_tf_data(augment, part, monkeypatch):
+    part = dataclasses.replace(part, config=dataclasses.replace(CONFIG, augment=augment))
+    expected = collect(training_batches(part, start_epoch=1))
+    scoring = collect(scoring_batches(part, 4))
+    monkeypatch.setattr(pipeline, "_use_tensorflow", lambda: False)
+    dataset = training_batches(part, start_epoch=1)
+    batches = []
+    for _ in (1, 2):
+        batches += [dataset[step] for step in range(len(dataset))]
+        dataset.on_epoch_end()
+    check_same(batches, expected)
+    dataset = scoring_batches(part, 4)
+    for _ in range(2):
+        check_same([dataset[step] for step in range(len(dataset))], scoring)
+        dataset.on_epoch_end()
+
+
+def test_dem_statistics(tiles):
+    chosen = tiles.indices(["a000", "a004", "b003"])
+    z = np.concatenate([tiles.dem[i][tiles.valid[i]] for i in chosen]).astype("float64")
+    mean, deviation = dem_statistics(tiles, chosen)
+    assert mean == pytest.approx(z.mean()) and deviation == pytest.approx(z.std())
+    # a quarter of a004 has no data
+    assert len(z) == 2 * 256 + 192
+
+
+def test_dem_statistics_by_hand(tiles):
+    valid = np.zeros((2, 1, 2), bool)
+    valid[0], valid[1, 0, 0] = True, True
+    dem = np.array([[[1.0, 2.0]], [[6.0, 999.0]]], "float32")
+    mean, deviation = dem_statistics(dataclasses.replace(tiles, dem=dem, input_valid=valid), [0, 1])
+    # 1, 2, 6: mean 3, squares of the distances 4 + 1 + 9 = 14
+    assert mean == pytest.approx(3) and deviation == pytest.approx(math.sqrt(14 / 3))
+
+
+def test_dataset_normalisation_uses_the_statistics_given(tiles):
+    config = dataclasses.replace(CONFIG, dem_normalisation="dataset")
+    i = int(tiles.indices(["b003"])[0])
+    x, _, _ = Part(tiles, np.array([i]), config, (50.0, 25.0)).arrays([0])
+    np.testing.assert_allclose(x[0, ..., 3], (tiles.dem[i] - 50) / 25, rtol=1e-5, atol=1e-6)

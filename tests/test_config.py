@@ -1,0 +1,165 @@
+"""Options of a run: legal values, presets, and the way to `config.json` and back."""
+
+import dataclasses
+import json
+
+import pytest
+
+from landslide_tf.checks import InputError, check_choice, check_multiple
+from landslide_tf.config import PRESETS, TrainConfig
+
+
+def test_defaults_are_the_papers():
+    config = TrainConfig()
+    expected = {"epochs": 50, "batch_size": 2, "learning_rate": 1e-5, "filters": 64,
+                "dropout": 0.5, "tile_px": 128, "augment": False, "loss": "auto",
+                "fusion": "early", "split": "random", "dem_normalisation": "relief"}  # fmt: skip
+    assert {name: getattr(config, name) for name in expected} == expected
+    assert TrainConfig.from_preset("paper") == config
+
+
+def test_config_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainConfig().epochs = 3
+
+
+def test_unknown_key_lists_the_options():
+    with pytest.raises(InputError) as error:
+        TrainConfig.from_dict({"learning_rat": 0.1})
+    message = str(error.value)
+    assert "learning_rat'" in message and "\n" not in message
+    assert all(repr(f.name) in message for f in dataclasses.fields(TrainConfig))
+
+
+@pytest.mark.parametrize(
+    "name, value, legal",
+    [
+        ("model", "unett", ["'unet'", "'resunet'", "'unetpp'"]),
+        ("attention", "all", ["'none'", "'spatial'", "'contextual'", "'spatial_contextual'"]),
+        ("loss", "mse", ["'auto'", "'bce'", "'focal'", "'dice'", "'wce'"]),
+        ("fusion", "late", ["'early'", "'bottleneck'", "'rgb'"]),
+        ("preset", "fast", ["'paper'", "'demo'"]),
+        ("mixed_precision", True, ["'auto'", "'on'", "'off'"]),
+        ("strategy", "tpu", ["'none'", "'mirrored'"]),
+        ("dem_normalisation", "minmax", ["'relief'", "'zscore'", "'dataset'"]),
+        ("terrain", ("slope", "aspect"), ["'slope'", "'hillshade'"]),
+        ("terrain", ("slope", "slope"), ["twice"]),
+        ("terrain", None, ["'slope'", "'hillshade'"]),
+        ("filters", 0, ["at least 1"]),
+        ("filters", 16.0, ["whole number"]),
+        ("filters", True, ["at least 1"]),
+        ("epochs", -1, ["at least 1"]),
+        ("batch_size", 0, ["at least 1"]),
+        ("early_stopping", 0, ["at least 1"]),
+        ("seed", -1, ["at least 0", "at most 2147483647"]),
+        ("seed", 2**31, ["at least 0", "at most 2147483647"]),
+        ("learning_rate", 0, ["above 0"]),
+        ("learning_rate", float("nan"), ["above 0"]),
+        ("learning_rate", float("inf"), ["above 0"]),
+        ("learning_rate", "1e-3", ["above 0"]),
+        ("dropout", 1.0, ["at least 0", "below 1"]),
+        ("dropout", -0.1, ["at least 0", "below 1"]),
+        ("focal_balance", 0, ["above 0"]),
+        ("focal_focusing", -1, ["at least 0"]),
+        ("dice_smooth", -1, ["at least 0"]),
+        ("resolution_m", 0, ["above 0"]),
+        ("rgb_scale", -255, ["above 0"]),
+        ("nodata", "none", ["number"]),
+        ("wce_weights", (1.0, 2.0, 3.0), ["two numbers"]),
+        ("wce_weights", (0.0, 1.0), ["above 0"]),
+        ("wce_weights", 5.0, ["two numbers"]),
+        ("tile_px", 250, ["divisible by 16", "256 x 256"]),
+        ("tile_px", 8, ["divisible by 16", "16 x 16"]),
+        ("augment", "no", ["True", "False"]),
+        ("negatives", None, ["True", "False"]),
+    ],
+)
+def test_illegal_values_name_the_option_and_the_legal_ones(name, value, legal):
+    with pytest.raises(InputError) as error:
+        TrainConfig(**{name: value})
+    message = str(error.value)
+    # the size of a tile has its message from the check that the models share
+    assert name in message or name == "tile_px"
+    assert "\n" not in message
+    for part in legal:
+        assert part in message
+
+
+def test_illegal_pairs_of_options():
+    with pytest.raises(InputError, match="deep_supervision.*unetpp.*'unet'"):
+        TrainConfig(model="unet", deep_supervision=True)
+    with pytest.raises(InputError, match="terrain.*DEM"):
+        TrainConfig(fusion="rgb", terrain=("slope",))
+    assert TrainConfig(model="unetpp", deep_supervision=True).deep_supervision
+
+
+def test_what_is_typed_overrides_the_preset():
+    config = TrainConfig.from_preset("demo", filters=32, augment=False)
+    assert (config.filters, config.augment) == (32, False)
+    for name, value in PRESETS["demo"].items():
+        if name not in ("filters", "augment"):
+            assert getattr(config, name) == value
+    assert config.preset == "demo"
+    # also where the typed value is the paper's default
+    assert TrainConfig.from_preset("demo", epochs=50).epochs == 50
+    with pytest.raises(InputError, match="`preset` must be one of 'paper', 'demo'"):
+        TrainConfig.from_preset("dmo")
+
+
+@pytest.mark.parametrize("model, loss", [("unet", "bce"), ("resunet", "wce"), ("unetpp", "dice")])
+def test_auto_is_the_papers_pairing_of_model_and_loss(model, loss):
+    assert TrainConfig(model=model).resolved_loss == loss
+    assert TrainConfig(model=model, loss="focal").resolved_loss == "focal"
+
+
+@pytest.mark.parametrize(
+    "options, channels",
+    [
+        ({}, 4),
+        ({"fusion": "bottleneck"}, 4),
+        ({"fusion": "rgb"}, 3),
+        ({"terrain": ("slope", "hillshade")}, 6),
+    ],
+)
+def test_channels(options, channels):
+    assert TrainConfig(**options).channels == channels
+
+
+def test_round_trip_through_json():
+    config = TrainConfig(
+        model="resunet",
+        terrain=("hillshade", "slope"),
+        wce_weights=(0.6, 3.5),
+        nodata=-9999.0,
+        early_stopping=7,
+    )
+    # JSON turns tuples into lists
+    again = TrainConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert again == config
+    assert again.terrain == ("hillshade", "slope") and again.wce_weights == (0.6, 3.5)
+    assert TrainConfig.from_dict({}) == TrainConfig()
+
+
+def test_check_choice():
+    check_choice("part", "test", ["train", "test"])
+    with pytest.raises(InputError) as error:
+        check_choice("part", "tset", ("train", "test"))
+    assert str(error.value) == "`part` must be one of 'train', 'test'. Received: 'tset'"
+
+
+@pytest.mark.parametrize("height, width", [(16, 16), (128, 144), (None, 32), (None, None)])
+def test_check_multiple_accepts(height, width):
+    check_multiple(height, width)
+
+
+@pytest.mark.parametrize(
+    "height, width, repair",
+    [
+        (250, 256, "Received 250 x 256; use 256 x 256"),
+        (0, 16, "Received 0 x 16; use 16 x 16"),
+        (None, 17, "Received None x 17; use None x 32"),
+    ],
+)
+def test_check_multiple_says_which_size_would_work(height, width, repair):
+    with pytest.raises(InputError, match=repair):
+        check_multiple(height, width)

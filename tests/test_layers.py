@@ -1,0 +1,136 @@
+"""Imports go down only, and TensorFlow is named only where its own features are used."""
+
+import ast
+import functools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "landslide_tf"
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+LEVEL = {
+    0: ["checks", "config", "files"],
+    1: ["losses", "metrics", "models.attention", "models.blocks", "models.encoder", "models.unet",
+        "models.unetpp", "data.raster", "data.index", "data.channels", "data.tile", "data.tiles",
+        "data.split", "data.augment", "data.report", "data.demo"],
+    2: ["models.registry", "data.pipeline"],
+    5: ["cli", "__main__"],
+}  # fmt: skip
+LEVEL_OF = {name: level for level, names in LEVEL.items() for name in names}
+LIGHT = ("checks", "config", "files", "cli", "__init__", "__main__")
+# What only TensorFlow has: tf.data, devices and strategies, gradients, SavedModel.
+TENSORFLOW_IN = ("data.pipeline", "training", "recorder", "explain", "export")
+
+
+def level(module: str) -> int:
+    """The level of a module; a new one at the top is of level 3, or 4 within study/."""
+    for name in (module, module.rpartition(".")[0]):
+        if name in LEVEL_OF:
+            return LEVEL_OF[name]
+    if module.split(".")[0] == "study":
+        return 4
+    assert not module.startswith(("data.", "models.")), f"{module} has no level in this test"
+    return 3
+
+
+@functools.cache
+def imports(module: str) -> list[tuple[str, bool]]:
+    """(imported module, at the top level of the file?) for each name that a module imports."""
+    tree = ast.parse(MODULES[module].read_text())
+    inside = {
+        node
+        for function in ast.walk(tree)
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
+        for node in ast.walk(function)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node not in inside) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import"
+            for alias in node.names:
+                # `from package import module` imports the module
+                whole = f"{node.module}.{alias.name}"
+                is_module = whole.removeprefix("landslide_tf.") in MODULES
+                found.append((whole if is_module else node.module, node not in inside))
+    return found
+
+
+def own_imports(module: str, *, at_top: bool = False) -> set[str]:
+    """Modules of this package that a module imports, without the package's name."""
+    return {
+        name.removeprefix("landslide_tf.")
+        for name, top in imports(module)
+        if name.startswith("landslide_tf.") and (top or not at_top)
+    }
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "__init__"])
+def test_imports_go_down(module):
+    for other in own_imports(module):
+        # within a level, modules build on each other
+        assert level(other) <= level(module), f"{module} imports {other}, which is above it"
+
+
+def test_no_import_cycles():
+    below = {module: own_imports(module) & MODULES.keys() for module in MODULES}
+    while free := [module for module, others in below.items() if not others]:
+        below = {m: others - set(free) for m, others in below.items() if m not in free}
+    assert not below, "these import each other"
+
+
+def test_models_and_data_do_not_know_each_other():
+    for module in MODULES:
+        top = module.split(".")[0]
+        others = {other.split(".")[0] for other in own_imports(module)}
+        if top in ("models", "losses", "metrics"):
+            assert "data" not in others, module
+        if top == "data":
+            assert not others & {"models", "losses", "metrics"}, module
+
+
+def test_tensorflow_is_imported_where_it_is_used():
+    found = set()
+    for module in MODULES:
+        for name, top in imports(module):
+            if name.split(".")[0] == "tensorflow":
+                assert not top, f"{module} imports TensorFlow at its top"
+                found.add(module)
+    assert found <= set(TENSORFLOW_IN)
+    # else this test would look for the wrong thing
+    assert "data.pipeline" in found
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.split(".")[0] in LIGHT])
+def test_light_modules_import_the_standard_library_alone(module):
+    for name, top in imports(module):
+        first, _, rest = name.partition(".")
+        light = first == "landslide_tf" and (not rest or rest.split(".")[0] in LIGHT)
+        assert not top or light or first in sys.stdlib_module_names, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("data.")])
+def test_reading_data_needs_no_keras(module):
+    assert not [name for name, top in imports(module) if top and name.split(".")[0] == "keras"]
+
+
+def test_the_command_line_starts_without_heavy_imports():
+    code = (
+        "import sys\n"
+        "from landslide_tf.cli import main\n"
+        "heavy = {'numpy', 'keras', 'tensorflow', 'rasterio', 'cv2', 'scipy', 'matplotlib'}\n"
+        "try:\n    main(['train', '--help'])\nexcept SystemExit as end:\n    assert not end.code\n"
+        "sys.exit(' '.join(sorted(heavy & set(sys.modules))) or 0)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 0, run.stderr
+    assert "--attention" in run.stdout

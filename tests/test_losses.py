@@ -1,0 +1,298 @@
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from landslide_tf.losses import (
+    LOSS_CLASSES,
+    BCELoss,
+    DiceLoss,
+    FocalLoss,
+    WCELoss,
+    bce_loss,
+    dice_loss,
+    focal_loss,
+    inverse_frequency_weights,
+    wce_loss,
+)
+
+WEIGHTS = (0.2, 1.8)
+FUNCTIONS = {
+    "bce": bce_loss,
+    "focal": focal_loss,
+    "dice": dice_loss,
+    "wce": lambda y, z, w=None: wce_loss(y, z, w, weights=WEIGHTS),
+}
+MEANS = ("bce", "focal", "wce")  # sum(w l) / sum(w); Dice is a ratio of sums
+
+
+def make_loss(name):
+    return WCELoss(weights=WEIGHTS) if name == "wce" else LOSS_CLASSES[name]()
+
+
+def reference(name, y, z, w, *, a=0.25, b=2.0, class_balanced=False, smooth=1.0):
+    """Eq. 1-4 of the paper as they are written, in float64."""
+    y, z, w = (np.asarray(array, "float64") for array in (y, z, w))
+    w = np.broadcast_to(w, z.shape)
+    v = 1 / (1 + np.exp(-z))
+    if name == "dice":
+        return 1 - (2 * np.sum(w * y * v) + smooth) / (np.sum(w * y) + np.sum(w * v) + smooth)
+    if name == "bce":
+        pixel = -(y * np.log(v) + (1 - y) * np.log(1 - v))
+    elif name == "focal":
+        v_t = y * v + (1 - y) * (1 - v)
+        a_t = np.where(y == 1, a, 1 - a) if class_balanced else a
+        pixel = -a_t * (1 - v_t) ** b * np.log(v_t)
+    else:  # Eq. 4: one-hot labels against the softmax of the logits (0, z)
+        two_channels = np.stack([np.zeros_like(z), z], axis=-1)
+        softmax = np.exp(two_channels) / np.exp(two_channels).sum(axis=-1, keepdims=True)
+        one_hot = np.stack([1 - y, y], axis=-1)
+        pixel = -np.sum(np.array(WEIGHTS) * one_hot * np.log(softmax), axis=-1)
+    return np.sum(w * pixel) / np.sum(w)
+
+
+def batch(rng, shape=(2, 5, 7, 1)):
+    y = (rng.random(shape) < 0.3).astype("float32")
+    z = rng.normal(0, 3, shape).astype("float32")
+    return y, z
+
+
+def gradient(function, y, z, w=None):
+    z = tf.convert_to_tensor(z)
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        value = function(y, z) if w is None else function(y, z, w)
+    return float(value), tape.gradient(value, z).numpy()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("weighting", ["none", "pixel", "tile"])
+def test_loss_is_the_papers_equation(rng, name, weighting):
+    y, z = batch(rng)
+    w = {"none": None, "pixel": rng.choice([0, 0.25, 1, 3], z.shape), "tile": [[[[2]]], [[[0.5]]]]}[
+        weighting
+    ]
+    expected = reference(name, y, z, 1.0 if w is None else w)
+    assert float(FUNCTIONS[name](y, z, w)) == pytest.approx(expected, rel=1e-5)
+    assert float(make_loss(name)(y, z, w)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"a": 0.6, "b": 0.0}, {"b": 0.5}, {"class_balanced": True}])
+def test_focal_options(rng, options):
+    y, z = batch(rng)
+    a, b = options.get("a", 0.25), options.get("b", 2.0)
+    balanced = options.get("class_balanced", False)
+    value = focal_loss(y, z, balance=a, focusing=b, class_balanced=balanced)
+    assert float(value) == pytest.approx(reference("focal", y, z, 1.0, **options), rel=1e-5)
+    loss = FocalLoss(balance=a, focusing=b, class_balanced=balanced)
+    assert float(loss(y, z)) == pytest.approx(float(value), rel=1e-6)
+
+
+def test_dice_smooth_option(rng):
+    y, z = batch(rng)
+    for smooth in (0.0, 10.0):
+        expected = pytest.approx(reference("dice", y, z, 1.0, smooth=smooth), rel=1e-5)
+        assert float(dice_loss(y, z, smooth=smooth)) == expected
+        assert float(DiceLoss(smooth=smooth)(y, z)) == expected
+
+
+def test_dice_pools_the_batch():
+    # v = 1 on all four pixels, one of them landslide, in the first tile. Pooled:
+    # 1 - (2 * 1 + 1) / (1 + 4 + 1) = 1/2. The mean over the two tiles would be
+    # (1 - 3 / 4 + 1 - 1 / 3) / 2 = 0.458.
+    y, z = np.zeros((2, 1, 2, 1)), np.full((2, 1, 2, 1), 100.0)
+    y[0, 0, 0] = 1
+    assert float(dice_loss(y, z)) == pytest.approx(0.5, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "y", "expected"),
+    [
+        # d/dz of cross-entropy is v - y = 0.5 - y, over one pixel
+        ("bce", [1], [-0.5]),
+        ("bce", [0], [0.5]),
+        # the same, times w1 = 1.8 or w0 = 0.2
+        ("wce", [1], [-0.9]),
+        ("wce", [0], [0.1]),
+        # d/dv [-a (1 - v)^2 log v] = 2 a (1 - v) log v - a (1 - v)^2 / v
+        #   = 0.25 * log 0.5 - 0.125 at v = 1/2, a = 1/4; dv/dz = v (1 - v) = 1/4
+        ("focal", [1], [(0.25 * math.log(0.5) - 0.125) / 4]),
+        ("focal", [0], [-(0.25 * math.log(0.5) - 0.125) / 4]),
+        # L = 1 - n / d with n = 2 v1 + 1 = 2, d = 1 + v1 + v2 + 1 = 3:
+        # dL/dv1 = -(2 d - n) / d^2 = -4/9, dL/dv2 = n / d^2 = 2/9; dv/dz = 1/4
+        ("dice", [1, 0], [-1 / 9, 1 / 18]),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_gradient_at_logit_zero(name, y, expected, dtype):
+    y = np.reshape(y, (1, 1, -1, 1))
+    _, grad = gradient(FUNCTIONS[name], y, np.zeros(y.shape, dtype))
+    assert grad.dtype == dtype
+    assert grad.ravel() == pytest.approx(expected, rel=1e-6 if dtype == "float32" else 1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_saturated_logits_give_finite_values_and_gradients(name, dtype):
+    z = np.tile([-1e4, -88, -20, -1e-4, 0, 1e-4, 20, 88, 1e4], 2).astype(dtype)
+    y = np.repeat([0, 1], 9).astype(dtype)
+    y, z = y.reshape(1, 2, 9, 1), z.reshape(1, 2, 9, 1)
+    value, grad = gradient(FUNCTIONS[name], y, z)
+    assert math.isfinite(value)
+    assert np.isfinite(grad).all()
+    assert np.any(grad)
+
+
+@pytest.mark.parametrize("focusing", [0.0, 0.5, 1.0, 2.0])
+def test_focal_gradient_is_finite_for_every_focusing_parameter(focusing):
+    z = np.reshape([-1e4, 0, 1e4], (1, 1, 3, 1)).astype("float32")
+    for y in (np.zeros_like(z), np.ones_like(z)):
+        _, grad = gradient(lambda y, z: focal_loss(y, z, focusing=focusing), y, z)
+        assert np.isfinite(grad).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    # a wrong logit of 1e4 costs -log v = 1e4, times a = 1/4 (focal) or the mean weight
+    # (0.2 + 1.8) / 2 = 1 (wce); Dice: 1 - (0 + 1) / (1 + 1 + 1)
+    [("bce", 1e4), ("focal", 2500), ("wce", 1e4), ("dice", 2 / 3)],
+)
+def test_values_of_saturated_logits(name, wrong):
+    y = np.array([0.0, 1.0]).reshape(1, 1, 2, 1)
+    z = (2 * y - 1) * 1e4
+    assert float(FUNCTIONS[name](y, z)) == pytest.approx(0, abs=1e-7)
+    assert float(FUNCTIONS[name](y, -z)) == pytest.approx(wrong, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_float16_sums_do_not_overflow(name):
+    # 2 * 256 * 256 = 131072 ones: above float16's largest number, 65504
+    shape = (2, 256, 256, 1)
+    y, z = np.ones(shape, "float16"), np.zeros(shape, "float16")
+    log2 = math.log(2)
+    expected = {
+        "bce": log2,
+        "focal": log2 / 16,  # a (1 - v)^2 = 0.25 * 0.25
+        "wce": 1.8 * log2,
+        "dice": 1 / 3,  # 1 - 2 (N / 2) / (N + N / 2)
+    }[name]
+    value = FUNCTIONS[name](y, z)
+    assert value.dtype == "float32"
+    assert float(value) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64"])
+def test_labels_of_any_type(rng, name, dtype):
+    y, z = batch(rng)
+    assert float(FUNCTIONS[name](y.astype(dtype), z)) == float(FUNCTIONS[name](y, z))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_shape_mismatch_is_an_error(rng, name):
+    y, z = batch(rng)
+    function = FUNCTIONS[name]
+    with pytest.raises(ValueError, match=r"one shape.*\(2, 5, 7\).*\(2, 5, 7, 1\)"):
+        function(y[..., 0], z)
+    with pytest.raises(ValueError, match="one shape"):
+        function(y[:1], z)
+    with pytest.raises(ValueError, match="sample_weight"):
+        function(y, z, np.ones((2, 5, 7)))
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_no_weighted_pixel_gives_zero(rng, name):
+    y, z = batch(rng)
+    value, grad = gradient(FUNCTIONS[name], y, z, np.zeros_like(y))
+    assert value == 0
+    assert not np.any(grad)  # NaN would count as true
+
+
+def test_dice_of_empty_masks():
+    y = np.zeros((1, 2, 2, 1))
+    # v = 1/2 on four pixels: 1 - 1 / (2 + 1)
+    assert float(dice_loss(y, np.zeros_like(y))) == pytest.approx(2 / 3, rel=1e-6)
+    assert float(dice_loss(y, np.full_like(y, -1e4))) == 0
+    assert float(dice_loss(y, np.full_like(y, -1e4), smooth=0.0)) == 1
+    for smooth, expected in ((1.0, 0), (0.0, 1)):
+        value, grad = gradient(
+            lambda y, z, w, s=smooth: dice_loss(y, z, w, smooth=s), y, np.zeros_like(y), y
+        )
+        assert value == expected
+        assert not np.any(grad)
+
+
+def test_inverse_frequency_weights():
+    # 1/90 : 1/10 = 1 : 9, and the mean of the two is 1
+    assert inverse_frequency_weights(90, 10) == pytest.approx((0.2, 1.8))
+    assert inverse_frequency_weights(5, 5) == (1, 1)
+    for counts in ((0, 10), (10, 0)):
+        with pytest.raises(ValueError, match="both classes"):
+            inverse_frequency_weights(*counts)
+
+
+def test_unresolved_wce_weights_are_an_error(rng):
+    with pytest.raises(ValueError, match="inverse_frequency_weights"):
+        WCELoss()(*batch(rng))
+
+
+@pytest.mark.parametrize("weights", ["ab", "inverse", (1,), (1, 2, 3), (0, 1), (1, -1)])
+def test_illegal_wce_weights(weights):
+    with pytest.raises(ValueError, match="weights"):
+        WCELoss(weights=weights)
+
+
+@pytest.mark.parametrize(
+    ("loss", "default"),
+    [
+        (BCELoss(name="mine"), BCELoss()),
+        (FocalLoss(balance=0.6, focusing=1.0, class_balanced=True, name="mine"), FocalLoss()),
+        (DiceLoss(smooth=3.0, name="mine"), DiceLoss()),
+        (WCELoss(weights=(0.4, 1.6), name="mine"), WCELoss(weights=(1, 1))),
+    ],
+)
+def test_losses_reload_from_their_config(rng, loss, default):
+    y, z = batch(rng)
+    text = json.dumps(keras.saving.serialize_keras_object(loss))
+    assert "landslide_tf>" in text
+    again = keras.saving.deserialize_keras_object(json.loads(text))
+    assert type(again) is type(loss)
+    assert again.name == "mine"
+    assert float(again(y, z)) == float(loss(y, z))
+    if type(loss) is not BCELoss:  # else the options that are kept would show nothing
+        assert float(default(y, z)) != float(loss(y, z))
+
+
+def test_unresolved_wce_reloads():
+    config = keras.saving.serialize_keras_object(WCELoss())
+    assert keras.saving.deserialize_keras_object(config).weights == "auto"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_training_ignores_pixels_of_weight_zero(rng, name):
+    x = rng.normal(size=(2, 4, 4, 3)).astype("float32")
+    y, _ = batch(rng, (2, 4, 4, 1))
+    w = (rng.random(y.shape) < 0.6).astype("float32")
+    start = rng.normal(size=(1, 1, 3, 1))
+
+    def train(y, w):
+        model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(1, 1)])
+        model.layers[0].set_weights([start, np.array([0.1])])
+        model.compile(keras.optimizers.SGD(0.5), loss=make_loss(name))
+        data = tf.data.Dataset.from_tensors((x, y, w))
+        loss = model.fit(data, shuffle=False, verbose=0).history["loss"][0]
+        return loss, model.layers[0].kernel.numpy()
+
+    loss, kernel = train(y, w)
+    z = x @ start[0, 0] + 0.1
+    assert loss == pytest.approx(reference(name, y, z, w), rel=1e-5)
+    assert np.abs(kernel - start).max() > 1e-4  # it did learn
+    other_loss, other_kernel = train(np.where(w == 0, 1 - y, y), w)
+    assert other_loss == loss
+    np.testing.assert_array_equal(other_kernel, kernel)
+    changed, pixel = y.copy(), tuple(np.argwhere(w == 1)[0])
+    changed[pixel] = 1 - y[pixel]
+    assert train(changed, w)[0] != loss

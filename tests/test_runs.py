@@ -1,0 +1,217 @@
+"""The run folder: what may happen to an existing one, and loading a finished run."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from conftest import write_raster
+
+from landslide_tf import runs
+from landslide_tf.checks import InputError
+from landslide_tf.config import TrainConfig
+from landslide_tf.data.raster import resize_bilinear
+
+CONFIG = TrainConfig(model="unet", filters=4)
+
+
+def make_run(folder, config=CONFIG, complete=True):
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config.to_dict()))
+    if complete:
+        (folder / "metrics.json").write_text("{}")
+    return folder
+
+
+def check(folder, config=CONFIG, resume=False, overwrite=False):
+    return runs.check_folder(folder, config, resume=resume, overwrite=overwrite)
+
+
+def test_nothing_there_starts_with_and_without_resume(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder in (tmp_path / "absent", tmp_path / "empty"):
+        assert check(folder) == "start"
+        assert check(folder, resume=True) == "start"
+
+
+def test_complete_run_is_kept(tmp_path):
+    folder = make_run(tmp_path / "run")
+    with pytest.raises(InputError, match="complete; give --overwrite"):
+        check(folder)
+    assert check(folder, resume=True) == "done"
+    assert check(folder, overwrite=True) == "start"
+
+
+def test_incomplete_run_names_both_ways(tmp_path):
+    folder = make_run(tmp_path / "run", complete=False)
+    with pytest.raises(InputError, match="--resume.*--overwrite"):
+        check(folder)
+    assert check(folder, resume=True) == "continue"
+    assert check(folder, overwrite=True) == "start"
+    with pytest.raises(InputError, match="exclude each other"):
+        check(folder, resume=True, overwrite=True)
+
+
+def test_resume_with_other_options_names_them(tmp_path):
+    folder = make_run(tmp_path / "run", complete=False)
+    with pytest.raises(InputError, match=r"filters \(4 there, 8 now\)"):
+        check(folder, dataclasses.replace(CONFIG, filters=8), resume=True)
+
+
+def test_a_folder_that_is_no_run_is_never_replaced(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    for options in ({}, {"resume": True}, {"overwrite": True}):
+        with pytest.raises(InputError, match="not a run folder"):
+            check(tmp_path, **options)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_next_free_number(tmp_path):
+    make_run(tmp_path / "unet-none-bce-002")
+    make_run(tmp_path / "unet-none-bce-x")  # not a number
+    assert runs.choose_folder(CONFIG, None, resume=False, runs=tmp_path).name == "unet-none-bce-003"
+    other = TrainConfig(model="unetpp", attention="contextual")
+    name = runs.choose_folder(other, None, resume=False, runs=tmp_path).name
+    assert name == "unetpp-contextual-dice-001"
+
+
+def test_resume_without_out_finds_the_run_of_the_same_options(tmp_path):
+    make_run(tmp_path / "unet-none-bce-001", complete=False)
+    make_run(tmp_path / "unet-none-bce-002", dataclasses.replace(CONFIG, seed=1), complete=False)
+    chosen = runs.choose_folder(CONFIG, None, resume=True, runs=tmp_path)
+    assert chosen.name == "unet-none-bce-001"
+
+
+def test_config_that_cannot_be_read(tmp_path):
+    folder = make_run(tmp_path / "run")
+    (folder / "config.json").write_text('{"modell": "unet"}')
+    with pytest.raises(InputError, match="modell"):
+        runs.read_config(folder)
+
+
+def test_load_run_wants_a_complete_run(tmp_path):
+    with pytest.raises(InputError, match="not a run folder"):
+        runs.load_run(tmp_path / "absent")
+    folder = make_run(tmp_path / "run", complete=False)
+    with pytest.raises(InputError, match="not complete"):
+        runs.load_run(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"PK\x03\x04 broken"])
+def test_a_model_file_that_is_none(tmp_path, content):
+    path = tmp_path / "model.keras"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="model.keras: is not a Keras model") as caught:
+        runs.load_model(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_sigmoid_of_large_logits():
+    class Model:
+        def predict_on_batch(self, x):
+            return x[..., :1]
+
+    logits = np.array([-1e4, -1.0, 0.0, 1.0, 1e4], "float32").reshape(1, 1, 5, 1)
+    # sigmoid(1) = 1 / (1 + e^-1) = 0.731059
+    expected = [0, 0.268941, 0.5, 0.731059, 1]
+    with np.errstate(all="raise", under="ignore"):
+        np.testing.assert_allclose(
+            runs.predict_probability(Model(), logits)[0, 0], expected, atol=1e-6
+        )
+
+
+class TestPredict:
+    """`Run.predict` of a finished run on images of their own size."""
+
+    def test_shapes_and_range(self, finished_run, rng):
+        run = runs.load_run(finished_run)
+        image = rng.integers(0, 255, (2, 50, 37, 3), dtype="uint8")
+        dem = rng.normal(1000, 50, (2, 25, 19)).astype("float32")
+        batch = run.predict(image, dem)
+        assert batch.shape == (2, 50, 37)
+        assert batch.dtype == np.float32
+        assert ((batch >= 0) & (batch <= 1)).all()
+        single = run.predict(image[1], dem[1])
+        np.testing.assert_allclose(single, batch[1], atol=1e-6)
+        assert batch.std() > 0  # not a constant
+
+    def test_equals_its_steps_done_by_hand(self, finished_run, rng):
+        run = runs.load_run(finished_run)
+        image = rng.integers(0, 255, (32, 32, 3), dtype="uint8")  # the model's own size
+        dem = rng.normal(1000, 50, (32, 32))
+        relief = (dem - dem.min()) / (dem.max() - dem.min())
+        x = np.concatenate([image / 255, relief[..., None]], axis=-1).astype("float32")
+        logits = np.asarray(run.model(x[None]))[0, ..., 0].astype("float64")
+        np.testing.assert_allclose(run.predict(image, dem), 1 / (1 + np.exp(-logits)), atol=2e-5)
+
+    def test_result_is_resized_back(self, finished_run, rng):
+        run = runs.load_run(finished_run)
+        image = np.full((64, 64, 3), 100, "uint8")
+        dem = np.linspace(0, 10, 64)[:, None] + np.zeros((64, 64))
+        half = dem.reshape(32, 2, 32, 2).mean(axis=(1, 3))
+        small = run.predict(image[:32, :32], half)
+        full = run.predict(image, dem)
+        np.testing.assert_allclose(
+            full, resize_bilinear(small[..., None], (64, 64))[0][..., 0], atol=0.02
+        )
+
+    def test_no_data_is_nan_and_does_not_leak(self, finished_run, rng):
+        run = runs.load_run(finished_run)
+        image = rng.integers(0, 255, (32, 32, 3), dtype="uint8")
+        dem = rng.normal(1000, 50, (32, 32))
+        dem[:8] = np.nan
+        result = run.predict(image, dem)
+        assert np.isnan(result[:8]).all()
+        assert np.isfinite(result[8:]).all()
+        other = image.copy()
+        other[:8] = 255 - other[:8]  # colours below the no data of the DEM are not seen
+        np.testing.assert_array_equal(run.predict(other, dem), result)
+
+    @pytest.mark.parametrize(
+        ("image", "dem", "message"),
+        [
+            ((32, 32), (32, 32), "must be"),
+            ((32, 32, 4), (32, 32), "must be"),
+            ((0, 32, 3), (32, 32), "must be"),
+            ((32, 32, 3), None, "needs `dem`"),
+            ((32, 32, 3), (2, 32, 32), "for one image"),
+            ((2, 32, 32, 3), (1, 32, 32), "for a batch"),
+            ((32, 32, 3), (32, 64), "another shape"),
+        ],
+    )
+    def test_what_does_not_fit(self, finished_run, image, dem, message):
+        run = runs.load_run(finished_run)
+        with pytest.raises(InputError, match=message):
+            run.predict(np.zeros(image, "uint8"), None if dem is None else np.zeros(dem))
+
+
+def test_finished_run_predicts_files(finished_run, tmp_path, rng):
+    import rasterio
+    from rasterio.transform import from_origin
+
+    from landslide_tf.inference import predict_folder
+
+    image = rng.integers(1, 255, (40, 48, 3), dtype="uint8")
+    dem = rng.normal(100, 5, (20, 24)).astype("float32")
+    dem[:5] = -9999
+    where = {"crs": "EPSG:32648"}
+    write_raster(tmp_path / "in/image/t.tif", image, transform=from_origin(500, 900, 2, 2), **where)
+    write_raster(
+        tmp_path / "in/dem/t.tif", dem, transform=from_origin(500, 900, 4, 4), nodata=-9999, **where
+    )
+    written = predict_folder(finished_run, tmp_path / "in", tmp_path / "out", threshold=0.3)
+    assert [path.name for path in written] == ["t_probability.tif", "t_mask.tif"]
+    with rasterio.open(written[0]) as file:
+        probability = file.read(1)
+        assert (file.crs.to_epsg(), file.transform) == (32648, from_origin(500, 900, 2, 2))
+        assert np.isnan(file.nodata)
+    with rasterio.open(written[1]) as file:
+        mask = file.read(1)
+        assert file.nodata == 255
+    assert probability.shape == mask.shape == (40, 48)
+    assert np.isnan(probability[:10]).all()  # 5 DEM rows of 4 m are 10 image rows of 2 m
+    assert np.isfinite(probability[10:]).all()
+    np.testing.assert_array_equal(mask[10:], probability[10:] >= 0.3)
+    assert (mask[:10] == 255).all()
+    with pytest.raises(InputError, match="--overwrite"):
+        predict_folder(finished_run, tmp_path / "in", tmp_path / "out")
