@@ -23,7 +23,7 @@ PAPER_LOSS = {"unet": "bce", "resunet": "wce", "unetpp": "dice"}
 PRESETS = {
     "paper": {},
     "demo": {
-        "epochs": 12,
+        "epochs": 20,
         "batch_size": 8,
         "learning_rate": 1e-3,
         "filters": 8,

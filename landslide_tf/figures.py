@@ -7,8 +7,8 @@ import numpy as np
 from landslide_tf.files import atomic_path
 
 # Okabe and Ito's palette: told apart with any colour vision.
-BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-OUTCOME_COLOURS = {"found": GREEN, "false alarm": ORANGE, "missed": VERMILION}
+BLUE, ORANGE, GREEN, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00"
+OUTCOME_COLOURS = {"found": GREEN, "false alarm": SKY, "missed": VERMILION}
 GRID_TILES = 4
 
 

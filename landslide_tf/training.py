@@ -188,7 +188,7 @@ def _train(config, parts, folder, policy, tensorboard) -> float:
     with _determinism(config), _scope(config):
         model = build(config, policy)
         if config.deep_supervision:
-            model = _DeepSupervision(model.inputs, model.outputs)
+            model = _DeepSupervision(model.inputs, model.outputs, name=model.name)
         model.compile(
             optimizer=keras.optimizers.Adam(config.learning_rate),
             loss=make_loss(config, parts["train"]),
