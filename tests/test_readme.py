@@ -1,0 +1,44 @@
+"""The README keeps its word: its commands exist, its numbers are those of the run folders."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from landslide_tf.cli import all_commands
+from landslide_tf.cli.model import train_parser
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"(?:python train\.py|landslide (?=train|evaluate|predict|data)).*", README)
+ROWS = re.findall(r"^\|.*\]\((results/[^)]*)\) *\|(.*)\|$", README, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_commands_are_understood(line):
+    line = line.split("`")[0].split("#")[0].replace("bce|focal|dice|wce", "bce")
+    words = shlex.split(line)
+    if words[0] == "python":
+        assert train_parser().parse_args(words[2:])
+    else:
+        assert hasattr(all_commands().parse_args(words[1:]), "run")
+
+
+def test_there_are_commands_and_results():
+    assert len(COMMANDS) > 12
+    assert len(ROWS) >= 5
+
+
+@pytest.mark.parametrize(("folder", "cells"), ROWS)
+def test_numbers_are_those_of_the_run(folder, cells):
+    metrics = json.loads((ROOT / folder / "metrics.json").read_text())
+    names = ("miou", "iou", "precision", "recall", "f1", "accuracy", "auc")
+    shown = [cell.strip() for cell in cells.split("|")]
+    expected = [f"{metrics['test'][name]:.3f}" for name in names]
+    expected.append(f"{metrics['test_chosen']['miou']:.3f}")
+    expected.append(f"{metrics['baseline']['threshold']['miou']:.3f}")
+    assert shown == expected
+    assert (ROOT / folder / "environment.json").exists()
+    assert (ROOT / folder / "split.json").exists()
