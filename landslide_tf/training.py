@@ -25,8 +25,6 @@ from landslide_tf.metrics import SegmentationMetrics
 from landslide_tf.models.registry import build_model, inference_model
 from landslide_tf.recorder import Recorder, check_tensorboard, load_best, read_history
 
-SCORE_BATCH = 8
-
 
 def fit(
     config: TrainConfig,
@@ -206,8 +204,10 @@ def _train(config, parts, folder, policy, tensorboard) -> float:
             epochs=config.epochs,
             initial_epoch=recorder.epoch,
             steps_per_epoch=parts["train"].steps(config.batch_size),
-            validation_data=scoring_batches(parts["validation"], SCORE_BATCH),
-            validation_steps=parts["validation"].steps(SCORE_BATCH),
+            # Batches as in training: the Dice loss is over all pixels of a batch, so that its value
+            # depends on the batch size.
+            validation_data=scoring_batches(parts["validation"], config.batch_size),
+            validation_steps=parts["validation"].steps(config.batch_size),
             callbacks=[recorder],
             shuffle=False,  # the batches come shuffled
             verbose=1 if terminal else 2,
