@@ -1,4 +1,4 @@
-"""The first thing a new user does: training on the demo terrain, as `train.py` does without --data."""
+"""The first thing a new user does: training on the demo terrain, without --data."""
 
 import json
 import subprocess
