@@ -31,16 +31,25 @@ def environment(command: list[str] | None = None) -> dict:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "backend": keras.backend.backend(),
-        "devices": [str(device) for device in keras.distribution.list_devices()],
+        "devices": devices(),
         "gpu": gpu_available(),
         "packages": versions,
         "commit": _commit(),
     }
 
 
+def devices() -> list[str]:
+    """Names of the devices that the Keras backend in use sees: its GPUs, else its CPU."""
+    if keras.backend.backend() == "torch":  # Keras has no list of devices for it
+        import torch
+
+        return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"]
+    return [str(device).lower() for device in keras.distribution.list_devices()]
+
+
 def gpu_available() -> bool:
     """Whether the Keras backend in use sees a GPU."""
-    return bool(keras.distribution.list_devices("gpu"))
+    return any(device.startswith(("gpu", "cuda", "rocm")) for device in devices())
 
 
 def _processor() -> str:

@@ -117,7 +117,7 @@ class SegmentationMetrics(keras.metrics.Metric):
 
     def reset_state(self):
         for variable in (self.confusion, self.histogram):
-            variable.assign(ops.zeros_like(variable))
+            variable.assign(ops.zeros(variable.shape, variable.dtype))
 
     def get_config(self):
         return {**super().get_config(), "threshold": self.threshold}

@@ -79,7 +79,7 @@ class Recorder(keras.callbacks.Callback):
             "epoch": epoch + 1,
             **{k: v for k, v in logs.items() if k in ("loss", "val_loss")},
             **{k: v for k, v in logs.items() if k not in ("loss", "val_loss", "lr")},
-            "learning_rate": float(self.model.optimizer.learning_rate),
+            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
             "seconds": round(time.perf_counter() - self.begin, 3),
         }
         self.rows.append(row)
