@@ -99,11 +99,19 @@ def inverse_frequency_weights(background_px: int, landslide_px: int) -> tuple[fl
     return 2 * landslide_px / total, 2 * background_px / total
 
 
+class _MeanOverReplicas(keras.losses.Loss):
+    """A value divided by the number of replicas, whose gradients Keras adds up; else unchanged."""
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
 class _PixelLoss(keras.losses.Loss):
     """Hands `sample_weight` to the function, which divides by its sum once (Keras would not)."""
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        return self.call(y_true, y_pred, sample_weight)
+        value = ops.reshape(self.call(y_true, y_pred, sample_weight), (1,))
+        return _MeanOverReplicas()(value, value)
 
 
 @keras.saving.register_keras_serializable(package="landslide_tf")

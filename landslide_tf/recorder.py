@@ -119,7 +119,8 @@ def _state_of(model) -> dict:
 
 def _save_arrays(path: Path, groups: dict, facts: dict) -> None:
     arrays = {
-        f"{key}{i}": keras.ops.convert_to_numpy(variable.value)
+        # a copy first: on several devices a variable is a set of variables
+        f"{key}{i}": keras.ops.convert_to_numpy(keras.ops.copy(variable))
         for key, variables in groups.items()
         for i, variable in enumerate(variables)
     }
