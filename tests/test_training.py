@@ -178,6 +178,7 @@ def test_no_run_folder_for_bad_data(tiny_config, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_early_stopping(tiny_config, tmp_path):
     config = dataclasses.replace(
         tiny_config, epochs=30, early_stopping=2, learning_rate=1e-9, dropout=0.0
