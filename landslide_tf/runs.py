@@ -1,8 +1,8 @@
 """The folder of a training run: what it holds, when it is complete, and how to load its model.
 
-`config.json`, `split.json`, `environment.json`, `history.csv`, `model.keras`, figures, and
-`metrics.json`, which is written last: it exists only when the run is complete. While a run is
-under way, `checkpoint/` holds its state.
+`config.json`, `split.json`, `environment.json`, `history.csv`, `model.keras`, `tile_scores.npz`
+(pixel counts of the test tiles), figures, and `metrics.json`, which is written last: it exists only
+when the run is complete. While a run is under way, `checkpoint/` holds its state.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from landslide_tf.losses import LOSS_CLASSES, inverse_frequency_weights
 from landslide_tf.metrics import SegmentationMetrics
 from landslide_tf.models.registry import build_model, inference_model
 from landslide_tf.recorder import Recorder, check_tensorboard, load_best, read_history
+from landslide_tf.tile_scores import tile_scores
 
 
 def fit(
@@ -251,6 +252,10 @@ def _finish(config, parts, folder, statistics, seconds, skipped) -> None:
         predictions[shown],
         metrics["thresholds"]["chosen"],
         folder / "predictions.png",
+    )
+    p = predictions[shown]
+    tile_scores(_names(parts[shown]), p.probability, p.mask, p.valid).save(
+        folder / "tile_scores.npz"
     )
     metrics |= {
         "best_epoch": best_epoch,
