@@ -15,6 +15,7 @@ MODELS = ("unet", "resunet", "unetpp")
 ATTENTIONS = ("none", "spatial", "contextual", "spatial_contextual")
 LOSSES = ("bce", "focal", "dice", "wce")
 FUSIONS = ("early", "bottleneck", "rgb")
+DEM_SOURCES = ("own", "zero", "others")
 DEM_NORMALISATIONS = ("relief", "zscore", "dataset")
 TERRAIN = ("slope", "hillshade")
 # The loss with the highest mIoU in the paper's Table 1, per model.

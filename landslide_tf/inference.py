@@ -27,6 +27,7 @@ def evaluate_run(
     part: str | None = None,
     recall: float | None = None,
     negatives: bool = False,
+    dem: str = "own",
     skip_bad: bool = False,
     out=None,
     overwrite: bool = False,
@@ -40,6 +41,7 @@ def evaluate_run(
             (default, and the only choice, for other data).
         recall: also score at the highest threshold that reaches this recall on validation.
         negatives: add the tiles of non-landslide/, which the run may never have seen.
+        dem: 'own', or, to see what the model makes of the DEM, 'zero' or that of 'others'.
         skip_bad: leave out tiles that cannot be used.
         out: JSON file to write the scores to; must not exist unless `overwrite`.
 
@@ -68,7 +70,7 @@ def evaluate_run(
         names += [name for name, is_it in zip(tiles.names, tiles.negative, strict=True) if is_it]
     if not names:
         raise InputError(f"{run_dir}: its {part} part is empty; give --part validation")
-    predictions = evaluation.predict_part(run.model, _part(run, tiles, names))
+    predictions = evaluation.predict_part(run.model, _part(run, tiles, names, dem))
     thresholds = {"default": 0.5, "chosen": run.threshold}
     if recall is not None:
         own_tiles = tiles if own else _load(run, None, run.config.negatives, skip_bad)
@@ -88,7 +90,10 @@ def evaluate_run(
     for name, row in scores.items():
         runs.say(f"{_label(part, name, thresholds[name])}: {_in_words(row)}")
     if out is not None:
-        write_json(out, {"run": str(run_dir), "data": data, "part": part, "scores": scores})
+        write_json(
+            out,
+            {"run": str(run_dir), "data": data, "part": part, "dem": dem, "scores": scores},
+        )
     return scores
 
 
@@ -123,8 +128,8 @@ def _is_own(run: Run, tiles: Tiles) -> bool:
     return all(tiles.files.get(name) == files for name, files in run.split["files"].items())
 
 
-def _part(run: Run, tiles: Tiles, names) -> Part:
-    return Part(tiles, tiles.indices(names), run.config, run.dem_statistics)
+def _part(run: Run, tiles: Tiles, names, dem: str = "own") -> Part:
+    return Part(tiles, tiles.indices(names), run.config, run.dem_statistics, dem)
 
 
 def predict_folder(

@@ -102,6 +102,12 @@ def evaluate_parser(commands):
     parser.add_argument(
         "--negatives", action="store_true", help="add the tiles of non-landslide/: false alarms"
     )
+    parser.add_argument(
+        "--dem",
+        default="own",
+        metavar="{own,zero,others}",
+        help="score without the DEM, or with other tiles' DEMs: what does the model make of it?",
+    )
     parser.add_argument("--skip-bad", action="store_true", help="leave out unusable tiles")
     parser.add_argument("--out", metavar="FILE", help="also write the scores as JSON")
     parser.add_argument("--overwrite", action="store_true", help="replace --out")
@@ -118,6 +124,7 @@ def _evaluate(arguments) -> None:
         part=arguments.part,
         recall=arguments.recall,
         negatives=arguments.negatives,
+        dem=arguments.dem,
         skip_bad=arguments.skip_bad,
         out=arguments.out,
         overwrite=arguments.overwrite,

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from landslide_tf.config import TrainConfig
+from landslide_tf.checks import InputError, check_choice
+from landslide_tf.config import DEM_SOURCES, TrainConfig
 from landslide_tf.data.augment import augment
 from landslide_tf.data.channels import normalise_dem, stack_channels
 from landslide_tf.data.tiles import Tiles
@@ -21,6 +22,14 @@ class Part:
     indices: np.ndarray  # which tiles
     config: TrainConfig
     dem_statistics: tuple[float, float] | None = None  # for dem_normalisation 'dataset'
+    # Whose DEM (and terrain) a tile gets: its 'own', 'zero', or that of 'others', the tile half the
+    # part further on. Scores with the last two say how much a model makes of the DEM.
+    dem: str = "own"
+
+    def __post_init__(self):
+        check_choice("dem", self.dem, DEM_SOURCES)
+        if self.dem != "own" and self.config.fusion == "rgb":
+            raise InputError(f"`dem` {self.dem!r} needs a model that reads the DEM, not fusion rgb")
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -35,24 +44,29 @@ class Part:
         w is 1 where all files have data, else 0. With `epoch` given and `config.augment` on,
         tiles are augmented by (seed, epoch, tile).
         """
-        batch = [self._one(self.indices[position], epoch) for position in positions]
+        batch = [self._one(position, epoch) for position in positions]
         return tuple(np.stack(arrays) for arrays in zip(*batch, strict=True))
 
-    def _one(self, i, epoch):
+    def _one(self, position, epoch):
         tiles, config = self.tiles, self.config
-        x = model_input(
-            tiles.rgb[i],
-            tiles.dem[i],
-            tiles.terrain[i],
-            (tiles.image_valid if config.fusion == "rgb" else tiles.input_valid)[i],
-            config,
-            self.dem_statistics,
-        )
+        i = self.indices[position]
+        x = self._input(i)
+        if self.dem != "own":
+            other = self._input(self.indices[(position + len(self) // 2) % len(self)])
+            has_data = tiles.input_valid[i][..., None]
+            x[..., 3:] = other[..., 3:] * has_data if self.dem == "others" else 0
         y = tiles.mask[i][..., None].astype("float32")
         w = tiles.valid[i][..., None].astype("float32")
         if epoch is not None and config.augment:
             x, y, w = augment(x, y, w, (config.seed, epoch, int(i)))
         return x, y, w
+
+    def _input(self, i):
+        tiles = self.tiles
+        valid = tiles.image_valid if self.config.fusion == "rgb" else tiles.input_valid
+        return model_input(
+            tiles.rgb[i], tiles.dem[i], tiles.terrain[i], valid[i], self.config, self.dem_statistics
+        )
 
 
 def model_input(rgb, dem, terrain, input_valid, config: TrainConfig, dem_statistics=None):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import write_raster, write_tiles
 
+from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.data import pipeline
 from landslide_tf.data.pipeline import (
@@ -192,3 +193,27 @@ def test_dataset_normalisation_uses_the_statistics_given(tiles):
     i = int(tiles.indices(["b003"])[0])
     x, _, _ = Part(tiles, np.array([i]), config, (50.0, 25.0)).arrays([0])
     np.testing.assert_allclose(x[0, ..., 3], (tiles.dem[i] - 50) / 25, rtol=1e-5, atol=1e-6)
+
+
+def test_a_part_without_its_dem_or_with_that_of_others(tiles):
+    own = Part(tiles, INDICES, CONFIG).arrays(range(7))[0]
+    zero = Part(tiles, INDICES, CONFIG, dem="zero").arrays(range(7))[0]
+    others = Part(tiles, INDICES, CONFIG, dem="others").arrays(range(7))[0]
+    for x in (zero, others):
+        np.testing.assert_array_equal(x[..., :3], own[..., :3])
+    assert not zero[..., 3].any()
+    assert own[..., 3].any()
+    # half of seven tiles further on is three: the first tile gets the DEM of the fourth
+    np.testing.assert_array_equal(others[0, ..., 3], own[3, ..., 3])
+    np.testing.assert_array_equal(others[5, ..., 3], own[1, ..., 3])
+    # tile 4 of the data (third of the part) lacks elevation in its upper rows: all channels stay 0
+    missing = ~tiles.input_valid[4]
+    assert missing.any()
+    assert not others[2][missing].any()
+
+
+def test_a_model_without_dem_has_none_to_replace(tiles):
+    with pytest.raises(InputError, match="reads the DEM"):
+        Part(tiles, INDICES, dataclasses.replace(CONFIG, fusion="rgb"), dem="zero")
+    with pytest.raises(InputError, match="'own', 'zero', 'others'"):
+        Part(tiles, INDICES, CONFIG, dem="none")
