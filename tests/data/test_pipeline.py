@@ -206,10 +206,14 @@ def test_a_part_without_its_dem_or_with_that_of_others(tiles):
     # half of seven tiles further on is three: the first tile gets the DEM of the fourth
     np.testing.assert_array_equal(others[0, ..., 3], own[3, ..., 3])
     np.testing.assert_array_equal(others[5, ..., 3], own[1, ..., 3])
-    # tile 4 of the data (third of the part) lacks elevation in its upper rows: all channels stay 0
-    missing = ~tiles.input_valid[4]
-    assert missing.any()
-    assert not others[2][missing].any()
+
+
+def test_no_data_stays_no_data_with_another_dem(tiles):
+    gap = int(np.flatnonzero((~tiles.input_valid).any(axis=(1, 2)))[0])
+    part = Part(tiles, np.array([gap, 1]), CONFIG, dem="others")
+    x, missing = part.arrays([0])[0][0], ~tiles.input_valid[gap]
+    assert not x[missing].any()
+    assert x[~missing][:, 3].any()
 
 
 def test_a_model_without_dem_has_none_to_replace(tiles):
