@@ -214,6 +214,27 @@ class TrainConfig:
         """Plain values, as written to `config.json`."""
         return dataclasses.asdict(self)
 
+    def to_arguments(self) -> list[str]:
+        """The options of `train` that give these values.
+
+        >>> TrainConfig(filters=16, augment=True).to_arguments()
+        ['--preset', 'paper', '--augment', '--filters', '16']
+        """
+        start = TrainConfig.from_preset(self.preset)
+        words = ["--preset", self.preset]
+        for f in dataclasses.fields(self):
+            value, option = getattr(self, f.name), "--" + f.name.replace("_", "-")
+            if value == getattr(start, f.name):
+                continue
+            if isinstance(value, bool):
+                words.append(option if value else "--no-" + option[2:])
+            else:
+                words += [
+                    option,
+                    ",".join(map(str, value)) if isinstance(value, tuple) else str(value),
+                ]
+        return words
+
     @classmethod
     def from_dict(cls, values: dict) -> TrainConfig:
         """The inverse of `to_dict`; keys left out take their defaults."""

@@ -12,7 +12,8 @@ OUTCOME_COLOURS = {"found": GREEN, "false alarm": SKY, "missed": VERMILION}
 GRID_TILES = 4
 
 
-def _pyplot():
+def pyplot():
+    """Matplotlib's pyplot, drawing to files alone."""
     import matplotlib
 
     matplotlib.use("Agg")  # no window, also where a display exists
@@ -24,12 +25,12 @@ def _pyplot():
 def _save(figure, path) -> None:
     with atomic_path(path) as scratch:
         figure.savefig(scratch, dpi=150, bbox_inches="tight")
-    _pyplot().close(figure)
+    pyplot().close(figure)
 
 
 def loss_curve(rows: list[dict], best_epoch: int, path) -> None:
     """Training and validation loss, and validation mIoU, by epoch (as the paper's Figure 4)."""
-    figure, (left, right) = _pyplot().subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    figure, (left, right) = pyplot().subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 20 else None
     left.plot(
@@ -64,7 +65,7 @@ def prediction_grid(part, predictions, threshold: float, path) -> None:
     chosen = _spread_by_iou(predictions, threshold)
     with_dem = part.config.fusion != "rgb"
     titles = ["image", *(["DEM"] if with_dem else []), "probability", "outcome"]
-    figure, axes = _pyplot().subplots(
+    figure, axes = pyplot().subplots(
         len(chosen),
         len(titles),
         figsize=(2.1 * len(titles), 2.1 * len(chosen) + 0.5),
@@ -89,7 +90,7 @@ def prediction_grid(part, predictions, threshold: float, path) -> None:
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=10)
     handles = [
-        _pyplot().Rectangle((0, 0), 1, 1, color=colour) for colour in OUTCOME_COLOURS.values()
+        pyplot().Rectangle((0, 0), 1, 1, color=colour) for colour in OUTCOME_COLOURS.values()
     ]
     figure.legend(
         handles, OUTCOME_COLOURS, loc="outside lower center", ncols=3, frameon=False, fontsize=9

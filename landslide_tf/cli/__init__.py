@@ -10,6 +10,7 @@ from landslide_tf.checks import InputError, JobError
 from landslide_tf.cli.data import data_parser
 from landslide_tf.cli.model import evaluate_parser, predict_parser, train_parser
 from landslide_tf.cli.options import Parser, fail
+from landslide_tf.cli.study import study_parser
 
 
 def main(argv: list[str] | None = None, parser=None) -> int:
@@ -57,6 +58,7 @@ def all_commands() -> Parser:
     evaluate_parser(commands)
     predict_parser(commands)
     data_parser(commands)
+    study_parser(commands)
     return parser
 
 

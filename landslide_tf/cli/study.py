@@ -1,0 +1,108 @@
+"""The command `study`: the paper's comparison, from training to tables and figures."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from landslide_tf.checks import InputError, JobError
+from landslide_tf.cli.options import add_config_options, import_keras_quietly, new_parser
+from landslide_tf.config import TrainConfig
+
+STUDY_EXAMPLES = """examples:
+  landslide study --out runs/demo-study                      the demo terrain, about half an hour
+  landslide study --data Bijie-landslide-dataset --out runs/bijie --seeds 3
+  landslide study --data tiles --filters 16 --out runs/tiles --dry-run
+  landslide study --out runs/tiles --only six                go on with the six models alone
+  landslide study --out runs/tiles --report                  tables and figures from what is there
+
+A study runs the paper's six models, the other losses of its Table 1, and what the DEM is worth.
+Stopped, it goes on where it was when the same command is given again. --only takes experiments
+(unetpp-none-dice) and groups: six, losses, ablation.
+exit codes: 0 done, 2 bad input or option, 1 a run failed (the others were made)
+"""
+# Options that the study itself decides.
+FIXED = ("model", "attention", "loss")
+
+
+def study_parser(commands):
+    parser = new_parser(
+        commands,
+        "study",
+        "Run the paper's comparison; write its tables and figures.",
+        STUDY_EXAMPLES,
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the study")
+    parser.add_argument(
+        "--seeds", type=int, metavar="K", help="runs an experiment, K seeds (default: 1)"
+    )
+    parser.add_argument(
+        "--resplit",
+        action="store_true",
+        default=None,
+        help="each seed has a split of its own (default: all have the first one's)",
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="NAME", help="this experiment or group alone"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show the plan and its time")
+    parser.add_argument(
+        "--report", action="store_true", help="run nothing; tables and figures only"
+    )
+    names = (f.name for f in dataclasses.fields(TrainConfig))
+    add_config_options(parser, only=tuple(name for name in names if name not in FIXED))
+    parser.set_defaults(run=_study)
+
+
+def _study(arguments) -> None:
+    from landslide_tf.study.experiments import check_runs, plan, write_study
+
+    study = _choose_study(arguments)
+    only = tuple(name for text in arguments.only for name in text.split(","))
+    planned = plan(study, arguments.out, only)
+    check_runs(planned, study.base)
+    import_keras_quietly()
+    from landslide_tf.study import report, runner
+
+    if arguments.dry_run:
+        print(runner.format_plan(planned, runner.estimate_seconds(planned)))
+        return
+    write_study(study, arguments.out)
+    failures = {} if arguments.report else runner.run_all(study, planned, arguments.out)
+    print(f"report: {report.write_report(study, arguments.out)}")
+    if failures:
+        first, reason = next(iter(failures.items()))
+        raise JobError(
+            f"{len(failures)} of {len(planned)} runs failed; {first}: {reason}. Mend it and give "
+            "the command again"
+        )
+
+
+def _choose_study(arguments):
+    """The study in --out, or a new one from what was typed; `InputError` where they differ."""
+    from landslide_tf.study.experiments import Study, read_study
+
+    names = [f.name for f in dataclasses.fields(TrainConfig) if f.name not in FIXED]
+    typed = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
+    begun = read_study(arguments.out)
+    if begun is None:
+        preset = typed.pop("preset", "paper" if "data" in typed else "demo")
+        base = TrainConfig.from_preset(preset, **typed)
+        return Study(base, arguments.seeds or 1, bool(arguments.resplit))
+    stored = begun.base.to_dict()
+    different = [
+        f"--{name.replace('_', '-')} {stored[name]!r} there, {value!r} now"
+        for name, value in typed.items()
+        if stored[name] != value
+    ]
+    if arguments.resplit and not begun.resplit and begun.seeds > 1:
+        different.append("--resplit off there, on now")
+    if different:
+        raise InputError(
+            f"{arguments.out}: holds a study with other options ({'; '.join(different)}); give the "
+            "same or none, or another --out"
+        )
+    return dataclasses.replace(
+        begun,
+        seeds=max(begun.seeds, arguments.seeds or 1),
+        resplit=begun.resplit or bool(arguments.resplit),
+    )

@@ -1,0 +1,79 @@
+"""Do the scores of a row of the paper's Table 3 fit together?
+
+Precision, recall and accuracy determine the confusion matrix up to its size, and with it F1 and the
+two-class mean IoU. A row fits when some values within the printed rounding give all that it prints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+HALF_UNIT = 0.005  # of the last printed digit
+STEPS = 2001  # values of F1 that are tried
+EPSILON = 1e-9  # of floating point
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A row recomputed from its printed precision, recall and accuracy, and whether it fits."""
+
+    f1: float
+    miou: float
+    positive_share: float  # of the pixels, as implied
+    excess: float  # by how much F1 or mIoU misses its rounding at best
+
+    @property
+    def fits(self) -> bool:
+        return self.excess <= EPSILON
+
+
+def f1_of(precision, recall):
+    """F1 = 2 P R / (P + R)."""
+    return 2 * precision * recall / (precision + recall)
+
+
+def miou_of(f1, accuracy):
+    """Two-class mean IoU: F1 and accuracy A are enough.
+
+    With 1 for all pixels: FP + FN = 1 - A and F1 = 2 TP / (2 TP + FP + FN) give TP; then
+    landslide IoU = F1 / (2 - F1), background IoU = (A - TP) / (1 - TP).
+
+    >>> round(miou_of(0.5, 0.8), 4)  # TP = 0.2 / 2 = 0.1; (1/3 + 0.7/0.9) / 2
+    0.5556
+    """
+    tp = (1 - accuracy) / (2 / f1 - 2)
+    return (f1 / (2 - f1) + (accuracy - tp) / (1 - tp)) / 2
+
+
+def positive_share(precision, recall, accuracy) -> float:
+    """Landslide pixels q among all: 1 - A = FP + FN = q (R/P - R) + q (1 - R)."""
+    return (1 - accuracy) / (recall / precision - 2 * recall + 1)
+
+
+def audit_row(row: dict[str, float]) -> Audit:
+    """Check one row: `precision, recall, accuracy, f1, miou`, each rounded to two digits.
+
+    >>> row = {"precision": 0.5, "recall": 0.5, "accuracy": 0.8, "f1": 0.5, "miou": 0.56}
+    >>> audit_row(row).fits, audit_row({**row, "miou": 0.57}).fits
+    (True, False)
+    """
+    p, r, a = row["precision"], row["recall"], row["accuracy"]
+    # F1 rises with both of its parts: the corners of the rounding bound it.
+    low = max(f1_of(p - HALF_UNIT, r - HALF_UNIT), row["f1"] - HALF_UNIT)
+    high = min(f1_of(p + HALF_UNIT, r + HALF_UNIT), row["f1"] + HALF_UNIT)
+    if low > high:
+        excess = low - high
+    else:
+        accuracies = np.array([[a - HALF_UNIT], [min(a + HALF_UNIT, 1 - EPSILON)]])
+        miou = miou_of(np.linspace(low, high, STEPS), accuracies)
+        excess = max(
+            0.0, miou.min() - row["miou"] - HALF_UNIT, row["miou"] - HALF_UNIT - miou.max()
+        )
+    return Audit(
+        float(f1_of(p, r)),
+        float(miou_of(f1_of(p, r), a)),
+        float(positive_share(p, r, a)),
+        float(excess),
+    )

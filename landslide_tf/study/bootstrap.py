@@ -1,0 +1,103 @@
+"""Bootstrap over test tiles: intervals of scores, and whether one model is better than another.
+
+Tiles, not pixels, are drawn with replacement (Efron 1979): pixels of one tile are not independent.
+Neighbouring tiles are not either, so that intervals are, if anything, too narrow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from landslide_tf.metrics import scores_from_counts
+from landslide_tf.study.records import Record, Result
+
+RESAMPLES = 2000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A percentile interval of 95 %."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Score of A minus that of B: its mean over seeds, and its interval over test tiles."""
+
+    value: float
+    interval: Interval
+
+    @property
+    def verdict(self) -> str:
+        """'better', 'worse' or 'cannot tell', where the interval holds zero."""
+        if self.interval.low > 0:
+            return "better"
+        return "worse" if self.interval.high < 0 else "cannot tell"
+
+
+def draws(tiles: int) -> np.ndarray:
+    """How often each tile is drawn, (RESAMPLES, tiles): the same for all models on as many tiles.
+
+    >>> draws(5).sum(axis=1).tolist() == [5] * RESAMPLES
+    True
+    """
+    return np.random.default_rng(0).multinomial(tiles, np.full(tiles, 1 / tiles), RESAMPLES)
+
+
+def resampled(record: Record, metric: str) -> np.ndarray:
+    """A score of one run in each resample of its test tiles, (RESAMPLES,), at threshold 0.5."""
+    times = draws(len(record.tiles.names))
+    if metric == "auc":
+        return _auc(np.tensordot(times, record.tiles.histogram, axes=1))
+    tp, fp, fn, tn = (times @ record.tiles.counts(0.5)).T
+    return scores_from_counts(tp, fp, fn, tn)[metric]
+
+
+def _auc(histogram) -> np.ndarray:
+    """Area under the ROC curve of histograms (…, 2, BINS) by label: trapezoids."""
+    background, landslide = histogram[..., 0, :].astype(float), histogram[..., 1, :].astype(float)
+    below = np.cumsum(background, axis=-1) - background
+    pairs = background.sum(axis=-1) * landslide.sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.sum(landslide * (below + background / 2), axis=-1) / pairs
+
+
+def _mean_over_seeds(result: Result, metric: str) -> np.ndarray | None:
+    if not result or any(record.tiles is None for record in result.records):
+        return None
+    return np.mean([resampled(record, metric) for record in result.records], axis=0)
+
+
+def interval(result: Result, metric: str) -> Interval | None:
+    """The interval of a score's mean over seeds; None where a run kept no counts of its tiles."""
+    return _percentiles(_mean_over_seeds(result, metric))
+
+
+def _percentiles(values) -> Interval | None:
+    if values is None or not np.isfinite(values).any():
+        return None
+    tail = 100 * (1 - LEVEL) / 2
+    return Interval(*(float(v) for v in np.nanpercentile(values, [tail, 100 - tail])))
+
+
+def difference(a: Result, b: Result, metric: str = "miou") -> Difference | None:
+    """A minus B over the seeds that both have, each resample drawing the same tiles for both.
+
+    None where a run is missing or kept no counts of its tiles.
+    """
+    by_seed = [{r.config.seed: r for r in result.records if r.tiles} for result in (a, b)]
+    seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
+    if not seeds:
+        return None
+    pairs = [(by_seed[0][seed], by_seed[1][seed]) for seed in seeds]
+    for ours, theirs in pairs:
+        if ours.tiles.names.tolist() != theirs.tiles.names.tolist():
+            return None
+    values = [resampled(x, metric) - resampled(y, metric) for x, y in pairs]
+    value = float(np.mean([x.test[metric] - y.test[metric] for x, y in pairs]))
+    return Difference(value, _percentiles(np.mean(values, axis=0)))

@@ -1,0 +1,194 @@
+"""Figure 4 (loss curves), and what the paper lacks: precision-recall, reliability, size, cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from landslide_tf.figures import BLUE, ORANGE, pyplot
+from landslide_tf.study.experiments import SIX
+from landslide_tf.study.figures.common import COLOURS, STYLES, save
+from landslide_tf.study.records import Result
+from landslide_tf.study.tables import Results
+from landslide_tf.tile_scores import EDGES
+
+SIZE_CLASSES = 4
+RELIABILITY_BINS = 10
+FEW_PX = 100
+
+
+def loss_curves(results: Results, folder):
+    """Figure 4: training and validation loss of the six models, first seed."""
+    figure, axes = pyplot().subplots(2, 3, figsize=(9.5, 5.2), sharex=True, layout="constrained")
+    for axis, experiment in zip(axes.flat, SIX, strict=True):
+        result = results[experiment.name]
+        axis.set_title(experiment.title, fontsize=9)
+        axis.spines[["top", "right"]].set_visible(False)
+        if not result:
+            axis.text(0.5, 0.5, "not run", ha="center", transform=axis.transAxes, color="0.5")
+            continue
+        record = result.records[0]
+        epochs = [row["epoch"] for row in record.history]
+        for column, label, colour in (
+            ("loss", "training", BLUE),
+            ("val_loss", "validation", ORANGE),
+        ):
+            axis.plot(epochs, [row[column] for row in record.history], color=colour, label=label)
+        best = record.metrics["best_epoch"]
+        axis.axvline(best, color="0.6", lw=1, ls="--", zorder=0, label=f"scored epoch ({best})")
+        axis.legend(frameon=False, fontsize=7)
+    for axis in axes[-1]:
+        axis.set_xlabel("epoch")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("loss")
+    return save(figure, folder, "figure4-loss")
+
+
+def _with_counts(results: Results) -> list[tuple[str, Result]]:
+    """The six models whose first seed kept the counts of its tiles."""
+    return [
+        (experiment.name, results[experiment.name])
+        for experiment in SIX
+        if results[experiment.name] and results[experiment.name].records[0].tiles is not None
+    ]
+
+
+def precision_recall(histogram) -> tuple[np.ndarray, np.ndarray]:
+    """Precision and recall at each of `EDGES` from pixel counts (2, BINS) by label.
+
+    A precision that rests on fewer than 100 pixels is NaN.
+    """
+    fp, tp = histogram[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]  # at or above each edge
+    precision = np.where(tp + fp >= FEW_PX, tp / np.maximum(tp + fp, 1), np.nan)
+    return precision, tp / max(1, histogram[1].sum())
+
+
+def reliability(histogram) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean probability, share of landslide and pixels of ten equal bins of probability.
+
+    A pixel's probability is taken to be the middle of its bin in the counts; empty bins are NaN.
+    """
+    middles = (np.concatenate([[0], EDGES]) + np.concatenate([EDGES, [1]])) / 2
+    group = np.minimum((middles * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
+    pixels = np.bincount(group, histogram.sum(axis=0), RELIABILITY_BINS)
+    landslide = np.bincount(group, histogram[1], RELIABILITY_BINS)
+    total = np.bincount(group, histogram.sum(axis=0) * middles, RELIABILITY_BINS)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return total / pixels, landslide / pixels, pixels
+
+
+def probability_curves(results: Results, folder):
+    """Precision against recall, and observed against predicted share, on the test tiles."""
+    shown = _with_counts(results)
+    if not shown:
+        return None
+    figure, (left, right) = pyplot().subplots(1, 2, figsize=(9.5, 4.6), layout="constrained")
+    for name, result in shown:
+        histogram = result.records[0].tiles.histogram.sum(axis=0)
+        line = {"color": COLOURS[name], "ls": STYLES[name], "lw": 1.5}
+        precision, recall = precision_recall(histogram)
+        left.plot(recall, precision, label=result.experiment.title, **line)
+        here = np.flatnonzero(np.float32(0.5) == EDGES)[0]
+        left.plot(recall[here], precision[here], "o", color=COLOURS[name], ms=5)
+        predicted, observed, _ = reliability(histogram)
+        right.plot(predicted, observed, marker="o", ms=3, **line)
+    share = histogram[1].sum() / histogram.sum()
+    left.axhline(share, color="0.7", lw=1, zorder=0)
+    left.text(0.99, share, "share of landslide ", ha="right", va="bottom", color="0.4", fontsize=7)
+    left.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    left.set_title("precision and recall (dots: threshold 0.5)", fontsize=9)
+    right.plot([0, 1], [0, 1], color="0.7", lw=1, zorder=0)
+    right.set(xlabel="predicted probability", ylabel="observed share of landslide")
+    right.set(xlim=(0, 1), ylim=(0, 1.02))
+    right.set_title("reliability (on the diagonal: calibrated)", fontsize=9)
+    for axis in (left, right):
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    return save(figure, folder, "precision-recall-reliability")
+
+
+def size_table(result: Result) -> pd.DataFrame:
+    """IoU and landslides found by size, in classes that hold about as many landslides or tiles.
+
+    `iou`: pooled over the test tiles of a class, by landslide pixels in the tile; `found`: share
+    of single landslides of a class of which at least half is predicted, by their own pixels.
+    """
+    tiles, rows = result.records[0].tiles, []
+    counts = tiles.counts(0.5)
+    area = counts[:, 0] + counts[:, 2]
+    _, pixels, hit = tiles.landslides.T
+    for kind, sizes in (("iou", area[area > 0]), ("found", pixels)):
+        if not len(sizes):
+            continue
+        cuts = np.unique(np.quantile(sizes, np.linspace(0, 1, SIZE_CLASSES + 1)))
+        # the last class holds its upper end
+        for low, high in zip(cuts, [*cuts[1:-1], cuts[-1] + 1], strict=False):
+            inside = (sizes >= low) & (sizes < high)
+            if kind == "iou":
+                tp, fp, fn, _ = counts[area > 0][inside].sum(axis=0)
+                value = tp / (tp + fp + fn)
+            else:
+                value = np.mean(hit[inside] >= 0.5 * pixels[inside])
+            rows.append(
+                {
+                    "kind": kind,
+                    "from_px": int(np.ceil(low)),
+                    "to_px": int(np.ceil(high)) - 1,
+                    "count": int(inside.sum()),
+                    "value": float(value),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def by_size(results: Results, folder):
+    """IoU by landslide area in the tile, and the share of landslides found by their size."""
+    shown = _with_counts(results)
+    if not shown:
+        return None
+    figure, axes = pyplot().subplots(1, 2, figsize=(9.5, 4.2), layout="constrained")
+    for name, result in shown:
+        table = size_table(result)
+        for axis, kind in zip(axes, ("iou", "found"), strict=True):
+            part = table[table.kind == kind]
+            line = {"color": COLOURS[name], "ls": STYLES[name], "marker": "o", "ms": 4}
+            label = result.experiment.title if kind == "iou" else None
+            axis.plot(range(len(part)), part.value, label=label, **line)
+            ticks = [f"{r.from_px} to {r.to_px}\n({r.count})" for r in part.itertuples()]
+            axis.set_xticks(range(len(part)), ticks, fontsize=8)
+    axes[0].set(xlabel="landslide pixels in the tile (tiles)", ylabel="IoU", ylim=(0, 1))
+    axes[1].set(
+        xlabel="pixels of the landslide (landslides)", ylabel="share found by half", ylim=(0, 1)
+    )
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    return save(figure, folder, "iou-by-size")
+
+
+def cost(table: pd.DataFrame, folder):
+    """Parameters, arithmetic, time an epoch and an image, beside the paper's times."""
+    made = table.dropna(subset=["parameters"]) if "parameters" in table else table[:0]
+    if made.empty:
+        return None
+    panels = (
+        ("parameters", "parameters, million", 1e6, None),
+        ("gflop", "GFLOP a tile, forward", 1, None),
+        ("seconds_per_epoch", "seconds an epoch", 1, "paper_seconds_per_epoch"),
+        ("ms_per_image", "ms an image", 1, "paper_ms_per_image"),
+    )
+    figure, axes = pyplot().subplots(1, 4, figsize=(11, 2.9), sharey=True, layout="constrained")
+    rows = np.arange(len(made))[::-1]
+    for axis, (column, title, unit, paper) in zip(axes, panels, strict=True):
+        axis.barh(rows, made[column] / unit, color=BLUE, height=0.6)
+        if paper:
+            axis.plot(
+                made[paper], rows, "D", color=ORANGE, ms=5, mec="white", label="paper (T4 GPU)"
+            )
+        axis.set_xlabel(title, fontsize=9)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(rows, made.model, fontsize=8)
+    figure.legend(
+        *axes[2].get_legend_handles_labels(), loc="outside lower right", frameon=False, fontsize=8
+    )
+    return save(figure, folder, "cost")

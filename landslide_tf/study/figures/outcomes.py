@@ -1,0 +1,119 @@
+"""Figures 5 (predictions) and 6 (Grad-CAM): test tiles x models. They need the runs' weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from landslide_tf import evaluation
+from landslide_tf.data.pipeline import Part
+from landslide_tf.data.tiles import Tiles
+from landslide_tf.figures import OUTCOME_COLOURS, outcome_overlay, pyplot
+from landslide_tf.runs import load_run
+from landslide_tf.study.experiments import SIX
+from landslide_tf.study.figures.common import save, spread_tiles
+from landslide_tf.study.records import Record
+from landslide_tf.study.tables import Results
+
+SHOWN_TILES = 4
+
+
+def shown_records(results: Results) -> list[Record]:
+    """The first seeds of the six models whose weights are there."""
+    made = [results[e.name].records[0] for e in SIX if results[e.name]]
+    return [record for record in made if record.has_weights]
+
+
+def outcomes_and_cams(tiles: Tiles, results: Results, folder) -> list:
+    """Figure 5 and one Figure 6 for the last encoder level and one for the last decoder block.
+
+    The tiles go from the worst to the best by the models' mean IoU, evenly spaced.
+    """
+    from landslide_tf.explain import default_layers, grad_cam
+
+    records = shown_records(results)
+    names = spread_tiles(records, SHOWN_TILES)
+    if not names:
+        return []
+    outcomes, cams, titles = [], {"encoder": [], "decoder": []}, []
+    for record in records:
+        run = load_run(record.folder)
+        part = Part(tiles, tiles.indices(names), run.config, run.dem_statistics)
+        predictions = evaluation.predict_part(run.model, part)
+        x, _, _ = part.arrays(range(len(part)))
+        outcomes.append(predictions)
+        for kind, layer in zip(cams, default_layers(run.model), strict=True):
+            cams[kind].append(grad_cam(run.model, x, layer=layer))
+        titles.append(_title(record, results))
+    rgb = [np.clip(tiles.rgb[i], 0, 1) for i in tiles.indices(names)]
+    dems = None
+    if records[0].config.fusion != "rgb":
+        dems = [np.where(tiles.input_valid[i], tiles.dem[i], np.nan) for i in tiles.indices(names)]
+    paths = [_figure5(rgb, dems, names, outcomes, titles, folder)]
+    paths += [_figure6(kind, rgb, names, cams[kind], titles, folder) for kind in cams]
+    return paths
+
+
+def _title(record: Record, results: Results) -> str:
+    experiment = next(r.experiment for r in results.values() if record in r.records)
+    return experiment.title.replace(" (", "\n(").replace("U-Net++ ", "U-Net++\n")
+
+
+def _grid(rows: int, columns: int, bottom: float = 0.5):
+    return pyplot().subplots(
+        rows,
+        columns,
+        figsize=(1.45 * columns, 1.45 * rows + bottom + 0.5),
+        layout="constrained",
+        squeeze=False,
+    )
+
+
+def _show(axis, picture, **options):
+    axis.imshow(picture, interpolation="nearest", **options)
+    axis.set(xticks=[], yticks=[])
+
+
+def _figure5(rgb, dems, names, outcomes, titles, folder):
+    inputs = 1 if dems is None else 2
+    figure, axes = _grid(len(names), inputs + len(outcomes))
+    for position, row in enumerate(axes):
+        _show(row[0], rgb[position])
+        if dems is not None:
+            _show(row[1], dems[position], cmap="gray")
+        for axis, predictions in zip(row[inputs:], outcomes, strict=True):
+            _show(axis, outcome_overlay(rgb[position], predictions, position, 0.5))
+        row[0].set_ylabel(names[position], fontsize=7)
+    _titles(axes, ["image", "DEM"][:inputs] + titles)
+    handles = [pyplot().Rectangle((0, 0), 1, 1, color=c) for c in OUTCOME_COLOURS.values()]
+    figure.legend(
+        handles, OUTCOME_COLOURS, loc="outside lower center", ncols=3, frameon=False, fontsize=8
+    )
+    return save(figure, folder, "figure5-predictions")
+
+
+def _figure6(kind, rgb, names, cams, titles, folder):
+    from landslide_tf.figures import HEAT_MAP, heat_overlay
+
+    figure, axes = _grid(len(names), 1 + len(cams))
+    for position, row in enumerate(axes):
+        _show(row[0], rgb[position])
+        for axis, cam in zip(row[1:], cams, strict=True):
+            _show(axis, heat_overlay(rgb[position], cam[position]))
+        row[0].set_ylabel(names[position], fontsize=7)
+    _titles(axes, ["image", *titles])
+    from matplotlib.cm import ScalarMappable
+
+    bar = figure.colorbar(
+        ScalarMappable(cmap=HEAT_MAP), ax=axes, orientation="horizontal", fraction=0.03, aspect=50
+    )
+    bar.set_label(
+        f"Grad-CAM at the last {kind} {'level' if kind == 'encoder' else 'block'}, "
+        "share of each map's highest value",
+        fontsize=8,
+    )
+    return save(figure, folder, f"figure6-gradcam-{kind}")
+
+
+def _titles(axes, titles):
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=7.5)

@@ -1,0 +1,79 @@
+"""`REPORT.md`, the tables and the figures of a study, all of them from its run folders."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pandas as pd
+
+from landslide_tf.checks import InputError
+from landslide_tf.files import atomic_path
+from landslide_tf.study import tables
+from landslide_tf.study.experiments import SIX, Study
+from landslide_tf.study.markdown import report_text
+from landslide_tf.study.records import read_results
+from landslide_tf.study.tables import Results
+
+
+def write_report(study: Study, out) -> Path:
+    """Write `OUT/tables/*.csv`, `OUT/figures/*` and `OUT/REPORT.md`; returns the last's path."""
+    out = Path(out)
+    results = read_results(study, out)
+    frames = {
+        "table1": tables.table1(results),
+        "table2": tables.table2(results),
+        "table3": tables.table3(results),
+        "table4": tables.table4(results),
+        "comparisons": tables.comparisons(results),
+        "audit": tables.audit_table(results),
+        "dem": tables.dem_table(results, study),
+        "cost": tables.cost_table(results),
+    }
+    (out / "tables").mkdir(parents=True, exist_ok=True)
+    for name, frame in frames.items():
+        with atomic_path(out / "tables" / f"{name}.csv") as scratch:
+            frame.to_csv(scratch, index=False, float_format="%.6g")
+    pictures = draw_figures(study, results, frames["cost"], out / "figures")
+    with atomic_path(out / "REPORT.md") as scratch:
+        scratch.write_text(report_text(study, out, results, frames, pictures))
+    return out / "REPORT.md"
+
+
+def draw_figures(study: Study, results: Results, cost: pd.DataFrame, folder) -> dict[str, str]:
+    """Draw what the runs and the data allow; returns a reason for each figure that was left out."""
+    from landslide_tf.data.demo import demo_folder
+    from landslide_tf.data.tiles import load_tiles
+    from landslide_tf.study.figures import architecture, curves, inputs, outcomes
+    from landslide_tf.training import build
+
+    records = [record for result in results.values() for record in result.records[:1]]
+    missing = {}
+    for experiment in (SIX[0], SIX[2], SIX[4]):
+        config = dataclasses.replace(
+            study.base, model=experiment.model, attention=experiment.attention
+        )
+        architecture.architecture(
+            build(config),
+            f"{experiment.title.split(' (')[0]}, {config.filters} filters",
+            folder,
+            f"figure2-{experiment.model}-{experiment.attention}",
+        )
+    if not records:
+        return {"all but Figure 2": "no complete run yet"}
+    inputs.workflow(study, records[0], folder)
+    curves.loss_curves(results, folder)
+    if curves.probability_curves(results, folder) is None:
+        missing["precision, recall, reliability"] = "no run kept the counts of its tiles"
+    curves.by_size(results, folder)
+    curves.cost(cost, folder)
+    try:
+        tiles = load_tiles(study.base.data or demo_folder(), study.base)
+        tiles.indices(records[0].split["train"])
+    except (InputError, KeyError) as error:
+        return missing | {"Figures 1, 5 and 6": f"the tiles are not there ({error})"}
+    inputs.samples(tiles, records[0], folder)
+    if not outcomes.shown_records(results):
+        return missing | {"Figures 5 and 6": "no run has its weights (model.keras)"}
+    outcomes.outcomes_and_cams(tiles, results, folder)
+    return missing

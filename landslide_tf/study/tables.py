@@ -1,0 +1,262 @@
+"""The paper's tables with our scores beside them, as data frames made from run folders alone."""
+
+from __future__ import annotations
+
+import csv
+from importlib import resources
+
+import numpy as np
+import pandas as pd
+
+from landslide_tf.config import LOSSES, MODELS
+from landslide_tf.study.audit import audit_row
+from landslide_tf.study.bootstrap import difference, interval
+from landslide_tf.study.experiments import (
+    ATTENTION_TITLES,
+    LOSS_TITLES,
+    MODEL_TITLES,
+    SIX,
+    Study,
+)
+from landslide_tf.study.records import DEM_SCORES, Result
+
+METRICS = ("miou", "auc", "precision", "recall", "f1", "accuracy")
+Results = dict[str, Result]
+
+
+def paper_values() -> dict[tuple[str, str, str], float]:
+    """The paper's numbers by (table, row, column).
+
+    >>> paper_values()["3", "unetpp-contextual", "miou"]
+    0.76
+    """
+    text = resources.files("landslide_tf.study").joinpath("paper.csv").read_text()
+    return {
+        (row["table"], row["row"], row["column"]): float(row["value"])
+        for row in csv.DictReader(text.splitlines())
+    }
+
+
+def best_on_validation(results: list[Result]) -> Result | None:
+    """The result with the highest validation mIoU; None unless there are two to choose from."""
+    made = [result for result in results if result]
+    if len(made) < 2:
+        return None
+    return max(made, key=lambda result: result.mean("miou", "validation"))
+
+
+def loss_results(results: Results, model: str) -> list[Result]:
+    """The base model's results under the four losses, in their order."""
+    return [results[f"{model}-none-{loss}"] for loss in LOSSES]
+
+
+def our_choices(results: Results) -> list[Result]:
+    """Per base model, the loss that is best on validation, where it is not the paper's."""
+    chosen = [best_on_validation(loss_results(results, model)) for model in MODELS]
+    return [choice for choice in chosen if choice and choice.experiment not in SIX]
+
+
+def table1(results: Results) -> pd.DataFrame:
+    """mIoU of the base models under each loss: test, validation, the paper's."""
+    paper, rows = paper_values(), []
+    for model in MODELS:
+        best = best_on_validation(loss_results(results, model))
+        for result in loss_results(results, model):
+            loss = result.experiment.loss
+            rows.append(
+                {
+                    "model": MODEL_TITLES[model],
+                    "loss": LOSS_TITLES[loss],
+                    **_cells(result, "miou", paper["1", model, loss]),
+                    "validation": result.mean("miou", "validation"),
+                    "test_chosen": result.mean("miou", "test_chosen"),
+                    "our_choice": bool(result and result is best),
+                    "seeds": len(result.records),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _cells(result: Result, metric: str, paper: float | None) -> dict:
+    between = interval(result, metric)
+    ours, paper = result.mean(metric), np.nan if paper is None else paper
+    return {
+        metric: ours,
+        f"{metric}_sd": result.deviation(metric),
+        f"{metric}_low": between.low if between else np.nan,
+        f"{metric}_high": between.high if between else np.nan,
+        f"{metric}_paper": paper,
+        f"{metric}_difference": ours - paper,
+    }
+
+
+def table2(results: Results) -> pd.DataFrame:
+    """The base models with the paper's losses."""
+    return _score_table(results, [e.name for e in SIX if e.attention == "none"], "2")
+
+
+def table3(results: Results) -> pd.DataFrame:
+    """The six models, our own choices of loss, and the baselines that any model should beat."""
+    names = [e.name for e in SIX] + [r.experiment.name for r in our_choices(results)]
+    return pd.concat(
+        [_score_table(results, names, "3"), pd.DataFrame(_baselines(results))], ignore_index=True
+    )
+
+
+def _score_table(results: Results, names: list[str], table: str) -> pd.DataFrame:
+    paper, rows = paper_values(), []
+    for name in names:
+        result = results[name]
+        experiment = result.experiment
+        row = f"{experiment.model}-{experiment.attention}"
+        scores = {}
+        for metric in METRICS:
+            printed = paper[table, row, metric] if experiment in SIX else None
+            scores |= _cells(result, metric, printed)
+        rows.append(
+            {
+                "model": MODEL_TITLES[experiment.model] + ATTENTION_TITLES[experiment.attention],
+                "loss": LOSS_TITLES[experiment.loss],
+                "kind": "paper" if experiment in SIX else "our choice on validation",
+                "seeds": len(result.records),
+                **scores,
+                "miou_table1": paper.get(("1", experiment.model, experiment.loss), np.nan)
+                if experiment.attention == "none"
+                else np.nan,
+                "miou_validation": result.mean("miou", "validation"),
+                "miou_chosen": result.mean("miou", "test_chosen"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _baselines(results: Results) -> list[dict]:
+    record = next((r for result in results.values() for r in result.records), None)
+    baselines = (record.metrics["baseline"] if record else None) or {}
+    titles = {"background": "all background", "threshold": "best single cut"}
+    return [
+        {
+            "model": titles[name],
+            "loss": scores.get("rule", ""),
+            "kind": "baseline",
+            **{m: np.nan if scores[m] is None else scores[m] for m in METRICS},
+        }
+        for name, scores in baselines.items()
+    ]
+
+
+def table4(results: Results) -> pd.DataFrame:
+    """What others reported on their own data, the paper's proposed model, and ours."""
+    rows = {}
+    for (table, row, column), value in paper_values().items():
+        if table == "4":
+            rows.setdefault(row, {})[column] = value
+    proposed = rows.pop("unetpp-contextual")
+    frame = [
+        {"model": name, "by": "as the paper cites it", **scores} for name, scores in rows.items()
+    ]
+    frame.append({"model": "U-Net++ contextual", "by": "the paper", **proposed})
+    ours = [("U-Net++ contextual", results["unetpp-contextual-dice"])]
+    best = best_on_validation([r for r in results.values() if not r.experiment.fusion])
+    if best and best is not ours[0][1]:
+        ours.append((f"{best.experiment.title}, our choice on validation", best))
+    for title, result in ours:
+        scores = {metric: result.mean(metric) for metric in ("miou", "f1")}
+        frame.append({"model": title, "by": "ours", **scores})
+    return pd.DataFrame(frame)
+
+
+def dem_table(results: Results, study: Study) -> pd.DataFrame:
+    """What the DEM is worth: models trained with it in two ways and without, and it replaced."""
+    rows = []
+    for result in results.values():
+        experiment = result.experiment
+        if experiment.group == "losses" or not result:
+            continue
+        fusion = experiment.fusion or study.base.fusion
+        row = {"experiment": experiment.title, "fusion": fusion, **_cells(result, "miou", None)}
+        for name in DEM_SCORES:
+            scores = [r.dem_scores[name]["miou"] for r in result.records if name in r.dem_scores]
+            row[f"dem_{name}"] = float(np.mean(scores)) if scores else np.nan
+        rows.append({key: row[key] for key in row if not key.endswith(("_paper", "_difference"))})
+    return pd.DataFrame(rows)
+
+
+def cost_table(results: Results) -> pd.DataFrame:
+    """Cost of the six models beside the paper's: size, arithmetic, time an epoch and an image."""
+    from landslide_tf.models.cost import forward_gmac
+    from landslide_tf.training import build
+
+    paper, rows = paper_values(), []
+    for experiment in SIX:
+        result = results[experiment.name]
+        kind = "base" if experiment.attention == "none" else "attention"
+        row = {"model": experiment.title}
+        if result:
+            record = result.records[0]
+            per_image = record.metrics["seconds"]["per_image"]
+            row |= {
+                "parameters": record.metrics["parameters"],
+                "gflop": 2 * forward_gmac(build(record.config)),
+                "seconds_per_epoch": min(r.seconds_per_epoch for r in result.records),
+                "ms_per_image": 1000 * per_image if per_image else np.nan,
+            }
+        rows.append(
+            row
+            | {
+                "paper_seconds_per_epoch": paper["cost", kind, "seconds_per_epoch"],
+                "paper_ms_per_image": paper["cost", kind, "ms_per_image_high"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def audit_table(results: Results) -> pd.DataFrame:
+    """Each row of the paper's Table 3, then ours to two digits, recomputed from its own numbers."""
+    paper, rows = paper_values(), []
+    for whose in ("paper", "ours"):
+        for experiment in SIX:
+            result, row = results[experiment.name], f"{experiment.model}-{experiment.attention}"
+            if whose == "paper":
+                printed = {metric: paper["3", row, metric] for metric in METRICS}
+            elif result:  # one seed: means of ratios need not fit together
+                printed = {m: round(float(result.values(m)[0]), 2) for m in METRICS}
+            else:
+                continue
+            if not all(0 < printed[m] < 1 for m in METRICS):
+                continue  # a model that predicts nothing has no precision
+            audit = audit_row(printed)
+            rows.append(
+                {
+                    "whose": whose,
+                    "model": experiment.title,
+                    **{metric: printed[metric] for metric in METRICS if metric != "auc"},
+                    "f1_recomputed": audit.f1,
+                    "miou_recomputed": audit.miou,
+                    "positive_share": audit.positive_share,
+                    "fits": audit.fits,
+                    "excess": audit.excess,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def comparisons(results: Results) -> pd.DataFrame:
+    """Paired differences in test mIoU between all pairs of the six models."""
+    rows = []
+    for i, first in enumerate(SIX):
+        for second in SIX[i + 1 :]:
+            found = difference(results[first.name], results[second.name])
+            if found is None:
+                continue
+            rows.append(
+                {
+                    "a": first.title,
+                    "b": second.title,
+                    "difference": found.value,
+                    "low": found.interval.low,
+                    "high": found.interval.high,
+                    "a_is": found.verdict,
+                }
+            )
+    return pd.DataFrame(rows)
