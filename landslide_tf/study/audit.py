@@ -53,7 +53,8 @@ def positive_share(precision, recall, accuracy) -> float:
 
 
 def audit_row(row: dict[str, float]) -> Audit:
-    """Check one row: `precision, recall, accuracy, f1, miou`, each rounded to two digits.
+    """Check one row: `precision, recall, accuracy, f1, miou`, each rounded to two digits
+    and above 0 and below 1.
 
     >>> row = {"precision": 0.5, "recall": 0.5, "accuracy": 0.8, "f1": 0.5, "miou": 0.56}
     >>> audit_row(row).fits, audit_row({**row, "miou": 0.57}).fits
@@ -62,15 +63,18 @@ def audit_row(row: dict[str, float]) -> Audit:
     p, r, a = row["precision"], row["recall"], row["accuracy"]
     # F1 rises with both of its parts: the corners of the rounding bound it.
     low = max(f1_of(p - HALF_UNIT, r - HALF_UNIT), row["f1"] - HALF_UNIT)
-    high = min(f1_of(p + HALF_UNIT, r + HALF_UNIT), row["f1"] + HALF_UNIT)
+    high = min(f1_of(p + HALF_UNIT, r + HALF_UNIT), row["f1"] + HALF_UNIT, 1 - EPSILON)
     if low > high:
         excess = low - high
     else:
-        accuracies = np.array([[a - HALF_UNIT], [min(a + HALF_UNIT, 1 - EPSILON)]])
-        miou = miou_of(np.linspace(low, high, STEPS), accuracies)
-        excess = max(
-            0.0, miou.min() - row["miou"] - HALF_UNIT, row["miou"] - HALF_UNIT - miou.max()
-        )
+        accuracies = np.linspace(a - HALF_UNIT, min(a + HALF_UNIT, 1 - EPSILON), 11)[:, None]
+        f1 = np.linspace(low, high, STEPS)
+        possible = (1 - accuracies) / (2 / f1 - 2) <= accuracies  # TP is a part of A
+        miou = miou_of(f1, accuracies)[possible]
+        excess = 0.0
+        if miou.size:
+            below, above = row["miou"] - HALF_UNIT, row["miou"] + HALF_UNIT
+            excess = max(0.0, miou.min() - above, below - miou.max())
     return Audit(
         float(f1_of(p, r)),
         float(miou_of(f1_of(p, r), a)),

@@ -54,7 +54,11 @@ def workflow(study: Study, record: Record, folder):
             f"image{'' if config.fusion == 'rgb' else ', DEM'}, mask\npaired by name, checked",
             BLUE,
         ),
-        ("input", f"{config.tile_px} x {config.tile_px} pixels\n{dem}\nnormalised and stacked", BLUE),
+        (
+            "input",
+            f"{config.tile_px} x {config.tile_px} pixels\n{dem}\nnormalised and stacked",
+            BLUE,
+        ),
         (
             "split",
             f"{count['train']} training\n{count['validation']} validation\n{count['test']} test",

@@ -1,0 +1,134 @@
+"""Intervals and comparisons from counts of tiles, against cases known by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from landslide_tf.config import TrainConfig
+from landslide_tf.evaluation import Predictions, score
+from landslide_tf.study import bootstrap
+from landslide_tf.study.bootstrap import difference, interval
+from landslide_tf.study.experiments import Experiment
+from landslide_tf.study.records import Record, Result
+from landslide_tf.tile_scores import tile_scores
+
+
+def result(probability, mask, *, names=None, seed=0):
+    """One run whose test tiles are (N, H, W)."""
+    probability = np.asarray(probability, "float32")
+    mask = np.asarray(mask)
+    names = names or [str(i) for i in range(len(mask))]
+    valid = np.ones(mask.shape, bool)
+    scores = score(Predictions(probability, mask, valid, np.zeros(len(mask), bool)), 0.5)
+    counts = tile_scores(names, probability, mask, valid)
+    config = dataclasses.replace(TrainConfig(), seed=seed)
+    record = Record(None, config, {"test": scores}, {}, [], {}, counts, {})
+    return Result(Experiment("unet", "none", "bce"), (record,))
+
+
+def joined(*results):
+    return Result(results[0].experiment, tuple(r.records[0] for r in results))
+
+
+# Tile 0: landslide IoU 1/2 (tp 1, fp 1); tile 1: 1/4 (tp 1, fn 3).
+MASK = [[[1, 0, 0, 0]], [[1, 1, 1, 1]]]
+P = [[[0.9, 0.9, 0.1, 0.1]], [[0.9, 0.1, 0.1, 0.1]]]
+
+
+def test_interval_of_two_tiles_by_hand():
+    """A quarter of the resamples holds tile 0 alone, a quarter tile 1 alone: the extremes."""
+    found = interval(result(P, MASK), "iou")
+    assert (found.low, found.high) == pytest.approx((1 / 4, 1 / 2))
+    # recall: tile 0 has 1 of 1, tile 1 has 1 of 4
+    found = interval(result(P, MASK), "recall")
+    assert (found.low, found.high) == pytest.approx((1 / 4, 1))
+
+
+def test_equal_tiles_leave_no_spread():
+    found = interval(result([P[0]] * 5, [MASK[0]] * 5), "iou")
+    assert (found.low, found.high) == pytest.approx((0.5, 0.5))
+
+
+def test_interval_agrees_with_resampling_pixels_anew(rng):
+    """Against drawing tiles one by one and counting their pixels."""
+    mask = (rng.random((30, 6, 6)) < 0.3).astype(int)
+    mask *= rng.random((30, 1, 1)) < 0.7
+    p = np.clip(0.5 * mask + rng.random(mask.shape) * 0.7, 0, 1)
+    scores = []
+    for _ in range(1500):
+        chosen = rng.integers(0, 30, 30)
+        y, guess = mask[chosen] > 0, p[chosen] >= 0.5
+        landslide = (y & guess).sum() / (y | guess).sum()
+        background = (~y & ~guess).sum() / (~y | ~guess).sum()
+        scores.append((landslide + background) / 2)
+    found = interval(result(p, mask), "miou")
+    assert [found.low, found.high] == pytest.approx(np.percentile(scores, [2.5, 97.5]), abs=0.02)
+
+
+def test_auc_of_a_histogram(rng):
+    mask = (rng.random((1, 50, 50)) < 0.3).astype(int)
+    p = np.clip(0.3 * mask + rng.random(mask.shape) * 0.7, 0, 1).astype("float32")
+    counts = result(p, mask).records[0].tiles
+    expected = roc_auc_score(mask.ravel(), p.ravel())
+    assert bootstrap._auc(counts.histogram[0]) == pytest.approx(expected, abs=1e-3)
+
+
+def test_auc_of_saturated_scores(rng):
+    """All background below 1e-3, landslide little above: percent bins alone would say 0.5."""
+    mask = (rng.random((1, 50, 50)) < 0.3).astype(int)
+    p = (10.0 ** (-5 + 1.5 * mask + rng.random(mask.shape))).astype("float32")
+    expected = roc_auc_score(mask.ravel(), p.ravel())
+    assert expected > 0.99
+    counts = result(p, mask).records[0].tiles
+    assert bootstrap._auc(counts.histogram[0]) == pytest.approx(expected, abs=0.02)
+
+
+def test_one_class_has_no_auc():
+    found = interval(result(np.zeros((3, 2, 2)), np.zeros((3, 2, 2), int)), "auc")
+    assert found is None
+
+
+def test_a_model_is_not_better_than_itself():
+    found = difference(result(P, MASK), result(P, MASK))
+    assert (found.value, found.interval.low, found.interval.high) == (0, 0, 0)
+    assert found.verdict == "cannot tell"
+
+
+def test_better_on_every_tile_is_better():
+    perfect = result(np.array(MASK) * 0.9, MASK)
+    found = difference(perfect, result(P, MASK), "iou")
+    # pooled IoU of P: tp 2, fp 1, fn 3
+    assert found.value == pytest.approx(1 - 2 / 6)
+    assert (found.interval.low, found.interval.high) == pytest.approx((1 / 2, 3 / 4))
+    assert found.verdict == "better"
+    assert difference(result(P, MASK), perfect, "iou").verdict == "worse"
+
+
+def test_better_on_half_of_the_tiles_cannot_be_told():
+    a = result([[[0.9, 0.1]], [[0.1, 0.1]]], [[[1, 0]], [[1, 0]]])
+    b = result([[[0.1, 0.1]], [[0.9, 0.1]]], [[[1, 0]], [[1, 0]]])
+    assert difference(a, b).verdict == "cannot tell"
+
+
+def test_pairs_are_formed_by_seed():
+    a = joined(result(P, MASK, seed=0), result(np.array(MASK) * 0.9, MASK, seed=1))
+    b = joined(result(P, MASK, seed=0), result(P, MASK, seed=2))
+    found = difference(a, b, "iou")  # seed 0 is in both
+    assert found.value == 0
+    assert difference(result(P, MASK, seed=3), b) is None
+
+
+def test_other_tiles_cannot_be_compared():
+    assert difference(result(P, MASK), result(P, MASK, names=["a", "b"])) is None
+
+
+def test_interval_is_of_the_mean_over_seeds():
+    two = joined(result(P, MASK, seed=0), result(np.array(MASK) * 0.9, MASK, seed=1))
+    found = interval(two, "iou")  # of (1/2 + 1)/2 with tile 0 alone, (1/4 + 1)/2 with tile 1
+    assert (found.low, found.high) == pytest.approx((0.625, 0.75))
+
+
+def test_nothing_run_has_no_interval():
+    assert interval(Result(Experiment("unet", "none", "bce"), ()), "miou") is None

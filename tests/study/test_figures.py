@@ -1,0 +1,114 @@
+"""What the figures show, as arithmetic; the pictures themselves are drawn by the study's test."""
+
+import numpy as np
+import pytest
+from sklearn.calibration import calibration_curve
+
+from landslide_tf.config import ATTENTIONS, FUSIONS, MODELS
+from landslide_tf.models.registry import build_model
+from landslide_tf.study.figures.architecture import architecture, blocks_and_edges
+from landslide_tf.study.figures.common import spread_tiles
+from landslide_tf.study.figures.curves import precision_recall, reliability, size_table
+from landslide_tf.study.records import Result
+from landslide_tf.tile_scores import EDGES, tile_scores
+
+
+def test_blocks_of_unet():
+    blocks, edges = blocks_and_edges(build_model("unet", filters=4))
+    assert {b for b in blocks if b.startswith("encoder")} == {f"encoder{i}" for i in range(5)}
+    assert blocks["encoder2"] == blocks["decoder2"] == (32, 32, 16)
+    down = {(f"encoder{i}", f"encoder{i + 1}") for i in range(4)}
+    skips = {(f"encoder{i}", f"decoder{i}") for i in range(4)}
+    up = {("encoder4", "decoder3"), *((f"decoder{i + 1}", f"decoder{i}") for i in range(3))}
+    assert edges == down | skips | up
+
+
+def test_nodes_of_unetpp_read_all_before_them():
+    """X^{i,j} reads X^{i,0} … X^{i,j-1} and X^{i+1,j-1} (Zhou et al. 2018, Eq. 1)."""
+    _, edges = blocks_and_edges(build_model("unetpp", filters=4))
+
+    def name(level, step):
+        return f"encoder{level}" if step == 0 else f"node{level}_{step}"
+
+    expected = {(name(i, 0), name(i + 1, 0)) for i in range(4)}
+    for step in range(1, 5):
+        for level in range(5 - step):
+            expected |= {(name(level, k), name(level, step)) for k in range(step)}
+            expected.add((name(level + 1, step - 1), name(level, step)))
+    assert edges == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_can_be_drawn(model, fusion, tmp_path):
+    for attention in ATTENTIONS if fusion == "early" else ("none",):
+        built = build_model(model, attention=attention, fusion=fusion, filters=2)
+        path = architecture(built, model, tmp_path, f"{model}-{attention}")
+        assert path.stat().st_size > 10_000
+        assert path.with_suffix(".pdf").exists()
+
+
+@pytest.fixture
+def scored(rng):
+    mask = (rng.random((6, 20, 20)) < 0.3).astype("uint8")
+    p = np.clip(0.3 * mask + 0.7 * rng.random(mask.shape), 0, 1).astype("float32")
+    return p, mask, tile_scores([f"t{i}" for i in range(6)], p, mask, mask >= 0)
+
+
+def test_precision_and_recall_at_each_edge(scored):
+    p, mask, counts = scored
+    precision, recall = precision_recall(counts.histogram.sum(axis=0))
+    for i in (20, 66, 100):
+        above = p >= EDGES[i]
+        assert recall[i] == pytest.approx(mask[above].sum() / mask.sum())
+        if above.sum() >= 100:
+            assert precision[i] == pytest.approx(mask[above].mean())
+    assert np.isnan(precision[-1])  # hardly a pixel lies above 1 - 1e-6
+
+
+def test_reliability_agrees_with_scikit_learn(scored):
+    p, mask, counts = scored
+    predicted, observed, pixels = reliability(counts.histogram.sum(axis=0))
+    share, mean = calibration_curve(mask.ravel(), p.ravel(), n_bins=10)
+    np.testing.assert_allclose(observed, share, atol=1e-12)
+    np.testing.assert_allclose(predicted, mean, atol=0.005)
+    assert pixels.sum() == mask.size
+
+
+def record_of(counts):
+    class Made:
+        tiles = counts
+
+    return Made()
+
+
+def test_tiles_are_spread_from_worst_to_best():
+    """IoU 0, 1/4, 1/2, 3/4, 1 on five tiles and a tile without landslide, which is not shown."""
+    mask = np.ones((6, 1, 4), "uint8")
+    mask[5] = 0
+    p = np.array([[[0.9] * i + [0.1] * (4 - i)] for i in (4, 0, 2, 1, 3, 0)], "float32")
+    counts = tile_scores(list("abcdef"), p, mask, mask >= 0)
+    assert spread_tiles([record_of(counts)], 5) == ["b", "d", "c", "e", "a"]
+    # of two equal shares, the middle of each
+    assert spread_tiles([record_of(counts)], 2) == ["d", "e"]
+    assert spread_tiles([record_of(None)], 2) == []
+
+
+def test_sizes_by_hand():
+    """Landslides of 1, 2, 3 and 4 pixels, one a tile; half or more of the last two is found."""
+    mask = np.zeros((4, 1, 8), "uint8")
+    p = np.full((4, 1, 8), 0.1, "float32")
+    for i, hit in enumerate((0, 0, 2, 4)):
+        mask[i, 0, : i + 1] = 1
+        p[i, 0, :hit] = 0.9
+    p[0, 0, 7] = 0.9  # a false alarm in the first tile
+    counts = tile_scores(list("abcd"), p, mask, mask >= 0)
+    table = size_table(Result(None, (record_of(counts),)))
+    iou = table[table.kind == "iou"]
+    assert iou.value.tolist() == pytest.approx([0, 0, 2 / 3, 1])
+    found = table[table.kind == "found"]
+    assert found.value.tolist() == [0, 0, 1, 1]
+    assert found[["from_px", "to_px", "count"]].to_numpy().tolist() == [
+        [1, 1, 1], [2, 2, 1], [3, 3, 1], [4, 4, 1]
+    ]  # fmt: skip

@@ -1,0 +1,157 @@
+"""One process a run: what is left is run, what failed is recorded, the rest goes on."""
+
+import dataclasses
+import json
+
+import pytest
+from conftest import BASE, write_run
+
+from landslide_tf.cli import main
+from landslide_tf.config import TrainConfig
+from landslide_tf.study import runner
+from landslide_tf.study.experiments import Study, plan
+from landslide_tf.study.records import read_results
+
+
+def test_a_reason_is_the_commands_own_error(tmp_path):
+    log = tmp_path / "logs" / "a.log"
+    reason = runner._process(["train", "--model", "unett", "--data", "x"], log)
+    assert reason == "`model` must be one of 'unet', 'resunet', 'unetpp'. Received: 'unett'"
+    assert "error: " in log.read_text()
+
+
+def test_a_killed_process_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner.sys, "executable", "/bin/sh")
+
+    def popen(command, **options):
+        return original(["/bin/sh", "-c", "kill -9 $$"], **options)
+
+    original = runner.subprocess.Popen
+    monkeypatch.setattr(runner.subprocess, "Popen", popen)
+    monkeypatch.setattr(runner, "POLL_S", 0.05)
+    assert "killed by SIGKILL (out of memory?)" in runner._process(["x"], tmp_path / "a.log")
+
+
+def test_what_is_complete_is_not_run_again(study, tmp_path, monkeypatch, capsys):
+    calls = []
+    monkeypatch.setattr(runner, "_process", lambda command, log, show=None: calls.append(command))
+    planned = plan(study, tmp_path, ("unet-none-bce", "unet-none-dice"))
+    write_run(planned[0].folder, planned[0].config, 0.9)
+    assert runner.run_all(study, planned, tmp_path) == {}
+    (command,) = calls
+    assert command[command.index("--out") + 1] == str(tmp_path / "unet-none-dice")
+    assert command[-1] == "--resume"
+    assert "1/2 unet-none-bce: complete" in capsys.readouterr().out
+
+
+def test_failures_are_kept_and_the_study_goes_on(study, tmp_path, monkeypatch):
+    def process(command, log, show=None):
+        return "no such luck" if "unet" in command else None
+
+    monkeypatch.setattr(runner, "_process", process)
+    planned = plan(study, tmp_path, ("unet-none-bce", "resunet-none-wce"))
+    assert runner.run_all(study, planned, tmp_path) == {"unet-none-bce": "no such luck"}
+    assert runner.read_failures(tmp_path) == {"unet-none-bce": "no such luck"}
+    # a later success takes it off the list
+    monkeypatch.setattr(runner, "_process", lambda command, log, show=None: None)
+    assert runner.run_all(study, planned, tmp_path) == {}
+    assert runner.read_failures(tmp_path) == {}
+
+
+def test_dem_scores_are_made_where_there_are_weights(study, tmp_path):
+    early, rgb = plan(study, tmp_path, ("unetpp-contextual-dice", "unetpp-contextual-dice-rgb"))
+    for run in (early, rgb):
+        write_run(run.folder, run.config, 0.9)
+    assert runner._dem_steps(early) == []  # a record without weights
+    for run in (early, rgb):
+        (run.folder / "model.keras").touch()
+    steps = runner._dem_steps(early)
+    assert [step[3] for step in steps] == ["zero", "others"]
+    assert runner._dem_steps(rgb) == []
+    (early.folder / "dem-zero.json").touch()
+    assert [step[3] for step in runner._dem_steps(early)] == ["others"]
+
+
+def test_estimates_follow_the_epochs_that_were_made(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "run_cost", lambda c: {"unet": 1.0, "unetpp": 3.0}[c.model])
+    planned = plan(study, tmp_path, ("unet-none-bce", "unet-none-dice", "unetpp-none-dice"))
+    write_run(planned[0].folder, planned[0].config, 0.9)  # epochs of 9, 8 and 7 seconds
+    seconds = runner.estimate_seconds(planned)
+    # 3 epochs of 8 seconds each, three times that for the larger model
+    by_name = {folder.name: value for folder, value in seconds.items()}
+    assert by_name == {"unet-none-bce": 0, "unet-none-dice": 24, "unetpp-none-dice": 72}
+    text = runner.format_plan(planned, seconds)
+    assert "unet-none-bce" in text
+    assert "3 runs, about 2 min left" in text
+
+
+def test_cost_grows_with_the_square_of_the_width():
+    narrow, wide = (runner.run_cost(TrainConfig(model="unet", filters=f)) for f in (16, 64))
+    assert wide == pytest.approx(16 * narrow)
+    # the first convolution does not grow so: 12.05 GMAC were counted at 64 filters
+    assert wide == pytest.approx(12.05, rel=0.05)
+
+
+def tiny(tiny_tiles, **options):
+    words = ["--data", str(tiny_tiles), "--filters", "2", "--tile-px", "32", "--epochs", "1",
+             "--batch-size", "4", "--learning-rate", "0.01"]  # fmt: skip
+    return [*words, *(w for name, value in options.items() for w in (f"--{name}", str(value)))]
+
+
+@pytest.mark.slow
+def test_a_study_from_the_command_line(tiny_tiles, tmp_path, capsys):
+    out = str(tmp_path / "study")
+    command = ["study", "--out", out, "--only", "unet-none-bce,unetpp-contextual-dice"]
+    assert main([*command, "--dry-run", *tiny(tiny_tiles)]) == 0
+    assert "2 runs, about" in capsys.readouterr().out
+    assert not (tmp_path / "study").exists()
+    assert main([*command, *tiny(tiny_tiles)]) == 0
+    study_folder = tmp_path / "study"
+    for name in ("unet-none-bce", "unetpp-contextual-dice"):
+        run = study_folder / name
+        assert (run / "metrics.json").exists()
+        command_line = json.loads((run / "environment.json").read_text())["command"]
+        assert command_line.startswith("python -m landslide_tf train")
+        for kind in ("zero", "others"):
+            assert json.loads((run / f"dem-{kind}.json").read_text())["dem"] == kind
+    figures = {path.stem for path in (study_folder / "figures").glob("*.png")}
+    assert figures >= {
+        "figure1-samples", "figure2-unet-none", "figure3-workflow", "figure4-loss",
+        "figure5-predictions", "figure6-gradcam-encoder", "figure6-gradcam-decoder", "cost",
+    }  # fmt: skip
+    assert {p.stem for p in (study_folder / "figures").glob("*.pdf")} == figures
+    report = (study_folder / "REPORT.md").read_text()
+    for figure in figures:
+        assert f"figures/{figure}.png" in report
+    # a further seed, on the same split; what is complete stays untouched
+    before = (study_folder / "unet-none-bce/metrics.json").stat().st_mtime_ns
+    assert main(["study", "--out", out, "--seeds", "2", "--only", "unet-none-bce"]) == 0
+    assert (study_folder / "unet-none-bce/metrics.json").stat().st_mtime_ns == before
+    splits = [
+        json.loads((study_folder / f / "split.json").read_text())["test"]
+        for f in ("unet-none-bce", "unet-none-bce-seed1")
+    ]
+    assert splits[0] == splits[1]
+    results = read_results(Study(dataclasses.replace(BASE, **_base(study_folder)), 2), study_folder)
+    assert len(results["unet-none-bce"].records) == 2
+    # other options than the study was begun with
+    capsys.readouterr()
+    assert main(["study", "--out", out, "--filters", "4"]) == 2
+    assert "--filters 2 there, 4 now" in capsys.readouterr().err
+
+
+def _base(folder):
+    return json.loads((folder / "study.json").read_text())["base"]
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_leaves_the_others(tiny_tiles, tmp_path, capsys):
+    """An absurd learning rate makes a loss infinite; the report is written all the same."""
+    out = str(tmp_path / "study")
+    words = tiny(tiny_tiles)
+    words[words.index("--learning-rate") + 1] = "1e38"
+    code = main(["study", "--out", out, "--only", "unet-none-bce,resunet-none-wce", *words])
+    assert code == 1
+    assert "of 2 runs failed" in capsys.readouterr().err
+    assert json.loads((tmp_path / "study/failures.json").read_text())
+    assert "## What is missing" in (tmp_path / "study/REPORT.md").read_text()

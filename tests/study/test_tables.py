@@ -1,0 +1,130 @@
+"""Tables from made-up run folders: each cell is that of the folder, or of the paper, or a dash."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from conftest import BASE, write_run
+
+from landslide_tf.checks import InputError
+from landslide_tf.study import tables
+from landslide_tf.study.experiments import Study, plan
+from landslide_tf.study.records import read_results
+
+SOME = {"unet-none-bce": 0.8, "unet-none-dice": 0.95, "unetpp-contextual-dice": 0.9}
+
+
+def metrics_of(results, name, seed=0):
+    return results[name].records[seed].metrics
+
+
+def test_papers_numbers_are_all_there():
+    paper = tables.paper_values()
+    assert sum(table == "1" for table, _, _ in paper) == 12
+    assert sum(table == "2" for table, _, _ in paper) == 18
+    assert sum(table == "3" for table, _, _ in paper) == 36
+    # the two mIoU that the paper prints for one pair
+    assert (paper["1", "unet", "bce"], paper["2", "unet-none", "miou"]) == (0.575, 0.50)
+    for (table, row, column), value in paper.items():
+        if table == "2":  # Table 3 repeats it
+            assert paper["3", row, column] == value
+
+
+def test_table1(make_results):
+    results = make_results(SOME)
+    frame = tables.table1(results).set_index(["model", "loss"])
+    row = frame.loc["U-Net", "BCE"]
+    ours = metrics_of(results, "unet-none-bce")["test"]["miou"]
+    assert row.miou == ours
+    assert (row.miou_paper, row.miou_difference) == (0.575, ours - 0.575)
+    assert row.miou_low <= ours <= row.miou_high
+    assert np.isnan(row.miou_sd)
+    assert frame.loc["U-Net", "Dice"].our_choice
+    assert not row.our_choice
+    missing = frame.loc["ResUNet", "focal"]
+    assert np.isnan(missing.miou)
+    assert (missing.seeds, missing.miou_paper) == (0, 0.786)
+
+
+def test_several_seeds_are_averaged(make_results):
+    results = make_results({"unet-none-bce": 0.8}, seeds=3)
+    values = [metrics_of(results, "unet-none-bce", seed)["test"]["miou"] for seed in range(3)]
+    assert len(set(values)) == 3
+    row = tables.table1(results).iloc[0]
+    mean = sum(values) / 3
+    assert row.miou == pytest.approx(mean)
+    assert row.miou_sd == pytest.approx((sum((v - mean) ** 2 for v in values) / 2) ** 0.5)
+    assert row.seeds == 3
+
+
+def test_table3_has_the_six_our_choices_and_the_baselines(make_results):
+    results = make_results(SOME)
+    frame = tables.table3(results)
+    assert frame.kind.tolist() == ["paper"] * 6 + ["our choice on validation"] + ["baseline"] * 2
+    first = frame.iloc[0]
+    for metric in tables.METRICS:
+        assert first[metric] == metrics_of(results, "unet-none-bce")["test"][metric]
+        assert first[f"{metric}_paper"] == tables.paper_values()["3", "unet-none", metric]
+    assert first.miou_table1 == 0.575
+    choice = frame.iloc[6]
+    assert (choice.model, choice.loss) == ("U-Net", "Dice")
+    assert np.isnan(choice.auc_paper)
+    background = frame.iloc[7]
+    # 36 of 96 columns are landslide: background IoU 60/96, landslide IoU 0
+    assert background.miou == pytest.approx(60 / 96 / 2)
+    assert tables.table2(results).model.tolist() == ["U-Net", "ResUNet", "U-Net++"]
+
+
+def test_table4_names_who_reported_what(make_results):
+    frame = tables.table4(make_results(SOME))
+    assert frame.by.tolist()[-3:] == ["the paper", "ours", "ours"]
+    assert "U-Net (Dice), our choice" in frame.model.iloc[-1]
+    assert frame.set_index("model").loc["LandsNet (Yi et al.)", "f1"] == 0.86
+
+
+def test_dem_table(make_results, study):
+    results = make_results(SOME)
+    folder = results["unetpp-contextual-dice"].records[0].folder
+    for name, value in (("zero", 0.25), ("others", 0.5)):
+        content = {"scores": {"default": {"miou": value}}}
+        (folder / f"dem-{name}.json").write_text(json.dumps(content))
+    results = read_results(study, folder.parent)
+    row = tables.dem_table(results, study).set_index("experiment").loc["U-Net++ contextual (Dice)"]
+    assert (row.dem_zero, row.dem_others, row.fusion) == (0.25, 0.5, "early")
+
+
+def test_audit_holds_ours_to_the_same_check(make_results):
+    frame = tables.audit_table(make_results(SOME))
+    assert frame.whose.tolist() == ["paper"] * 6 + ["ours"] * 2
+    assert frame[frame.whose == "ours"].fits.all()
+    # the made-up masks: 36 of 96 columns are landslide, as far as two digits tell
+    assert frame[frame.whose == "ours"].positive_share.tolist() == pytest.approx(
+        [0.375] * 2, abs=0.03
+    )
+
+
+def test_comparisons_are_of_pairs_that_were_run(make_results):
+    frame = tables.comparisons(make_results(SOME))
+    assert [(row.a, row.b) for row in frame.itertuples()] == [
+        ("U-Net (BCE)", "U-Net++ contextual (Dice)")
+    ]
+    assert frame.a_is.iloc[0] == "worse"
+
+
+@pytest.mark.parametrize("change", [{"data": "e" * 64}, {"split": "xyz"}])
+def test_runs_on_other_tiles_are_not_compared(change, study, tmp_path):
+    runs = plan(study, tmp_path)
+    write_run(runs[0].folder, runs[0].config, 0.9)
+    write_run(runs[1].folder, runs[1].config, 0.9, **change)
+    with pytest.raises(InputError, match=f"another {next(iter(change))} than"):
+        read_results(study, tmp_path)
+
+
+def test_runs_of_other_options_do_not_count(study, tmp_path):
+    run = plan(study, tmp_path)[0]
+    write_run(tmp_path / "other", dataclasses.replace(run.config, filters=8), 0.9)
+    write_run(tmp_path / "same-but-named-otherwise", run.config, 0.9)
+    results = read_results(study, tmp_path)
+    assert [r.folder.name for r in results["unet-none-bce"].records] == ["same-but-named-otherwise"]
+    assert not read_results(Study(dataclasses.replace(BASE, epochs=9)), tmp_path)["unet-none-bce"]
