@@ -8,7 +8,7 @@ import numpy as np
 
 from landslide_tf.config import ATTENTIONS, LOSSES, MODELS
 from landslide_tf.study.bootstrap import difference
-from landslide_tf.study.experiments import LOSS_TITLES, MODEL_TITLES, SIX
+from landslide_tf.study.experiments import MODEL_TITLES, SIX
 from landslide_tf.study.records import Result
 from landslide_tf.study.tables import Results, best_on_validation, loss_results
 
@@ -23,7 +23,8 @@ class Claim:
 
     text: str
     verdict: str
-    figures: tuple[str, ...]
+    figures: tuple[str, ...]  # one a comparison
+    short: str  # all of them in a few words
 
 
 def claims(results: Results) -> list[Claim]:
@@ -44,41 +45,56 @@ def _balanced(results: Results) -> Claim:
     record = next((r for result in results.values() for r in result.records), None)
     counts = [] if record is None else [record.metrics["validation"], record.test]
     if not counts:
-        return Claim(text, CANNOT_TELL, ("no run",))
+        return Claim(text, CANNOT_TELL, (), "no run")
     landslide = sum(c["tp"] + c["fn"] for c in counts)
     share = landslide / sum(c["tp"] + c["fp"] + c["fn"] + c["tn"] for c in counts)
     rarer = min(share, 1 - share)
-    return Claim(
-        text,
-        HOLDS if rarer >= BALANCED else DOES_NOT,
-        (f"{share:.1%} of the pixels of validation and test are landslide",),
-    )
+    figure = f"{share:.1%} of the pixels of validation and test are landslide"
+    return Claim(text, HOLDS if rarer >= BALANCED else DOES_NOT, (figure,), figure)
 
 
 def _all_better(text: str, pairs: list[tuple[Result, Result]]) -> Claim:
     """Holds where every first is better than its second; does not where one is worse."""
-    found, figures = [], []
-    for a, b in pairs:
-        one = difference(a, b)
-        found.append(one.verdict if one else CANNOT_TELL)
-        figures.append(_in_words(a, b, one))
+    compared = [_compare(a, b) for a, b in pairs]
+    found = [verdict for verdict, _ in compared]
     if "worse" in found:
         verdict = DOES_NOT
     else:
         verdict = HOLDS if set(found) == {"better"} else CANNOT_TELL
-    return Claim(text, verdict, tuple(figures))
+    return Claim(text, verdict, _figures(compared), _counted(found))
 
 
-def _in_words(a: Result, b: Result, one) -> str:
+def _compare(a: Result, b: Result) -> tuple[str, str]:
+    """The verdict on A against B, or 'not run', and the comparison in words."""
     names = f"{a.experiment.title} - {b.experiment.title}"
     if not a or not b:
-        missing = " and ".join(r.experiment.title for r in (a, b) if not r)
-        return f"{names}: {missing} not run"
+        return "not run", names
+    one = difference(a, b)
     if one is None:
         value = a.mean("miou") - b.mean("miou")
-        return f"{names}: {value:+.3f}, no interval (a run without counts of its tiles)"
+        return (
+            CANNOT_TELL,
+            f"{names}: {value:+.3f}, no interval (a run without counts of its tiles)",
+        )
     between = one.interval
-    return f"{names}: {one.value:+.3f} [{between.low:+.3f}, {between.high:+.3f}]"
+    return one.verdict, f"{names}: {one.value:+.3f} [{between.low:+.3f}, {between.high:+.3f}]"
+
+
+def _figures(compared: list[tuple[str, str]]) -> tuple[str, ...]:
+    """The comparisons that were made; the others as one line."""
+    missing = [figure for verdict, figure in compared if verdict == "not run"]
+    made = [figure for verdict, figure in compared if verdict != "not run"]
+    return (*made, f"not run: {', '.join(missing)}") if missing else tuple(made)
+
+
+def _counted(found: list[str]) -> str:
+    """
+    >>> _counted(["better", "worse", "better", "not run"])
+    'of 4 comparisons 2 better, 1 worse, 1 not run'
+    """
+    kinds = ("better", "worse", CANNOT_TELL, "not run")
+    counts = ", ".join(f"{found.count(kind)} {kind}" for kind in kinds if kind in found)
+    return f"of {len(found)} comparisons {counts}" if len(found) > 1 else counts
 
 
 def _dice_is_best(results: Results) -> Claim:
@@ -93,28 +109,21 @@ def _dice_is_best(results: Results) -> Claim:
 
 def _bce_is_unsuitable(results: Results) -> Claim:
     """Holds where BCE is worse than the best other loss in every model."""
-    text = "BCE is not suitable for this task"
-    found, figures = [], []
+    compared = []
     for model in MODELS:
         bce = results[f"{model}-none-bce"]
-        others = [r for r in loss_results(results, model) if r is not bce]
-        best = best_on_validation(others)
+        best = best_on_validation([r for r in loss_results(results, model) if r is not bce])
         if not bce or best is None:
-            found.append(CANNOT_TELL)
-            figures.append(f"{MODEL_TITLES[model]}: not enough losses run")
+            compared.append(("not run", f"{MODEL_TITLES[model]} (BCE) - its best other loss"))
             continue
-        one = difference(bce, best)
-        found.append(one.verdict if one else CANNOT_TELL)
-        chosen = [f"{LOSS_TITLES[r.experiment.loss]} {r.mean('miou', 'test_chosen'):.3f}"
-                  for r in (bce, best)]  # fmt: skip
-        figures.append(
-            f"{_in_words(bce, best, one)}; at the thresholds chosen on validation "
-            f"{' against '.join(chosen)}"
-        )
-    if "better" in found:
-        return Claim(text, DOES_NOT, tuple(figures))
-    verdict = HOLDS if set(found) == {"worse"} else CANNOT_TELL
-    return Claim(text, verdict, tuple(figures))
+        verdict, figure = _compare(bce, best)
+        chosen = " against ".join(f"{r.mean('miou', 'test_chosen'):.3f}" for r in (bce, best))
+        compared.append((verdict, f"{figure}; {chosen} at thresholds chosen on validation"))
+    found = [verdict for verdict, _ in compared]
+    verdict = HOLDS if set(found) == {"worse"} else DOES_NOT if "better" in found else CANNOT_TELL
+    return Claim(
+        "BCE is not suitable for this task", verdict, _figures(compared), f"BCE: {_counted(found)}"
+    )
 
 
 def _unetpp_is_best_base(results: Results) -> Claim:
@@ -134,7 +143,7 @@ def _dem_helps(results: Results) -> Claim:
     text = "Adding the DEM helps"
     without = results.get("unetpp-contextual-dice-rgb")
     if without is None:
-        return Claim(text, CANNOT_TELL, ("the study was made without the DEM",))
+        return Claim(text, CANNOT_TELL, (), "the study was made without the DEM")
     return _all_better(text, [(results["unetpp-contextual-dice"], without)])
 
 
@@ -152,10 +161,11 @@ def _attention_doubles_time(results: Results) -> Claim:
                 f"without, x {ratios[-1]:.2f} (fastest epochs)"
             )
     if not ratios:
-        return Claim(text, CANNOT_TELL, ("not run",))
+        return Claim(text, CANNOT_TELL, (), "not run")
     inside = [DOUBLE[0] <= ratio <= DOUBLE[1] for ratio in ratios]
     verdict = HOLDS if all(inside) else DOES_NOT if not any(inside) else CANNOT_TELL
-    return Claim(text, verdict, tuple(figures))
+    shown = ", ".join(f"x {ratio:.2f}" for ratio in ratios)
+    return Claim(text, verdict, tuple(figures), f"an epoch takes {shown} as long with attention")
 
 
 def summary(results: Results) -> list[str]:
@@ -173,14 +183,8 @@ def summary(results: Results) -> list[str]:
         )
     ]
     lines += _sentences_on_six([r for r in made if r.experiment in SIX], made)
-    for claim in claims(results):
-        lines.append(f"“{claim.text}”: **{claim.verdict}** ({claim.figures[0]}{_more(claim)}).")
+    lines += [f"“{c.text}”: **{c.verdict}** ({c.short})." for c in claims(results)]
     return lines
-
-
-def _more(claim: Claim) -> str:
-    count = len(claim.figures) - 1
-    return f"; {count} more comparisons below" if count > 1 else "; one more below" if count else ""
 
 
 def _sentences_on_six(six: list[Result], made: list[Result]) -> list[str]:
@@ -195,6 +199,7 @@ def _sentences_on_six(six: list[Result], made: list[Result]) -> list[str]:
             f"({low.mean('miou'):.3f}); the paper has U-Net++ contextual first (0.76) and U-Net "
             "last (0.50)."
         )
+    gap = np.mean([r.mean("miou", "validation") - r.mean("miou") for r in made])
     baseline = made[0].records[0].metrics["baseline"]
     if baseline:
         floor = max(scores["miou"] for scores in baseline.values())
@@ -202,11 +207,8 @@ def _sentences_on_six(six: list[Result], made: list[Result]) -> list[str]:
         lines.append(
             f"Calling everything background scores {baseline['background']['miou']:.3f}, the best "
             f"single cut through one channel {baseline['threshold']['miou']:.3f}; "
-            + (f"not above these: {', '.join(below)}." if below else "every model is above both.")
+            + (f"not above both: {', '.join(below)}" if below else "every model is above both")
+            + f"; validation mIoU is {abs(gap):.3f} {'above' if gap > 0 else 'below'} test mIoU "
+            "on average."
         )
-    gaps = [r.mean("miou", "validation") - r.mean("miou") for r in made]
-    lines.append(
-        f"Validation mIoU is {abs(np.mean(gaps)):.3f} {'above' if np.mean(gaps) > 0 else 'below'} "
-        "test mIoU on average."
-    )
     return lines

@@ -268,11 +268,21 @@ def _audit(frame: pd.DataFrame) -> str:
 
 
 def _claims(results: Results) -> str:
-    rows = [[c.text, f"**{c.verdict}**", "<br>".join(c.figures)] for c in claims(results)]
+    rows = [
+        [c.text, f"**{c.verdict}**", "<br>".join(c.figures) or c.short] for c in claims(results)
+    ]
     return (
-        "## The paper's claims\n\nDifferences are in test mIoU with 95 % intervals over test tiles."
+        "## The paper's claims\n\nDifferences are in test mIoU, intervals over test tiles. "
+        f"{_seeds(results)}"
         "\n\n" + _markdown(["claim", "here", "figures"], rows)
     )
+
+
+def _seeds(results: Results) -> str:
+    counts = [len(result.records) for result in results.values() if result]
+    if not counts or max(counts) < 2:
+        return "One seed each: a verdict can still be the luck of one start."
+    return f"{min(counts)} to {max(counts)} seeds each; pairs are compared seed by seed."
 
 
 def _cost(frame: pd.DataFrame, results: Results) -> str:

@@ -51,7 +51,8 @@ def test_a_missing_run_leaves_it_open(make_results):
     found = make_results({"unet-none-bce": 0.8, "unetpp-none-dice": 0.95})
     assert verdicts(found)["unetpp"] == CANNOT_TELL
     claim = claims(found)[NAMES.index("unetpp")]
-    assert "ResUNet (WCE) not run" in claim.figures[1]
+    assert claim.figures[1] == "not run: U-Net++ (Dice) - ResUNet (WCE)"
+    assert claim.short == "of 2 comparisons 1 better, 1 not run"
 
 
 def test_worse_than_one_is_enough_against_it(make_results):
