@@ -10,6 +10,7 @@ from landslide_tf.files import atomic_path
 BLUE, ORANGE, GREEN, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00"
 OUTCOME_COLOURS = {"found": GREEN, "false alarm": SKY, "missed": VERMILION}
 GRID_TILES = 4
+HEAT_MAP = "magma"  # even in lightness: read the same with any colour vision, and in grey
 
 
 def pyplot():
@@ -128,3 +129,52 @@ def outcome_overlay(rgb, predictions, position: int, threshold: float):
         where = where & predictions.valid[position]
         result[where] = 0.35 * result[where] + 0.65 * np.array(to_rgb(OUTCOME_COLOURS[name]))
     return result
+
+
+def heat_overlay(rgb, cam):
+    """RGB (H, W, 3) in grey under a heat map: `cam` (H, W) in [0, 1], stronger where higher."""
+    import matplotlib
+
+    grey = np.repeat(rgb.mean(axis=-1, keepdims=True), 3, axis=-1)
+    heat = matplotlib.colormaps[HEAT_MAP](cam)[..., :3]
+    return 0.4 * grey + 0.6 * heat
+
+
+def cam_grid(names, tiles, probability, cams, with_dem: bool, path) -> None:
+    """Image, DEM, probability and one Grad-CAM map a layer, a row for each tile.
+
+    `tiles` have `rgb`, `dem` and `input_valid`; `cams` maps layer names to (N, H, W) in [0, 1].
+    """
+    titles = ["image", *(["DEM"] if with_dem else []), "probability", *cams]
+    figure, axes = pyplot().subplots(
+        len(tiles),
+        len(titles),
+        figsize=(2.1 * len(titles), 2.1 * len(tiles) + 0.7),
+        layout="constrained",
+        squeeze=False,
+    )
+    for i, (row, tile) in enumerate(zip(axes, tiles, strict=True)):
+        rgb = np.clip(tile.rgb, 0, 1)
+        pictures = [(rgb, {})]
+        if with_dem:
+            pictures.append((np.where(tile.input_valid, tile.dem, np.nan), {"cmap": "gray"}))
+        pictures.append((probability[i], {"cmap": "viridis", "vmin": 0, "vmax": 1}))
+        pictures += [(heat_overlay(rgb, cam[i]), {}) for cam in cams.values()]
+        for axis, (picture, options) in zip(row, pictures, strict=True):
+            axis.imshow(picture, interpolation="nearest", **options)
+            axis.set(xticks=[], yticks=[])
+        row[0].set_ylabel(names[i], fontsize=8)
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=9)
+    colour_bar(figure, axes, "Grad-CAM, share of each map's highest value")
+    _save(figure, path)
+
+
+def colour_bar(figure, axes, label: str) -> None:
+    """The scale of heat maps from 0 to 1, below the axes."""
+    from matplotlib.cm import ScalarMappable
+
+    bar = figure.colorbar(
+        ScalarMappable(cmap=HEAT_MAP), ax=axes, orientation="horizontal", fraction=0.03, aspect=50
+    )
+    bar.set_label(label, fontsize=8)

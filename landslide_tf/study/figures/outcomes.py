@@ -7,7 +7,14 @@ import numpy as np
 from landslide_tf import evaluation
 from landslide_tf.data.pipeline import Part
 from landslide_tf.data.tiles import Tiles
-from landslide_tf.figures import OUTCOME_COLOURS, outcome_overlay, pyplot
+from landslide_tf.explain import default_layers, grad_cam
+from landslide_tf.figures import (
+    OUTCOME_COLOURS,
+    colour_bar,
+    heat_overlay,
+    outcome_overlay,
+    pyplot,
+)
 from landslide_tf.runs import load_run
 from landslide_tf.study.experiments import SIX
 from landslide_tf.study.figures.common import save, spread_tiles
@@ -28,8 +35,6 @@ def outcomes_and_cams(tiles: Tiles, results: Results, folder) -> list:
 
     The tiles go from the worst to the best by the models' mean IoU, evenly spaced.
     """
-    from landslide_tf.explain import default_layers, grad_cam
-
     records = shown_records(results)
     names = spread_tiles(records, SHOWN_TILES)
     if not names:
@@ -92,8 +97,6 @@ def _figure5(rgb, dems, names, outcomes, titles, folder):
 
 
 def _figure6(kind, rgb, names, cams, titles, folder):
-    from landslide_tf.figures import HEAT_MAP, heat_overlay
-
     figure, axes = _grid(len(names), 1 + len(cams))
     for position, row in enumerate(axes):
         _show(row[0], rgb[position])
@@ -101,16 +104,9 @@ def _figure6(kind, rgb, names, cams, titles, folder):
             _show(axis, heat_overlay(rgb[position], cam[position]))
         row[0].set_ylabel(names[position], fontsize=7)
     _titles(axes, ["image", *titles])
-    from matplotlib.cm import ScalarMappable
-
-    bar = figure.colorbar(
-        ScalarMappable(cmap=HEAT_MAP), ax=axes, orientation="horizontal", fraction=0.03, aspect=50
-    )
-    bar.set_label(
-        f"Grad-CAM at the last {kind} {'level' if kind == 'encoder' else 'block'}, "
-        "share of each map's highest value",
-        fontsize=8,
-    )
+    place = "level" if kind == "encoder" else "block"
+    label = f"Grad-CAM at the last {kind} {place}, share of each map's highest value"
+    colour_bar(figure, axes, label)
     return save(figure, folder, f"figure6-gradcam-{kind}")
 
 
