@@ -25,8 +25,12 @@ READ_OPTIONS = (
     "resolution_m",
     "nodata",
     "rgb_scale",
+    "bands",
     "skip_bad",
 )
+
+
+CHECK_OPTIONS = ("nodata", "rgb_scale", "bands")
 
 
 def data_parser(commands):
@@ -35,7 +39,7 @@ def data_parser(commands):
 
     check = new_parser(actions, "check", "Report what a folder of tiles holds.", None)
     check.add_argument("folder", metavar="DIR")
-    add_config_options(check, only=("nodata", "rgb_scale"))
+    add_config_options(check, only=CHECK_OPTIONS)
     check.set_defaults(run=_data_check)
 
     demo = new_parser(actions, "demo", "Write the synthetic demo tiles.", None)
@@ -59,7 +63,7 @@ def data_parser(commands):
     )
     split.add_argument("--seed", type=int, default=0, help="(default: 0)")
     split.add_argument("--overwrite", action="store_true", help="replace OUT.json")
-    add_config_options(split, only=("negatives", "nodata", "skip_bad"))
+    add_config_options(split, only=("negatives", *CHECK_OPTIONS, "skip_bad"))
     split.set_defaults(run=_data_split)
 
     pack = new_parser(actions, "pack", "Pack resized tiles into one NumPy file.", None)
@@ -76,11 +80,8 @@ def data_parser(commands):
 def _data_check(arguments) -> None:
     from landslide_tf.data.report import check_folder, format_report
 
-    report = check_folder(
-        arguments.folder,
-        nodata=getattr(arguments, "nodata", None),
-        rgb_scale=getattr(arguments, "rgb_scale", None),
-    )
+    typed = {name: value for name, value in vars(arguments).items() if name in CHECK_OPTIONS}
+    report = check_folder(arguments.folder, **typed)
     print(format_report(report))
     if report["unreadable"] or report["unpaired"]:
         count = len(report["unreadable"]) + len(report["unpaired"])

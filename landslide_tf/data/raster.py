@@ -34,6 +34,7 @@ class Raster:
     valid: np.ndarray
     crs: object = None  # rasterio CRS, or None
     transform: object = None  # affine.Affine, or None where the file carries none
+    scale: float | None = None  # image value of full brightness; None: by the dtype
 
     @property
     def size(self) -> tuple[int, int]:
@@ -72,15 +73,16 @@ class Raster:
         return per_y * factor, per_x * factor
 
 
-def read_raster(path, *, nodata: float | None = None, palette: bool = True) -> Raster:
+def read_raster(path, *, nodata: float | None = None, palette: bool = True, bands=None) -> Raster:
     """Read PNG, JPEG, BMP or GeoTIFF of any bit depth, unscaled.
 
     `valid` is False where the file's nodata tag, an alpha band of 0, NaN or `nodata` says so (of
     several bands: where all carry the tag or `nodata`; where any is NaN). The alpha band is
-    taken off. A colour table is applied unless `palette` is False.
+    taken off. A colour table is applied unless `palette` is False. Of the rest, `bands` (numbers
+    from 1) are returned; default all.
 
     Raises:
-        InputError: the file is missing, truncated or not an image.
+        InputError: the file is missing, truncated or not an image, or has too few bands.
     """
     path = Path(path)
     try:
@@ -106,11 +108,23 @@ def read_raster(path, *, nodata: float | None = None, palette: bool = True) -> R
         raise InputError(f"{path}: cannot be read ({reason}); restore the file") from None
     if np.issubdtype(values.dtype, np.complexfloating) or values.shape[-1] == 0:
         raise InputError(f"{path}: has no real-valued band; give an image")
+    if bands is not None:
+        if max(bands) > values.shape[-1]:
+            raise InputError(
+                f"{path}: has {values.shape[-1]} bands, --bands asks for {max(bands)}; "
+                "count them from 1"
+            )
+        values = values[..., [band - 1 for band in bands]]
+    return Raster(values, mark_invalid(values, valid, nodata), crs, transform)
+
+
+def mark_invalid(values, valid, nodata: float | None = None):
+    """`valid` (H, W) without pixels that are NaN in any band, or `nodata` in all of (H, W, C)."""
     if np.issubdtype(values.dtype, np.floating):
-        valid &= np.isfinite(values).all(axis=-1)
+        valid = valid & np.isfinite(values).all(axis=-1)
     if nodata is not None:
-        valid &= ~(values == nodata).all(axis=-1)
-    return Raster(values, valid, crs, transform)
+        valid = valid & ~(values == nodata).all(axis=-1)
+    return valid
 
 
 def _apply_palette(index, colormap):

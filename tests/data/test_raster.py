@@ -115,6 +115,17 @@ def test_nodata_as_an_option(tmp_path):
     assert read_raster(path, nodata=-3.4028234663852886e38).valid.tolist() == [[False, True]]
 
 
+def test_bands_are_chosen_by_number(tmp_path, rng):
+    values = rng.integers(1, 256, (3, 4, 5)).astype("uint8")
+    values[0, 0] = [0, 0, 9, 0, 0]
+    path = write_raster(tmp_path / "a.tif", values)
+    raster = read_raster(path, bands=(4, 2, 1), nodata=0)
+    np.testing.assert_array_equal(raster.values, values[..., [3, 1, 0]])
+    assert np.argwhere(~raster.valid).tolist() == [[0, 0]]  # of the bands that were asked for
+    with pytest.raises(InputError, match="a.tif: has 5 bands, --bands asks for 6"):
+        read_raster(path, bands=(6, 1, 2))
+
+
 def test_internal_mask_of_a_geotiff(tmp_path):
     path = write_raster(tmp_path / "a.tif", np.ones((2, 2, 3), "uint8"))
     with rasterio.open(path, "r+") as file:
