@@ -7,10 +7,12 @@ import os
 from landslide_tf.checks import InputError
 from landslide_tf.cli.download import download_parser
 from landslide_tf.cli.options import add_config_options, check_absent, new_parser
+from landslide_tf.cli.tiles import tiles_parser
 from landslide_tf.config import TrainConfig
 
 DATA_EXAMPLES = """examples:
   landslide data download bijie
+  landslide data tiles --image scene.tif --dem dem.tif --polygons landslides.gpkg --out tiles
   landslide data check Bijie-landslide-dataset
   landslide data demo demo-tiles
   landslide data split tiles split.json --by group --test-prefix B
@@ -36,9 +38,10 @@ CHECK_OPTIONS = ("nodata", "rgb_scale", "bands")
 
 
 def data_parser(commands):
-    data = new_parser(commands, "data", "Get, check, make, split or pack tiles.", DATA_EXAMPLES)
+    data = new_parser(commands, "data", "Get, make, check, split or pack tiles.", DATA_EXAMPLES)
     actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
     download_parser(actions)
+    tiles_parser(actions)
 
     check = new_parser(actions, "check", "Report what a folder of tiles holds.", None)
     check.add_argument("folder", metavar="DIR")

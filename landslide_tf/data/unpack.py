@@ -27,6 +27,8 @@ def unzip(archive, folder, *, bytes_limit: int = BYTES_LIMIT, files_limit: int =
     """
     archive, folder = Path(archive), Path(folder)
     scratch = folder.with_name(f"{SCRATCH}{os.getpid()}-{folder.name}")
+    for left in folder.parent.glob(f"{SCRATCH}*-{folder.name}"):  # by a killed process
+        shutil.rmtree(left)
     scratch.mkdir()
     try:
         with zipfile.ZipFile(archive) as file:
@@ -42,7 +44,7 @@ def unzip(archive, folder, *, bytes_limit: int = BYTES_LIMIT, files_limit: int =
                 with file.open(info) as source, open(target, "xb") as copy:
                     shutil.copyfileobj(source, copy, 2**20)  # checks the size and the CRC
         scratch.rename(folder)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise InputError(f"{archive}: is not a whole zip archive ({error})") from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         name = Path(error.filename).name
