@@ -15,6 +15,8 @@ from landslide_tf.checks import InputError
 from landslide_tf.data.raster import SUFFIXES, Raster, open_raster, read_window
 from landslide_tf.data.tile import check_dem, check_mask
 
+TOLERANCE_PX = 0.01  # of the places that GDAL computes; its default is 0.125
+
 
 class Grid:
     """The pixels of an open scene.
@@ -46,7 +48,7 @@ class Grid:
             options["add_alpha"] = True
         return WarpedVRT(
             file, crs=self.crs, transform=self.transform, width=self.width, height=self.height,
-            resampling=resampling, **options,
+            resampling=resampling, tolerance=TOLERANCE_PX, **options,
         )  # fmt: skip
 
 

@@ -114,7 +114,8 @@ def read_window(file, window=None, *, nodata=None, palette: bool = True, bands=N
         raise InputError(
             f"{file.name}: cannot be read ({_first_line(error)}); restore the file"
         ) from None
-    if alpha:
+    if alpha:  # which GDAL's mask leaves out in files of floats
+        valid &= (values[..., alpha] > 0).all(axis=-1)
         values = np.delete(values, alpha, axis=-1)
     if palette and file.count == 1 and file.colorinterp[0] == ColorInterp.palette:
         values, opaque = _apply_palette(values[..., 0], file.colormap(1))

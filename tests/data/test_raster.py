@@ -60,10 +60,12 @@ def test_one_pixel(tmp_path):
     assert (resized == 9).all() and valid.all()
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize(
+    "suffix, dtype", [(".png", "uint8"), (".tif", "uint8"), (".tif", "float32")]
+)
 @pytest.mark.parametrize("bands", [2, 4])
-def test_alpha_of_zero_is_no_data_and_the_band_is_taken_off(suffix, bands, tmp_path, rng):
-    values = rng.integers(1, 256, (4, 5, bands)).astype("uint8")
+def test_alpha_of_zero_is_no_data_and_the_band_is_taken_off(suffix, dtype, bands, tmp_path, rng):
+    values = rng.integers(1, 256, (4, 5, bands)).astype(dtype)
     values[..., -1] = [0, 1, 128, 255, 0]
     path = write_raster(tmp_path / f"a{suffix}", values)
     if suffix == ".tif":
