@@ -107,38 +107,44 @@ def open_labels(path, grid: Grid, all_touched: bool = False):
 
 
 def read_polygons(path, grid: Grid):
-    """The polygons of a vector file in the scene's CRS, as a GeoSeries."""
+    """The polygons of a vector file that reach into the scene, in its CRS, as a GeoSeries."""
     import geopandas
     import pyogrio
 
     if not Path(path).exists():
         raise InputError(f"{path}: no such file")
+    outline = grid.outline()
+    # a straight side of the scene may be a curve in the polygons' CRS
+    around = geopandas.GeoSeries([outline.segmentize(outline.length / 80)], crs=grid.crs)
     try:
         layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
         if len(layers) > 1:
             raise InputError(
                 f"{path}: holds several layers ({', '.join(layers)}); export one (ogr2ogr)"
             )
-        shapes = geopandas.read_file(path).geometry
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, AttributeError) as e:
-        reason = str(e).splitlines()[0]
+        info = pyogrio.read_info(path, force_total_bounds=True)
+        if not layers or not np.isfinite(info["total_bounds"] or np.nan).all():
+            raise InputError(f"{path}: holds no polygons")
+        if info["crs"] is None:
+            raise InputError(f"{path}: has no CRS; assign one (ogr2ogr -a_srs)")
+        # of a world-wide inventory only what is here: elsewhere the scene's CRS may not reach
+        shapes = geopandas.read_file(path, layer=layers[0], bbox=around).geometry
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        reason = str(error).splitlines()[0]
         raise InputError(f"{path}: holds no polygons that can be read ({reason})") from None
     shapes = shapes[~(shapes.isna() | shapes.is_empty)]
-    if not len(shapes):
-        raise InputError(f"{path}: holds no polygons")
     other = set(shapes.geom_type) - {"Polygon", "MultiPolygon"}
     if other:
         raise InputError(f"{path}: holds {', '.join(sorted(other))}; landslides must be polygons")
-    if shapes.crs is None:
-        raise InputError(f"{path}: has no CRS; assign one (ogr2ogr -a_srs)")
     # a polygon that crosses itself would be burnt in part
     shapes = shapes.make_valid().explode()
     shapes = shapes[shapes.geom_type.isin(["Polygon", "MultiPolygon"])].to_crs(grid.crs)
-    outline = grid.outline()
-    if not np.isfinite(shapes.total_bounds).all() or not shapes.intersects(outline).any():
+    shapes = shapes[shapes.intersects(outline)]
+    if not len(shapes):
+        bounds = around.to_crs(info["crs"]).total_bounds
         raise InputError(
-            f"{path}: no polygon lies in the scene {grid.path}: they cover "
-            f"{_box(shapes.total_bounds)}, the scene {_box(outline.bounds)}, in {grid.crs}"
+            f"{path}: no polygon lies in the scene {grid.path}; they cover "
+            f"{_box(info['total_bounds'])}, the scene {_box(bounds)}"
         )
     return shapes.reset_index(drop=True)
 

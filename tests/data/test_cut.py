@@ -1,10 +1,13 @@
 """Scenes cut into tiles: the pixels, the place, which polygons reach them, and what is refused."""
 
+import sqlite3
+
 import geopandas
 import numpy as np
 import pytest
 import rasterio
 import shapely
+from affine import Affine
 from conftest import write_raster
 from rasterio.enums import ColorInterp
 from rasterio.features import shapes
@@ -289,7 +292,9 @@ def test_polygons_that_do_not_serve(scene, tmp_path):
     good = rectangle(4, 10, 8, 20)
     check_refused(scene, tmp_path / "no.gpkg", tmp_path, "no.gpkg: no such file")
     far = write_polygons(tmp_path / "far.gpkg", [shapely.box(0, 0, 1, 1)], "EPSG:4326")
-    check_refused(scene, far, tmp_path, "far.gpkg: no polygon lies in the scene", "EPSG:32647")
+    check_refused(scene, far, tmp_path, "far.gpkg: no polygon lies in the scene", "(0, 0, 1, 1)")
+    # about 99 degrees east, 27 north
+    check_refused(scene, far, tmp_path, "the scene (99, 27.1")
     empty = write_polygons(tmp_path / "empty.gpkg", [shapely.Polygon(), None])
     check_refused(scene, empty, tmp_path, "empty.gpkg: holds no polygons")
     none = geopandas.GeoDataFrame(geometry=[], crs=CRS)
@@ -309,6 +314,39 @@ def test_polygons_that_do_not_serve(scene, tmp_path):
     # in the scene, but too thin for the centre of any pixel
     thin = write_polygons(tmp_path / "thin.gpkg", [rectangle(4.1, 1, 4.2, 9)])
     check_refused(scene, thin, tmp_path, "no tile of", "1 landslide pixels")
+
+
+def test_a_world_wide_inventory(scene, tmp_path):
+    # the scene's CRS is not defined everywhere; a table of styles is no second layer
+    here = geopandas.GeoSeries([rectangle(4, 10, 8, 20)], crs=CRS).to_crs("EPSG:4326")[0]
+    others = [shapely.box(x, y, x + 1, y + 1) for x in range(-180, 180, 30) for y in (-90, 0, 89)]
+    polygons = write_polygons(tmp_path / "p.gpkg", [*others, here], "EPSG:4326")
+    with sqlite3.connect(polygons) as file:
+        file.execute("CREATE TABLE layer_styles (name TEXT)")
+    counts = cut_scene(scene, polygons, tmp_path / "out", tile_px=16)
+    assert counts["landslide_px"] == 40
+
+
+def test_a_scene_that_is_not_north_up(tmp_path, rng):
+    values = rng.integers(1, 256, (32, 48, 3)).astype("uint8")
+    cos, sin = 0.8, 0.6  # columns run along (0.8, 0.6), rows along (0.6, -0.8)
+    transform = Affine(10 * cos, 10 * sin, LEFT, 10 * sin, -10 * cos, TOP)
+    scene = write_raster(tmp_path / "scene.tif", values, crs=CRS, transform=transform)
+    corners = [(18, 20), (25, 20), (25, 30), (18, 30)]  # rows 18 to 25, columns 20 to 30
+    polygon = shapely.Polygon(
+        (LEFT + 10 * (cos * c + sin * r), TOP + 10 * (sin * c - cos * r)) for r, c in corners
+    )
+    polygons = write_polygons(tmp_path / "p.gpkg", [polygon])
+    dem = write_raster(tmp_path / "dem.tif", values[..., 0], crs=CRS, transform=transform)
+    counts = cut_scene(scene, polygons, tmp_path / "out", dem=dem, tile_px=16)
+    assert counts["landslide"] == 1 and counts["landslide_px"] == 7 * 10
+    mask = rows(tmp_path / "out/landslide/mask")["scene_0016_0016"]
+    expected = np.zeros((16, 16), "uint8")
+    expected[2:9, 4:14] = 1
+    np.testing.assert_array_equal(mask.values[..., 0], expected)
+    assert mask.corners[0] == pytest.approx((LEFT + 160 * 1.4, TOP - 160 * 0.2))
+    tile = rows(tmp_path / "out/landslide/dem")["scene_0016_0016"]
+    np.testing.assert_array_equal(tile.values[..., 0], values[16:, 16:32, 0])
 
 
 def test_a_polygon_that_crosses_itself_counts_whole(scene, tmp_path):
