@@ -83,7 +83,7 @@ def download(name: str, folder) -> Path:
     """
     check_choice("name", name, DATA_SETS)
     data_set, folder = DATA_SETS[name], Path(folder)
-    by_hand = f"open {data_set.page}, fetch {data_set.by_hand}; put it into {folder}"
+    by_hand = f"open {data_set.page} and put into {folder}: {data_set.by_hand}"
     print(f"{data_set.title}\n  page:  {data_set.page}\n  terms: {data_set.terms}", flush=True)
     if not data_set.urls and data_set.zenodo is None:
         raise JobError(f"{name}: has no direct address; {by_hand}")

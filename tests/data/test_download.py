@@ -127,10 +127,10 @@ def test_failures_say_how_to_fetch_by_hand(server, tmp_path, monkeypatch, capsys
     use(monkeypatch, urls=(server[1] + "gone.zip",))
     assert main(["data", "download", "bijie", str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err
-    assert "answers 404" in error and "open http://page, fetch tiles.zip" in error
+    assert "answers 404" in error and f"put into {tmp_path}/out: tiles.zip" in error
     assert error.count("\n") == 1
     use(monkeypatch)  # no address at all
-    with pytest.raises(JobError, match=r"no direct address; open http://page.*put it into .*out"):
+    with pytest.raises(JobError, match=r"no direct address; open http://page and put into .*: t"):
         download("bijie", tmp_path / "out")
     with pytest.raises(InputError, match="`name` must be one of 'bijie'"):
         download("bijou", tmp_path / "out")
