@@ -74,7 +74,7 @@ def cut_scene(
     old = _tiles_called(out, name)
     if old and not overwrite:
         raise InputError(f"{old[0]}: exists; give --overwrite to replace it, or another --name")
-    scratch = out.with_name(f"{SCRATCH}{os.getpid()}-{out.name}")
+    scratch = out.absolute().with_name(f"{SCRATCH}{os.getpid()}-{out.absolute().name}")
     try:
         with open_raster(image) as scene:
             grid = Grid(scene)
@@ -160,9 +160,10 @@ def _cut(
             continue
         mask = labels(window)
         dem = heights(window) if heights else None
-        known = image.valid & mask.valid & (True if dem is None else dem.valid)
+        known = image.valid & mask.valid
         landslide = int((mask.values[..., 0] > 0)[known].sum())
-        if known.sum() < min_valid * tile_px**2:
+        whole = known if dem is None else known & dem.valid
+        if whole.sum() < min_valid * tile_px**2:
             counts["no_data"] += 1
             continue
         if 0 < landslide < min_landslide_px:
@@ -174,7 +175,7 @@ def _cut(
         counts["valid_px"] += int(known.sum())
         tile = f"{name}_{row:0{digits}d}_{column:0{digits}d}.tif"
         # a tile of non-landslide/ has no mask that could say where it is not known
-        image_valid = image.valid if landslide else image.valid & mask.valid
+        image_valid = image.valid if landslide else known
         _write(folder / part / "image" / tile, image.values, image_valid, image, tile_px, fill)
         if dem is not None:
             values = dem.values[..., :1].astype("float32")

@@ -191,6 +191,19 @@ def test_where_the_dem_has_no_data(dtype, tag, scene, tmp_path):
     np.testing.assert_array_equal(tile.values[8:, :, 0], values[4:12, :16])
 
 
+def test_a_landslide_beyond_the_dem_is_no_background(scene, tmp_path):
+    # the DEM has columns 6 to 16, the landslide is in 2 to 4
+    transform = from_origin(LEFT + 6 * PIXEL, TOP, PIXEL, PIXEL)
+    dem = write_raster(
+        tmp_path / "dem.tif", np.ones((16, 10), "float32"), crs=CRS, transform=transform
+    )
+    polygons = write_polygons(tmp_path / "p.gpkg", [rectangle(2, 2, 6, 4)])
+    counts = cut_scene(scene, polygons, tmp_path / "out", dem=dem, tile_px=16)
+    assert counts["landslide"] == 1 and counts["landslide_px"] == 8
+    assert counts["non_landslide"] == 0 and counts["no_data"] == 11
+    assert rows(tmp_path / "out/landslide/dem")["scene_0000_0000"].valid.sum() == 160
+
+
 def test_no_data_of_the_scene(tmp_path, rng):
     values = rng.integers(1, 65536, (32, 32, 3)).astype("uint16")
     values[:16, :16] = 0
