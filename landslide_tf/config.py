@@ -58,8 +58,7 @@ class TrainConfig:
     # data
     data: str | None = _option(
         None,
-        "folder of tiles in Bijie's layout, or a file written by 'data pack'; "
-        "without it: the built-in demo terrain",
+        "folder of tiles, or a file written by 'data pack'; without it: the built-in demo terrain",
         group="data",
         metavar="DIR",
     )
@@ -100,6 +99,13 @@ class TrainConfig:
         "image value that becomes 1.0; default: the highest of the integer type, 1 for float",
         group="data",
         metavar="V",
+    )
+    bands: tuple[int, int, int] | None = _option(
+        None,
+        "bands of the image files that are red, green and blue, counted from 1; default: the "
+        "three that there are, 4,3,2 of Landslide4Sense",
+        group="data",
+        metavar="R,G,B",
     )
     skip_bad: bool = _option(
         False, "leave out tiles that cannot be used, and list them", group="data"
@@ -189,6 +195,12 @@ class TrainConfig:
             raise InputError(f"`terrain` names a channel twice. Received: {self.terrain}")
         if self.terrain and self.fusion == "rgb":
             raise InputError("`terrain` needs the DEM: use it with fusion 'early' or 'bottleneck'")
+        if self.bands is not None:
+            if not isinstance(self.bands, (list, tuple)) or len(self.bands) != 3:
+                raise InputError(f"`bands` must be three numbers. Received: {self.bands!r}")
+            object.__setattr__(self, "bands", tuple(self.bands))
+            for band in self.bands:
+                _check_number("bands", band, low=1, whole=True)
         if self.wce_weights is not None:
             if isinstance(self.wce_weights, (list, tuple)):
                 object.__setattr__(self, "wce_weights", tuple(self.wce_weights))

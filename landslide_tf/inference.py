@@ -12,9 +12,9 @@ from landslide_tf.checks import InputError, check_choice
 from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.index import Sample, find_samples
 from landslide_tf.data.pipeline import Part
-from landslide_tf.data.raster import Raster, read_raster, write_geotiff
+from landslide_tf.data.raster import Raster, write_geotiff
 from landslide_tf.data.split import PARTS
-from landslide_tf.data.tile import check_dem, check_fit, check_image
+from landslide_tf.data.tile import check_dem, check_fit, check_image, read_file
 from landslide_tf.data.tiles import Tiles, load_tiles
 from landslide_tf.files import write_json
 from landslide_tf.runs import Run, load_run
@@ -192,13 +192,13 @@ def _outputs(out: Path, sample: Sample) -> tuple[Path, Path]:
 
 
 def _read(sample: Sample, run: Run) -> tuple[Raster, Raster | None]:
-    image = read_raster(sample.image, nodata=run.config.nodata)
+    image = read_file(sample, "image", run.config)
     check_image(image, sample.image)
     if run.config.fusion == "rgb":
         return image, None
     if sample.dem is None:
         raise InputError(f"{sample.image}: has no DEM, which this model needs; add dem/NAME.*")
-    dem = read_raster(sample.dem, nodata=run.config.nodata)
+    dem = read_file(sample, "dem", run.config)
     check_dem(dem, sample.dem)
     check_fit(image, dem, sample.image, sample.dem)
     return image, dem

@@ -35,7 +35,7 @@ def test_no_command_prints_the_commands(capsys):
 
 def test_help_of_every_command_has_no_errors(capsys):
     for words in ("train", "evaluate", "predict", "data", "data check", "data demo", "data split",
-                  "data pack"):  # fmt: skip
+                  "data pack", "data download", "data tiles"):  # fmt: skip
         with pytest.raises(SystemExit) as stop:
             main([*words.split(), "--help"])
         assert stop.value.code == 0

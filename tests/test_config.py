@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +65,9 @@ def test_unknown_key_lists_the_options():
         ("dice_smooth", -1, ["at least 0"]),
         ("resolution_m", 0, ["above 0"]),
         ("rgb_scale", -255, ["above 0"]),
+        ("bands", (0, 1, 2), ["at least 1", "0"]),
+        ("bands", (1, 2), ["three numbers"]),
+        ("bands", (1.5, 2, 3), ["whole number"]),
         ("nodata", "none", ["number"]),
         ("wce_weights", (1.0, 2.0, 3.0), ["two numbers"]),
         ("wce_weights", (0.0, 1.0), ["above 0"]),
@@ -132,12 +136,23 @@ def test_round_trip_through_json():
         wce_weights=(0.6, 3.5),
         nodata=-9999.0,
         early_stopping=7,
+        bands=(8, 4, 3),
     )
     # JSON turns tuples into lists
     again = TrainConfig.from_dict(json.loads(json.dumps(config.to_dict())))
     assert again == config
     assert again.terrain == ("hillshade", "slope") and again.wce_weights == (0.6, 3.5)
+    assert again.bands == (8, 4, 3)
     assert TrainConfig.from_dict({}) == TrainConfig()
+
+
+def test_options_of_published_runs_are_read():
+    paths = sorted((Path(__file__).parents[1] / "results").rglob("config.json"))
+    assert len(paths) >= 5
+    for path in paths:  # written before some options existed
+        values = json.loads(path.read_text())
+        config = TrainConfig.from_dict(values)
+        assert json.loads(json.dumps(config.to_dict())).items() >= values.items()
 
 
 def test_check_choice():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from landslide_tf import __version__
 from landslide_tf.cli import all_commands
 from landslide_tf.cli.model import train_parser
 
@@ -26,6 +27,10 @@ def test_commands_are_understood(line):
         assert train_parser().parse_args(words[2:])
     else:
         assert hasattr(all_commands().parse_args(words[1:]), "run")
+
+
+def test_the_citation_names_this_version():
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_there_are_commands_and_results():

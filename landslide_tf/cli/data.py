@@ -1,14 +1,18 @@
-"""The commands about tiles: check, demo, split, pack."""
+"""The commands about tiles: check, demo, split, pack; tiles and download have their own files."""
 
 from __future__ import annotations
 
 import os
 
 from landslide_tf.checks import InputError
+from landslide_tf.cli.download import download_parser
 from landslide_tf.cli.options import add_config_options, check_absent, new_parser
+from landslide_tf.cli.tiles import tiles_parser
 from landslide_tf.config import TrainConfig
 
 DATA_EXAMPLES = """examples:
+  landslide data download bijie
+  landslide data tiles --image scene.tif --dem dem.tif --polygons landslides.gpkg --out tiles
   landslide data check Bijie-landslide-dataset
   landslide data demo demo-tiles
   landslide data split tiles split.json --by group --test-prefix B
@@ -25,17 +29,23 @@ READ_OPTIONS = (
     "resolution_m",
     "nodata",
     "rgb_scale",
+    "bands",
     "skip_bad",
 )
 
 
+CHECK_OPTIONS = ("nodata", "rgb_scale", "bands")
+
+
 def data_parser(commands):
-    data = new_parser(commands, "data", "Check, make, split or pack tiles.", DATA_EXAMPLES)
+    data = new_parser(commands, "data", "Get, make, check, split or pack tiles.", DATA_EXAMPLES)
     actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
+    download_parser(actions)
+    tiles_parser(actions)
 
     check = new_parser(actions, "check", "Report what a folder of tiles holds.", None)
     check.add_argument("folder", metavar="DIR")
-    add_config_options(check, only=("nodata", "rgb_scale"))
+    add_config_options(check, only=CHECK_OPTIONS)
     check.set_defaults(run=_data_check)
 
     demo = new_parser(actions, "demo", "Write the synthetic demo tiles.", None)
@@ -59,7 +69,7 @@ def data_parser(commands):
     )
     split.add_argument("--seed", type=int, default=0, help="(default: 0)")
     split.add_argument("--overwrite", action="store_true", help="replace OUT.json")
-    add_config_options(split, only=("negatives", "nodata", "skip_bad"))
+    add_config_options(split, only=("negatives", *CHECK_OPTIONS, "skip_bad"))
     split.set_defaults(run=_data_split)
 
     pack = new_parser(actions, "pack", "Pack resized tiles into one NumPy file.", None)
@@ -76,11 +86,8 @@ def data_parser(commands):
 def _data_check(arguments) -> None:
     from landslide_tf.data.report import check_folder, format_report
 
-    report = check_folder(
-        arguments.folder,
-        nodata=getattr(arguments, "nodata", None),
-        rgb_scale=getattr(arguments, "rgb_scale", None),
-    )
+    typed = {name: value for name, value in vars(arguments).items() if name in CHECK_OPTIONS}
+    report = check_folder(arguments.folder, **typed)
     print(format_report(report))
     if report["unreadable"] or report["unpaired"]:
         count = len(report["unreadable"]) + len(report["unpaired"])

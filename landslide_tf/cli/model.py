@@ -137,7 +137,7 @@ def predict_parser(commands):
     )
     parser.add_argument("run_dir", metavar="RUN_DIR", help="folder of a complete run")
     parser.add_argument(
-        "--data", required=True, metavar="DIR", help="tiles in Bijie's layout; masks are not needed"
+        "--data", required=True, metavar="DIR", help="folder of tiles; masks are not needed"
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
     parser.add_argument(

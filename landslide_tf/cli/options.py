@@ -64,6 +64,7 @@ def _value_type(f):
     names = {
         "tuple[str, ...]": _names,
         "tuple[float, float] | None": _numbers,
+        "tuple[int, int, int] | None": _whole_numbers,
         "float | None": float,
         "int | None": int,
         "str | None": str,
@@ -77,6 +78,10 @@ def _names(text: str) -> tuple[str, ...]:
 
 def _numbers(text: str) -> tuple[float, ...]:
     return tuple(float(number) for number in text.split(","))
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
 
 
 def _help(f) -> str:

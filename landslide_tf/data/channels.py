@@ -13,7 +13,8 @@ SUN_AZIMUTH_DEG, SUN_ALTITUDE_DEG = 315.0, 45.0
 def scale_rgb(image, rgb_scale: float | None = None):
     """Image (..., 3) to float32 in [0, 1]: divided by 255 (8 bit), 65535 (16 bit) or `rgb_scale`.
 
-    Float images are taken as they are unless `rgb_scale` is given, and must lie within [0, 1].
+    Values beyond `rgb_scale` become 1. Float images are taken as they are unless it is given, and
+    must lie within [0, 1].
 
     Raises:
         InputError: a float image beyond [0, 1] without `rgb_scale`.
@@ -33,7 +34,7 @@ def scale_rgb(image, rgb_scale: float | None = None):
                     f"float image has values from {finite.min():g} to {finite.max():g}, expected "
                     "0 to 1; give --rgb-scale, the value that becomes 1"
                 )
-    return image.astype("float32") / np.float32(rgb_scale)
+    return np.clip(image.astype("float32") / np.float32(rgb_scale), 0, 1)
 
 
 def slope(dem, valid, resolution_m: tuple[float, float]):

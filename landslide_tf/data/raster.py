@@ -34,6 +34,7 @@ class Raster:
     valid: np.ndarray
     crs: object = None  # rasterio CRS, or None
     transform: object = None  # affine.Affine, or None where the file carries none
+    scale: float | None = None  # image value of full brightness; None: by the dtype
 
     @property
     def size(self) -> tuple[int, int]:
@@ -72,45 +73,76 @@ class Raster:
         return per_y * factor, per_x * factor
 
 
-def read_raster(path, *, nodata: float | None = None, palette: bool = True) -> Raster:
+def read_raster(path, *, nodata: float | None = None, palette: bool = True, bands=None) -> Raster:
     """Read PNG, JPEG, BMP or GeoTIFF of any bit depth, unscaled.
 
     `valid` is False where the file's nodata tag, an alpha band of 0, NaN or `nodata` says so (of
     several bands: where all carry the tag or `nodata`; where any is NaN). The alpha band is
-    taken off. A colour table is applied unless `palette` is False.
+    taken off. A colour table is applied unless `palette` is False. Of the rest, `bands` (numbers
+    from 1) are returned; default all.
 
     Raises:
-        InputError: the file is missing, truncated or not an image.
+        InputError: the file is missing, truncated or not an image, or has too few bands.
     """
-    path = Path(path)
+    with open_raster(path) as file:
+        return read_window(file, nodata=nodata, palette=palette, bands=bands)
+
+
+def open_raster(path):
+    """An open rasterio dataset, a context manager; `InputError` where it cannot be opened."""
     try:
-        with rasterio.Env(**STRICT), rasterio.open(path) as file:
-            values = np.moveaxis(file.read(), 0, -1)  # (C, H, W) -> (H, W, C)
+        with rasterio.Env(**STRICT):
+            return rasterio.open(path)
+    except RasterioError as error:
+        reason = "no such file" if not Path(path).exists() else _first_line(error)
+        raise InputError(f"{path}: cannot be read ({reason}); restore the file") from None
+
+
+def read_window(file, window=None, *, nodata=None, palette: bool = True, bands=None) -> Raster:
+    """A part of an open rasterio dataset, or all of it; for the rest see `read_raster`."""
+    alpha = [i for i, ci in enumerate(file.colorinterp) if ci == ColorInterp.alpha]
+    try:
+        with rasterio.Env(**STRICT):
+            values = np.moveaxis(file.read(window=window), 0, -1)  # (C, H, W) -> (H, W, C)
             valid = np.ones(values.shape[:2], bool)
-            alpha = [i for i, ci in enumerate(file.colorinterp) if ci == ColorInterp.alpha]
             if alpha or any(
                 MaskFlags.nodata in flags or flags == [MaskFlags.per_dataset]
                 for flags in file.mask_flag_enums
             ):
-                valid &= file.dataset_mask() > 0
-            if alpha:
-                values = np.delete(values, alpha, axis=-1)
-            if palette and file.count == 1 and file.colorinterp[0] == ColorInterp.palette:
-                values, opaque = _apply_palette(values[..., 0], file.colormap(1))
-                valid &= opaque
-            crs = file.crs
-            # PNG and plain TIFF come with the identity transform
-            transform = None if file.transform.is_identity else file.transform
+                valid &= file.dataset_mask(window=window) > 0
     except RasterioError as error:
-        reason = "no such file" if not path.exists() else _first_line(error)
-        raise InputError(f"{path}: cannot be read ({reason}); restore the file") from None
+        raise InputError(
+            f"{file.name}: cannot be read ({_first_line(error)}); restore the file"
+        ) from None
+    if alpha:  # which GDAL's mask leaves out in files of floats
+        valid &= (values[..., alpha] > 0).all(axis=-1)
+        values = np.delete(values, alpha, axis=-1)
+    if palette and file.count == 1 and file.colorinterp[0] == ColorInterp.palette:
+        values, opaque = _apply_palette(values[..., 0], file.colormap(1))
+        valid &= opaque
     if np.issubdtype(values.dtype, np.complexfloating) or values.shape[-1] == 0:
-        raise InputError(f"{path}: has no real-valued band; give an image")
+        raise InputError(f"{file.name}: has no real-valued band; give an image")
+    if bands is not None:
+        if max(bands) > values.shape[-1]:
+            raise InputError(
+                f"{file.name}: has {values.shape[-1]} bands, --bands asks for {max(bands)}; "
+                "count them from 1"
+            )
+        values = values[..., [band - 1 for band in bands]]
+    # PNG and plain TIFF come with the identity transform
+    transform = None if file.transform.is_identity else file.transform
+    if window is not None and transform is not None:
+        transform = file.window_transform(window)
+    return Raster(values, mark_invalid(values, valid, nodata), file.crs, transform)
+
+
+def mark_invalid(values, valid, nodata: float | None = None):
+    """`valid` (H, W) without pixels that are NaN in any band, or `nodata` in all of (H, W, C)."""
     if np.issubdtype(values.dtype, np.floating):
-        valid &= np.isfinite(values).all(axis=-1)
+        valid = valid & np.isfinite(values).all(axis=-1)
     if nodata is not None:
-        valid &= ~(values == nodata).all(axis=-1)
-    return Raster(values, valid, crs, transform)
+        valid = valid & ~(values == nodata).all(axis=-1)
+    return valid
 
 
 def _apply_palette(index, colormap):
@@ -194,18 +226,30 @@ def resize_nearest(values, size: tuple[int, int]):
     return values[rows][:, columns]
 
 
-def write_geotiff(path, values, like: Raster, nodata: float | None = None) -> None:
-    """Write one band (H, W) as compressed GeoTIFF, atomically, with the georeference of `like`."""
+def write_geotiff(path, values, like: Raster, nodata: float | None = None, valid=None) -> None:
+    """Write (H, W) or (H, W, C) as compressed GeoTIFF, atomically, with the georeference of `like`.
+
+    `valid` (H, W) bool is written as the file's internal mask: for no data without a value.
+    """
+    values = np.atleast_3d(values)
     profile = {
         "driver": "GTiff",
-        "count": 1,
+        "count": values.shape[2],
         "height": values.shape[0],
         "width": values.shape[1],
         "dtype": values.dtype,
         "nodata": nodata,
         "compress": "deflate",
     }
+    if values.shape[2] == 3 and values.dtype.kind == "u":
+        profile["photometric"] = "RGB"
     if like.transform is not None:
         profile |= {"crs": like.crs, "transform": like.transform}
-    with atomic_path(path) as scratch, rasterio.open(scratch, "w", **profile) as file:
-        file.write(values, 1)
+    with (
+        atomic_path(path) as scratch,
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(scratch, "w", **profile) as file,
+    ):
+        file.write(np.moveaxis(values, -1, 0))
+        if valid is not None:
+            file.write_mask(valid)

@@ -9,18 +9,18 @@ import numpy as np
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.data.index import find_samples
-from landslide_tf.data.raster import read_raster
-from landslide_tf.data.tile import read_tile
+from landslide_tf.data.tile import read_file, read_tile
 
 THUMBNAIL_PX = 32
 SAME_FROM = 0.97  # correlation of two thumbnails from which tiles count as near-duplicates
 CHUNK = 512
 
 
-def check_folder(folder, *, nodata: float | None = None, rgb_scale: float | None = None) -> dict:
-    """Counts, sizes, value ranges and problems of a folder in Bijie's layout.
+def check_folder(folder, **options) -> dict:
+    """Counts, sizes, value ranges and problems of a folder of tiles.
 
-    Reads every file. Keys: `root`, `landslide_tiles`, `negative_tiles`, `with_dem`,
+    Reads every file, with the `options` of `TrainConfig` that concern reading: `nodata`,
+    `rgb_scale`, `bands`. Keys: `root`, `landslide_tiles`, `negative_tiles`, `with_dem`,
     `georeferenced`, `rasters` (by kind: types, height and width range, value range, share of
     valid pixels), `positive_share_mean` (over tiles), `positive_share_pooled` (over pixels of
     the masks at their own size), `empty_masks`, `unpaired` and `unreadable` (a line each),
@@ -29,7 +29,7 @@ def check_folder(folder, *, nodata: float | None = None, rgb_scale: float | None
     Raises:
         InputError: no such folder, or not one complete tile in it.
     """
-    config = TrainConfig(tile_px=THUMBNAIL_PX, nodata=nodata, rgb_scale=rgb_scale, fusion="rgb")
+    config = TrainConfig(tile_px=THUMBNAIL_PX, fusion="rgb", **options)
     with_negatives = True
     try:
         index = find_samples(folder, negatives=True)
@@ -42,12 +42,8 @@ def check_folder(folder, *, nodata: float | None = None, rgb_scale: float | None
     for sample in index.samples:
         try:
             tile, place = read_tile(sample, config)
-            for kind, path in sample.files.items():
-                rasters[kind].add(
-                    read_raster(
-                        path, nodata=None if kind == "mask" else nodata, palette=kind != "mask"
-                    )
-                )
+            for kind in sample.files:
+                rasters[kind].add(read_file(sample, kind, config))
         except InputError as error:
             unreadable.append(str(error))
             continue

@@ -8,7 +8,7 @@ import numpy as np
 
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
-from landslide_tf.data import channels
+from landslide_tf.data import channels, landslide4sense
 from landslide_tf.data.index import Sample
 from landslide_tf.data.raster import Raster, read_raster, resize_bilinear, resize_nearest
 
@@ -38,16 +38,15 @@ def read_tile(
         InputError: a file cannot be read, the files do not fit each other, the mask has values
             other than {0, 1} or {0, 255}, nothing is valid.
     """
-    image = read_raster(sample.image, nodata=config.nodata)
+    image = read_file(sample, "image", config)
     check_image(image, sample.image)
     dem = mask = None
     if sample.dem is not None:
-        dem = read_raster(sample.dem, nodata=config.nodata)
+        dem = read_file(sample, "dem", config)
         check_dem(dem, sample.dem)
         check_fit(image, dem, sample.image, sample.dem)
     if sample.mask is not None:
-        mask = read_raster(sample.mask, palette=False)
-        mask = check_mask(mask, sample.mask)
+        mask = check_mask(read_file(sample, "mask", config), sample.mask)
         check_fit(image, mask, sample.image, sample.mask)
     try:
         tile = make_tile(image, dem, mask, config)
@@ -63,6 +62,22 @@ def read_tile(
     return tile, ((left + right) / 2, (bottom + top) / 2, max(right - left, top - bottom))
 
 
+def read_file(sample: Sample, kind: str, config: TrainConfig) -> Raster:
+    """The raster of one `kind` ('image', 'dem', 'mask') of a sample, of whatever format.
+
+    `config.nodata` concerns image and DEM, `config.bands` chooses those of the image.
+
+    Raises:
+        InputError: the file cannot be read, or lacks a band that is asked for.
+    """
+    path = getattr(sample, kind)
+    if path.suffix.lower() == landslide4sense.SUFFIX:
+        return landslide4sense.read_hdf5(path, kind, bands=config.bands, nodata=config.nodata)
+    if kind == "mask":
+        return read_raster(path, palette=False)
+    return read_raster(path, nodata=config.nodata, bands=config.bands if kind == "image" else None)
+
+
 def make_tile(image: Raster, dem: Raster | None, mask: Raster | None, config: TrainConfig) -> Tile:
     """Resize the rasters of one tile to `config.tile_px` and join their valid masks.
 
@@ -71,7 +86,8 @@ def make_tile(image: Raster, dem: Raster | None, mask: Raster | None, config: Tr
     background.
     """
     size = (config.tile_px, config.tile_px)
-    rgb = channels.scale_rgb(np.where(image.valid[..., None], image.values, 0), config.rgb_scale)
+    values = np.where(image.valid[..., None], image.values, 0)
+    rgb = channels.scale_rgb(values, config.rgb_scale or image.scale)
     rgb, image_valid = resize_bilinear(rgb, size, image.valid)
     input_valid = image_valid
     height = terrain = None
@@ -110,7 +126,9 @@ def check_image(image: Raster, path) -> None:
     """Raise `InputError` unless the image has three bands (an alpha band apart)."""
     bands = image.values.shape[-1]
     if bands != 3:
-        raise InputError(f"{path}: has {bands} bands, expected 3 (red, green, blue); extract them")
+        raise InputError(
+            f"{path}: has {bands} bands, expected 3 (red, green, blue); name them with --bands"
+        )
 
 
 def check_dem(dem: Raster, path) -> None:

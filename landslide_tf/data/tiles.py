@@ -42,6 +42,7 @@ class Tiles:
     valid: np.ndarray  # (N, H, W) bool: all files have data
     nodata: float | None = None  # the options they were read with
     rgb_scale: float | None = None
+    bands: tuple[int, int, int] | None = None
     skipped: tuple[str, ...] = ()  # a line for each file or tile left out (skip_bad)
 
     def __len__(self) -> int:
@@ -125,6 +126,7 @@ def _load_folder(folder, config, cache) -> Tiles:
         terrain_names=config.terrain,
         nodata=config.nodata,
         rgb_scale=config.rgb_scale,
+        bands=config.bands,
         skipped=tuple(problems + list(bad.values())),
         **arrays,
     )
@@ -197,7 +199,7 @@ def _decode_cached(samples, config, shapes, cache: Path):
         for kind, path in sample.files.items()
     ]
     options = [FORMAT, config.tile_px, config.terrain, config.resolution_m, config.nodata,
-               config.rgb_scale, stamps]  # fmt: skip
+               config.rgb_scale, config.bands, stamps]  # fmt: skip
     key = hashlib.sha256(json.dumps(options).encode()).hexdigest()[:16]
     folder = cache / f"tiles-{key}"
     if not (folder / "facts.json").exists():
@@ -252,6 +254,7 @@ def pack_tiles(tiles: Tiles, path, *, rgb_uint8: bool = False) -> None:
         "terrain": tiles.terrain_names,
         "nodata": tiles.nodata,
         "rgb_scale": tiles.rgb_scale,
+        "bands": tiles.bands,
     }
     with atomic_path(path) as scratch, open(scratch, "wb") as file:
         np.savez_compressed(
@@ -292,7 +295,8 @@ def _load_pack(path: Path, config: TrainConfig) -> Tiles:
             f"{path}: has terrain channels {facts['terrain']}, asked for {list(config.terrain)}; "
             "pack the folder again with --terrain"
         )
-    for name in ("nodata", "rgb_scale"):
+    facts["bands"] = facts.get("bands") and tuple(facts["bands"])
+    for name in ("nodata", "rgb_scale", "bands"):
         if getattr(config, name) != facts[name]:
             raise InputError(
                 f"{path}: was packed with --{name.replace('_', '-')} {facts[name]}, asked for "
@@ -307,6 +311,7 @@ def _load_pack(path: Path, config: TrainConfig) -> Tiles:
         terrain_names=config.terrain,
         nodata=config.nodata,
         rgb_scale=config.rgb_scale,
+        bands=config.bands,
         **arrays,
     )
     if config.negatives and not tiles.negative.any():
@@ -327,6 +332,7 @@ def take(tiles: Tiles, indices) -> Tiles:
         terrain_names=tiles.terrain_names,
         nodata=tiles.nodata,
         rgb_scale=tiles.rgb_scale,
+        bands=tiles.bands,
         skipped=tiles.skipped,
         **fields,
     )

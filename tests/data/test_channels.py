@@ -131,6 +131,8 @@ def test_scale_rgb_by_a_given_value():
     # Sentinel-2 reflectance x 10000
     np.testing.assert_allclose(scale_rgb(np.array([2500], "uint16"), 10000), 0.25)
     np.testing.assert_allclose(scale_rgb(np.array([127.5], "float32"), 255), 0.5)
+    # a cloud is white, and below nothing is nothing
+    assert scale_rgb(np.array([-5, 2500, 20000], "int16"), 10000).tolist() == [0, 0.25, 1]
 
 
 @pytest.mark.parametrize("values", [[0.0, 255.0], [-1.0, 0.5]])

@@ -77,6 +77,34 @@ def test_a_folder_of_one_class_is_found_too(tmp_path):
     assert len(find_samples(tmp_path / "landslide").samples) == 1
 
 
+def test_plain_folders(tmp_path):
+    touch(tmp_path, "set/images/a.tif", "set/masks/a.png", "set/dem/a.tif", "set/images/b.tif")
+    index = find_samples(tmp_path)
+    assert index.root == tmp_path / "set"
+    (sample,) = index.samples
+    assert {kind: str(path.relative_to(index.root)) for kind, path in sample.files.items()} == {
+        "image": "images/a.tif",
+        "dem": "dem/a.tif",
+        "mask": "masks/a.png",
+    }
+    assert index.unpaired == ("images/b.tif: has no mask",)
+    with pytest.raises(InputError, match="has no non-landslide/image; leave out --negatives"):
+        find_samples(tmp_path, negatives=True)
+
+
+def test_landslide4sense(tmp_path):
+    touch(tmp_path, "img/image_1.h5", "img/image_2.h5", "mask/mask_2.h5", "mask/mask_3.h5")
+    index = find_samples(tmp_path)
+    (sample,) = index.samples
+    assert sample.name == "image_2" and sample.mask == tmp_path / "mask/mask_2.h5"
+    assert sample.image == sample.dem == tmp_path / "img/image_2.h5"  # the DEM is a band of it
+    assert index.unpaired == (
+        "img/image_1.h5: has no mask",
+        "mask/mask_3.h5: has no image",
+    )
+    assert len(find_samples(tmp_path, need_mask=False).samples) == 2
+
+
 def test_negatives_are_added_only_when_asked_for(tmp_path):
     touch(tmp_path, *tile("a"), *tile("b"))
     touch(tmp_path, *tile("a", "non-landslide", mask=None))

@@ -1,0 +1,153 @@
+"""What lies over a scene, brought onto its pixels: landslide polygons, a mask, a DEM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from rasterio.enums import Resampling
+from rasterio.features import rasterize
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+from rasterio.windows import transform as window_transform
+
+from landslide_tf.checks import InputError
+from landslide_tf.data.raster import SUFFIXES, Raster, open_raster, read_window
+from landslide_tf.data.tile import check_dem, check_mask
+
+TOLERANCE_PX = 0.01  # of the places that GDAL computes; its default is 0.125
+
+
+class Grid:
+    """The pixels of an open scene.
+
+    Raises:
+        InputError: the scene has no georeference.
+    """
+
+    def __init__(self, scene):
+        check_georeference(scene)
+        self.path, self.crs, self.transform = scene.name, scene.crs, scene.transform
+        self.height, self.width = scene.height, scene.width
+
+    def outline(self, window=None):
+        """The ground that a window, or the scene, covers, as a shapely polygon."""
+        import shapely
+
+        x, y, width, height = (window or Window(0, 0, self.width, self.height)).flatten()
+        t = self.transform
+        return shapely.Polygon(
+            (t.a * px + t.b * py + t.c, t.d * px + t.e * py + t.f)
+            for px, py in ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
+        )
+
+    def warped(self, file, resampling, **options) -> WarpedVRT:
+        """An open raster of any grid, seen on this one; no data where it does not reach."""
+        check_georeference(file)
+        if options.get("src_nodata", file.nodata) is None:
+            options["add_alpha"] = True
+        return WarpedVRT(
+            file, crs=self.crs, transform=self.transform, width=self.width, height=self.height,
+            resampling=resampling, tolerance=TOLERANCE_PX, **options,
+        )  # fmt: skip
+
+
+def check_georeference(file) -> None:
+    """Raise `InputError` unless the open raster has a CRS and a transform."""
+    if file.crs is None or file.transform.is_identity:
+        raise InputError(
+            f"{file.name}: has no georeference; assign one (gdal_edit -a_srs, -a_ullr)"
+        )
+
+
+def open_dem(path, grid: Grid, nodata: float | None = None):
+    """A function from windows of the scene to the DEM there, bilinear, float64."""
+    file = open_raster(path)
+    mark = nodata if file.nodata is None else file.nodata
+    options = {} if mark is None else {"src_nodata": mark, "nodata": mark}
+    dem = grid.warped(file, Resampling.bilinear, dtype="float64", **options)
+
+    def read(window) -> Raster:
+        raster = read_window(dem, window, nodata=nodata)
+        check_dem(raster, path)
+        return raster
+
+    return read
+
+
+def open_labels(path, grid: Grid, all_touched: bool = False):
+    """A function from windows of the scene to landslide (1) and background (0) there.
+
+    `path` is a vector file, whose polygons may have any CRS and are taken to be all landslides
+    of the scene, or a mask raster on any grid, beyond which nothing is known (not valid).
+
+    Raises:
+        InputError: no polygons, no CRS, no landslide within the scene.
+    """
+    if Path(path).suffix.lower() in SUFFIXES:
+        file = open_raster(path)
+        if file.nodata == 0:
+            raise InputError(
+                f"{path}: says that 0 is no data, where a mask has background; "
+                "take that off (gdal_edit -unsetnodata)"
+            )
+        mask = grid.warped(file, Resampling.nearest)
+        return lambda window: check_mask(read_window(mask, window, palette=False), path)
+    shapes = read_polygons(path, grid)
+
+    def burn(window) -> Raster:
+        values = np.zeros((window.height, window.width), "uint8")
+        inside = shapes.iloc[shapes.sindex.query(grid.outline(window), predicate="intersects")]
+        if len(inside):
+            transform = window_transform(window, grid.transform)
+            rasterize(inside, out=values, transform=transform, all_touched=all_touched)
+        return Raster(values[..., None], np.ones(values.shape, bool))
+
+    return burn
+
+
+def read_polygons(path, grid: Grid):
+    """The polygons of a vector file that reach into the scene, in its CRS, as a GeoSeries."""
+    import geopandas
+    import pyogrio
+
+    if not Path(path).exists():
+        raise InputError(f"{path}: no such file")
+    outline = grid.outline()
+    # a straight side of the scene may be a curve in the polygons' CRS
+    around = geopandas.GeoSeries([outline.segmentize(outline.length / 80)], crs=grid.crs)
+    try:
+        layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+        if len(layers) > 1:
+            raise InputError(
+                f"{path}: holds several layers ({', '.join(layers)}); export one (ogr2ogr)"
+            )
+        info = pyogrio.read_info(path, force_total_bounds=True)
+        if not layers or not np.isfinite(info["total_bounds"] or np.nan).all():
+            raise InputError(f"{path}: holds no polygons")
+        if info["crs"] is None:
+            raise InputError(f"{path}: has no CRS; assign one (ogr2ogr -a_srs)")
+        # of a world-wide inventory only what is here: elsewhere the scene's CRS may not reach
+        shapes = geopandas.read_file(path, layer=layers[0], bbox=around).geometry
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: holds no polygons that can be read ({reason})") from None
+    shapes = shapes[~(shapes.isna() | shapes.is_empty)]
+    other = set(shapes.geom_type) - {"Polygon", "MultiPolygon"}
+    if other:
+        raise InputError(f"{path}: holds {', '.join(sorted(other))}; landslides must be polygons")
+    # a polygon that crosses itself would be burnt in part
+    shapes = shapes.make_valid().explode()
+    shapes = shapes[shapes.geom_type.isin(["Polygon", "MultiPolygon"])].to_crs(grid.crs)
+    shapes = shapes[shapes.intersects(outline)]
+    if not len(shapes):
+        bounds = around.to_crs(info["crs"]).total_bounds
+        raise InputError(
+            f"{path}: no polygon lies in the scene {grid.path}; they cover "
+            f"{_box(info['total_bounds'])}, the scene {_box(bounds)}"
+        )
+    return shapes.reset_index(drop=True)
+
+
+def _box(bounds) -> str:
+    return "(" + ", ".join(f"{value:.6g}" for value in bounds) + ")"
