@@ -15,9 +15,9 @@ from landslide_tf.config import TrainConfig
 from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.index import Sample, find_samples
 from landslide_tf.data.pipeline import model_input
-from landslide_tf.data.raster import read_raster, resize_bilinear, write_geotiff
+from landslide_tf.data.raster import resize_bilinear, write_geotiff
 from landslide_tf.data.split import PARTS
-from landslide_tf.data.tile import read_tile
+from landslide_tf.data.tile import read_file, read_tile
 from landslide_tf.files import atomic_path, write_json
 from landslide_tf.runs import Run, load_run, predict_probability
 
@@ -228,7 +228,7 @@ def explain_run(
     hidden = occlusion(run.model, x, band_groups(run.config), valid, run.threshold)
     out.mkdir(parents=True, exist_ok=True)
     for i, sample in enumerate(samples):
-        image = read_raster(sample.image, nodata=run.config.nodata)
+        image = read_file(sample, "image", run.config)
         for layer in layers:
             cam, _ = resize_bilinear(cams[layer][i][..., None], image.size)
             write_geotiff(paths[sample.name, layer], cam[..., 0], image)

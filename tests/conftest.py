@@ -94,3 +94,21 @@ def finished_run(tiny_config, tmp_path_factory) -> Path:
     from landslide_tf.training import fit
 
     return fit(tiny_config, tmp_path_factory.mktemp("runs") / "finished", command=["test"])
+
+
+@pytest.fixture
+def study():
+    """A study of made-up runs."""
+    from made_runs import BASE  # in tests/study, which alone asks for it
+
+    from landslide_tf.study.experiments import Study
+
+    return Study(BASE)
+
+
+@pytest.fixture
+def make_results(tmp_path):
+    """`make_results({name: quality, …})`: results of made-up runs."""
+    from made_runs import results_of
+
+    return lambda qualities, **options: results_of(tmp_path, qualities, **options)

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from conftest import BASE, write_run
+from made_runs import BASE, write_run
 
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig

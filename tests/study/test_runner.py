@@ -4,7 +4,7 @@ import dataclasses
 import json
 
 import pytest
-from conftest import BASE, write_run
+from made_runs import BASE, write_run
 
 from landslide_tf.cli import main
 from landslide_tf.config import TrainConfig

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import BASE, write_run
+from made_runs import BASE, write_run
 
 from landslide_tf.checks import InputError
 from landslide_tf.study import tables

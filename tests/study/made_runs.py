@@ -1,9 +1,6 @@
 """Made-up complete runs: scored by the package's own functions, without training."""
 
-import dataclasses
-
 import numpy as np
-import pytest
 
 from landslide_tf import evaluation
 from landslide_tf.config import TrainConfig
@@ -69,20 +66,10 @@ def write_run(folder, config, quality, *, counts=True, split="abc", data="d" * 6
     return folder
 
 
-@pytest.fixture
-def study():
-    return Study(BASE)
-
-
-@pytest.fixture
-def make_results(tmp_path, study):
-    """`make_results(name=quality, …)`: results of a study whose runs have these qualities."""
-
-    def make(qualities, seeds=1, **options):
-        whole = dataclasses.replace(study, seeds=seeds)
-        for run in plan(whole, tmp_path):
-            if run.experiment.name in qualities:
-                write_run(run.folder, run.config, qualities[run.experiment.name], **options)
-        return read_results(whole, tmp_path)
-
-    return make
+def results_of(folder, qualities, seeds=1, **options):
+    """Results of a study in `folder` whose runs, by experiment, have these qualities."""
+    study = Study(BASE, seeds)
+    for run in plan(study, folder):
+        if run.experiment.name in qualities:
+            write_run(run.folder, run.config, qualities[run.experiment.name], **options)
+    return read_results(study, folder)
