@@ -16,8 +16,9 @@ MODULES = {
 }
 LEVEL = {
     0: ["checks", "config", "files"],
-    1: ["losses", "metrics", "models.attention", "models.blocks", "models.cost", "models.encoder", "models.unet",
-        "models.unetpp", "data.raster", "data.index", "data.channels", "data.tile", "data.tiles",
+    1: ["losses", "metrics", "models.attention", "models.blocks", "models.cost", "models.encoder",
+        "models.unet", "models.unetpp", "data.raster", "data.index", "data.channels", "data.tile",
+        "data.tiles",
         "data.split", "data.augment", "data.report", "data.demo", "data.landslide4sense",
         "data.download", "data.fetch", "data.unpack", "data.cut", "data.overlay"],
     2: ["models.registry", "data.pipeline"],

@@ -22,7 +22,6 @@ def explain_parser(commands):
     )
     parser.add_argument(
         "--part",
-        default="test",
         metavar="{train,validation,test}",
         help="of the run's own tiles (default: test)",
     )
@@ -55,13 +54,13 @@ def _explain(arguments) -> None:
     if not (arguments.out or arguments.list_layers):
         raise InputError("explain needs --out DIR")
     import_keras_quietly()
-    from landslide_tf import explain, runs
+    from landslide_tf import explain, explain_run, runs
 
     if arguments.list_layers:
         for layer in explain.layers_to_explain(runs.load_run(arguments.run_dir).model):
             print(f"{layer.name:<32}{' x '.join(map(str, layer.output.shape[1:]))}")
         return
-    explain.explain_run(
+    explain_run.explain_run(
         arguments.run_dir,
         arguments.out,
         tiles=arguments.tiles,

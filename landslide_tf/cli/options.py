@@ -99,7 +99,11 @@ def _help(f) -> str:
 
 def import_keras_quietly() -> None:
     """Import Keras without the notes that TensorFlow's C++ code prints while it starts."""
+    import logging
+
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # It warns of retracing when several models predict in one process, as they are meant to.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     stderr = os.dup(2)
     try:
