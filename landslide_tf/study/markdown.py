@@ -309,7 +309,7 @@ def _cost(frame: pd.DataFrame, results: Results) -> str:
 
 
 PICTURES = {
-    "figure1-samples": "Figure 1: training tiles, from little to much landslide.",
+    "figure1-samples": "Figure 1: image, elevation and mask of the test tiles of Figure 5.",
     "figure2-unet-none": "Figure 2: U-Net, drawn from the built model.",
     "figure2-unetpp-none": "Figure 2: U-Net++.",
     "figure2-unetpp-contextual": "Figure 2: U-Net++ with attention in its encoder.",

@@ -44,7 +44,7 @@ def draw_figures(study: Study, results: Results, cost: pd.DataFrame, folder) -> 
     """Draw what the runs and the data allow; returns a reason for each figure that was left out."""
     from landslide_tf.data.demo import demo_folder
     from landslide_tf.data.tiles import load_tiles
-    from landslide_tf.study.figures import architecture, curves, inputs, outcomes
+    from landslide_tf.study.figures import architecture, common, curves, inputs, outcomes
     from landslide_tf.training import build
 
     records = [record for result in results.values() for record in result.records[:1]]
@@ -69,11 +69,12 @@ def draw_figures(study: Study, results: Results, cost: pd.DataFrame, folder) -> 
     curves.cost(cost, folder)
     try:
         tiles = load_tiles(study.base.data or demo_folder(), study.base)
-        tiles.indices(records[0].split["train"])
+        names = common.spread_tiles(records)
+        tiles.indices(names)
     except (InputError, KeyError) as error:
         return missing | {"Figures 1, 5 and 6": f"the tiles are not there ({error})"}
-    inputs.samples(tiles, records[0], folder)
+    inputs.samples(tiles, records[0], names, folder)
     if not outcomes.shown_records(results):
         return missing | {"Figures 5 and 6": "no run has its weights (model.keras)"}
-    outcomes.outcomes_and_cams(tiles, results, folder)
+    outcomes.outcomes_and_cams(tiles, results, names, folder)
     return missing

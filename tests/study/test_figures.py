@@ -92,7 +92,10 @@ def test_tiles_are_spread_from_worst_to_best():
     assert spread_tiles([record_of(counts)], 5) == ["b", "d", "c", "e", "a"]
     # of two equal shares, the middle of each
     assert spread_tiles([record_of(counts)], 2) == ["d", "e"]
-    assert spread_tiles([record_of(None)], 2) == []
+    # without counts: by name
+    without = record_of(None)
+    without.split = {"test": ["a", "b", "c"]}
+    assert spread_tiles([without], 2) == ["a", "c"]
 
 
 def test_sizes_by_hand():

@@ -10,16 +10,10 @@ from landslide_tf.study.experiments import Study
 from landslide_tf.study.figures.common import save
 from landslide_tf.study.records import Record
 
-SAMPLES = 4
 
-
-def samples(tiles: Tiles, record: Record, folder):
-    """Figure 1: image, DEM and mask of training tiles, from little to much landslide."""
-    indices = tiles.indices(record.split["train"])
-    area = np.array([(tiles.mask[i] > 0).mean() for i in indices])
-    ranked = indices[np.argsort(area)][(area == 0).sum() :]
-    middles = ((np.arange(SAMPLES) + 0.5) / SAMPLES * len(ranked)).astype(int)
-    chosen = ranked[np.unique(middles)]
+def samples(tiles: Tiles, record: Record, names: list[str], folder):
+    """Figure 1: image, DEM and mask of the tiles called `names`."""
+    chosen = tiles.indices(names)
     with_dem = record.config.fusion != "rgb"
     titles = ["image", *(["DEM"] if with_dem else []), "mask"]
     figure, axes = pyplot().subplots(

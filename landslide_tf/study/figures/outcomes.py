@@ -17,11 +17,9 @@ from landslide_tf.figures import (
 )
 from landslide_tf.runs import load_run
 from landslide_tf.study.experiments import SIX
-from landslide_tf.study.figures.common import save, spread_tiles
+from landslide_tf.study.figures.common import save
 from landslide_tf.study.records import Record
 from landslide_tf.study.tables import Results
-
-SHOWN_TILES = 4
 
 
 def shown_records(results: Results) -> list[Record]:
@@ -30,15 +28,9 @@ def shown_records(results: Results) -> list[Record]:
     return [record for record in made if record.has_weights]
 
 
-def outcomes_and_cams(tiles: Tiles, results: Results, folder) -> list:
-    """Figure 5 and one Figure 6 for the last encoder level and one for the last decoder block.
-
-    The tiles go from the worst to the best by the models' mean IoU, evenly spaced.
-    """
+def outcomes_and_cams(tiles: Tiles, results: Results, names: list[str], folder) -> list:
+    """Figure 5 and one Figure 6 for the last encoder level and one for the last decoder block."""
     records = shown_records(results)
-    names = spread_tiles(records, SHOWN_TILES)
-    if not names:
-        return []
     outcomes, cams, titles = [], {"encoder": [], "decoder": []}, []
     for record in records:
         run = load_run(record.folder)
