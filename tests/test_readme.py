@@ -14,7 +14,7 @@ from landslide_tf.cli.model import train_parser
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(
-    r"(?:python train\.py(?! --help)|landslide (?=(?:train|evaluate|predict|data) )).*", README
+    r"(?:python train\.py(?! --help)|landslide (?=(?:train|evaluate|predict|data|study|explain) )).*", README
 )
 ROWS = re.findall(r"^\|.*\]\((results/[^)]*)\) *\|(.*)\|$", README, flags=re.MULTILINE)
 
