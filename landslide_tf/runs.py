@@ -21,6 +21,7 @@ from landslide_tf.data.pipeline import model_input
 from landslide_tf.data.raster import Raster, resize_bilinear, resize_nearest
 from landslide_tf.data.tile import check_fit, make_tile
 from landslide_tf.files import SCRATCH
+from landslide_tf.model_file import load_model
 
 PREDICT_BATCH = 8
 
@@ -124,23 +125,6 @@ def clear_folder(folder: Path) -> None:
         raise InputError(
             f"{folder}: cannot be made ({error.strerror}); give another --out"
         ) from None
-
-
-def load_model(path):
-    """The Keras model in a `.keras` file, with Keras' safe mode on.
-
-    Raises:
-        InputError: the file is missing or is no Keras model.
-    """
-    import keras
-
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such model file; give the folder of a complete run")
-    try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # a damaged archive raises what zip, json, h5py or Keras raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path}: is not a Keras model ({reason[:120]})") from None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,9 @@ from landslide_tf.cli.model import train_parser
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(
-    r"(?:python train\.py(?! --help)|landslide (?=(?:train|evaluate|predict|data|study|explain) )).*", README
+    r"(?:python train\.py(?! --help)|"
+    r"landslide (?=(?:train|evaluate|predict|data|study|explain|export|map|benchmark) )).*",
+    README,
 )
 ROWS = re.findall(r"^\|.*\]\((results/[^)]*)\) *\|(.*)\|$", README, flags=re.MULTILINE)
 

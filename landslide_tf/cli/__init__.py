@@ -9,6 +9,7 @@ from landslide_tf import __version__
 from landslide_tf.checks import InputError, JobError
 from landslide_tf.cli.data import data_parser
 from landslide_tf.cli.explain import explain_parser
+from landslide_tf.cli.export import export_parser
 from landslide_tf.cli.model import evaluate_parser, predict_parser, train_parser
 from landslide_tf.cli.options import Parser, fail
 from landslide_tf.cli.study import study_parser
@@ -59,6 +60,7 @@ def all_commands() -> Parser:
     evaluate_parser(commands)
     predict_parser(commands)
     explain_parser(commands)
+    export_parser(commands)
     data_parser(commands)
     study_parser(commands)
     return parser

@@ -1,0 +1,172 @@
+"""Writing a model in each format, and running what was written in the format's own runtime."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from landslide_tf.checks import InputError, JobError
+from landslide_tf.config import TrainConfig
+
+FORMATS = ("savedmodel", "onnx", "litert")
+OPSET = 18  # the newest that tf2onnx writes
+NEEDS = {
+    "savedmodel": (),
+    "onnx": ("tf2onnx", "onnx", "onnxruntime"),
+    "litert": ("ai_edge_litert",),
+}
+
+
+def check_installed(format_: str) -> None:
+    """Raise `InputError` unless what the format needs is installed."""
+    missing = [name for name in ("tensorflow", *NEEDS[format_]) if find_spec(name) is None]
+    if missing:
+        raise InputError(
+            f"--format {format_} needs {missing[0]}: pip install -r requirements-export.txt"
+        )
+    if keras.backend.backend() != "tensorflow":
+        raise InputError("export needs the TensorFlow backend: set KERAS_BACKEND=tensorflow")
+
+
+def float32_model(model):
+    """The same layers and weights under the float32 policy; the model itself where it has it."""
+    if all(layer.compute_dtype == "float32" for layer in model.layers):
+        return model
+    text = json.dumps(model.get_config())
+    for policy in ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16"):
+        text = text.replace(f'"{policy}"', '"float32"')
+    rebuilt = model.__class__.from_config(json.loads(text))
+    rebuilt.set_weights(model.get_weights())
+    return rebuilt
+
+
+def write_savedmodel(model, config: TrainConfig, statistics, folder: Path) -> None:
+    """SavedModel with the signature `serve` and, unless there is terrain, `serve_raw`."""
+    import tensorflow as tf
+
+    from landslide_tf.export.graph import raw_probability
+
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(
+        "serve",
+        lambda inputs: {"probability": tf.sigmoid(model(inputs, training=False))[..., 0]},
+        [tf.TensorSpec(model.input_shape, tf.float32, "inputs")],
+    )
+    image = tf.TensorSpec((None, None, None, 3), tf.uint8, "image")
+    dem = tf.TensorSpec((None, None, None), tf.float32, "dem")
+    if config.fusion == "rgb":
+        archive.add_endpoint(
+            "serve_raw",
+            lambda image: {"probability": raw_probability(model, config, statistics, image)},
+            [image],
+        )
+    elif not config.terrain:  # slope and hillshade need the pixel's size, which is no input
+        archive.add_endpoint(
+            "serve_raw",
+            lambda image, dem: {
+                "probability": raw_probability(model, config, statistics, image, dem)
+            },
+            [image, dem],
+        )
+    archive.write_out(str(folder), verbose=False)
+
+
+def write_onnx(model, path: Path, *, channels_first: bool = False, metadata=None) -> None:
+    """ONNX from float32 input to probability (B, H, W, 1), or (B, 1, H, W) with channels first."""
+    import onnx
+    import tensorflow as tf
+    import tf2onnx
+
+    @tf.function(input_signature=[tf.TensorSpec(model.input_shape, tf.float32, "inputs")])
+    def probability(inputs):
+        return tf.identity(tf.sigmoid(model(inputs, training=False)), "probability")
+
+    names = probability.get_concrete_function().structured_outputs.name
+    proto, _ = tf2onnx.convert.from_function(
+        probability,
+        input_signature=probability.input_signature,
+        opset=OPSET,
+        inputs_as_nchw=["inputs:0"] if channels_first else None,
+        outputs_as_nchw=[names] if channels_first else None,
+    )
+    for key, value in (metadata or {}).items():
+        proto.metadata_props.add(key=key, value=json.dumps(value))
+    onnx.checker.check_model(proto)
+    onnx.save(proto, path)
+
+
+def write_litert(model, path: Path, calibration=None) -> None:
+    """LiteRT for one tile at a time; with `calibration` (N, H, W, C) all arithmetic is int8.
+
+    Input and output stay float32.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    shape = (1, *model.input_shape[1:])
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "inputs")])
+    def probability(inputs):
+        return tf.sigmoid(model(inputs, training=False))
+
+    # Frozen first: left as variables, they are read before they are there, and give NaN.
+    frozen = convert_variables_to_constants_v2(probability.get_concrete_function())
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+    if calibration is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([tile[None]] for tile in calibration)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    path.write_bytes(converter.convert())
+
+
+def run_savedmodel(folder, signature: str, **inputs) -> np.ndarray:
+    """Probability from a SavedModel's signature, loaded without Keras."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(folder))  # kept: signatures die with it
+    tensors = {name: tf.constant(value) for name, value in inputs.items()}
+    return loaded.signatures[signature](**tensors)["probability"].numpy()
+
+
+def run_onnx(path, x, *, channels_first: bool = False) -> np.ndarray:
+    """Probability (B, H, W) from an ONNX file in ONNX Runtime."""
+    session = onnx_session(path)
+    feed = np.moveaxis(x, -1, 1) if channels_first else x
+    (result,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(feed)})
+    return result[:, 0] if channels_first else result[..., 0]
+
+
+def onnx_session(path):
+    """An ONNX Runtime session on the CPU."""
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+def run_litert(path, x) -> np.ndarray:
+    """Probability (B, H, W) from a LiteRT file in its interpreter, tile by tile."""
+    interpreter = litert_interpreter(path)
+    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    result = []
+    for tile in x:
+        interpreter.set_tensor(source["index"], tile[None])
+        interpreter.invoke()
+        result.append(interpreter.get_tensor(target["index"])[0, ..., 0].copy())
+    return np.stack(result)
+
+
+def litert_interpreter(path):
+    """A LiteRT interpreter, ready to run."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    try:
+        interpreter.allocate_tensors()
+    except RuntimeError as error:  # some quantised operations have no kernel
+        raise JobError(f"{path.name}: LiteRT cannot run it ({str(error).strip()})") from None
+    return interpreter
