@@ -40,6 +40,17 @@ def main(argv: list[str] | None = None, parser=None) -> int:
     return 0
 
 
+def run(words: list[str]) -> None:
+    """The command line for notebooks: `run(["train", "--model", "unet"])`.
+
+    Raises:
+        RuntimeError: the command failed; its error line was printed.
+    """
+    code = main([str(word) for word in words])
+    if code:
+        raise RuntimeError(f"landslide {words[0]} ended with exit code {code}, see the line above")
+
+
 def _os_error(error: OSError) -> tuple[str, int]:
     where = f"{error.filename}: " if error.filename else ""
     if error.errno == errno.ENOSPC:

@@ -48,9 +48,14 @@ def data_parser(commands):
     add_config_options(check, only=CHECK_OPTIONS)
     check.set_defaults(run=_data_check)
 
-    demo = new_parser(actions, "demo", "Write the synthetic demo tiles.", None)
+    demo = new_parser(actions, "demo", "Write the synthetic demo tiles, or a scene.", None)
     demo.add_argument("folder", metavar="DIR")
     demo.add_argument("--seed", type=int, default=0, help="of the terrain (default: 0)")
+    demo.add_argument(
+        "--scene",
+        action="store_true",
+        help="instead of tiles, one whole scene: scene.tif, dem.tif, landslides.gpkg",
+    )
     demo.set_defaults(run=_data_demo)
 
     split = new_parser(actions, "split", "Write a split file for train --split FILE.", None)
@@ -95,8 +100,12 @@ def _data_check(arguments) -> None:
 
 
 def _data_demo(arguments) -> None:
-    from landslide_tf.data.demo import write_demo
+    from landslide_tf.data.demo import write_demo, write_demo_scene
 
+    if arguments.scene:
+        write_demo_scene(arguments.folder, seed=arguments.seed)
+        print(f"scene.tif, dem.tif and landslides.gpkg in {arguments.folder}")
+        return
     count = write_demo(arguments.folder, seed=arguments.seed)
     print(f"{count} tiles in {arguments.folder}")
 

@@ -19,6 +19,7 @@ from landslide_tf.data.demo.scene import (
     check_range,
     demo_scene,
 )
+from landslide_tf.files import atomic_path
 
 VERSION = 1  # raise when the terrain changes: the cached copy is then made anew
 CRS = "EPSG:32648"
@@ -123,6 +124,48 @@ def write_demo(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return count
+
+
+def write_demo_scene(
+    folder, *, seed: int = 0, size_px: int = 672, resolution_m: float = 10.0
+) -> None:
+    """Write one demo scene as a user would have it: `scene.tif`, `dem.tif`, `landslides.gpkg`.
+
+    It is none of those that `write_demo` cuts its tiles from with the same seed. Image uint8 RGB,
+    elevation float32 in metres, landslides as polygons; all in EPSG:32648.
+
+    Raises:
+        landslide_tf.checks.InputError: `folder` holds one of the files, or an argument is out of
+            range.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_demo_scene(folder, size_px=64)
+        >>> sorted(path.name for path in folder.iterdir())
+        ['dem.tif', 'landslides.gpkg', 'scene.tif']
+    """
+    import geopandas
+    from rasterio.features import shapes
+    from shapely.geometry import shape
+
+    folder = Path(folder)
+    paths = [folder / name for name in ("scene.tif", "dem.tif", "landslides.gpkg")]
+    for path in paths:
+        if path.exists():
+            raise InputError(f"{path}: exists; name another folder, or remove it first")
+    number = len(string.ascii_uppercase) - 1  # the last scene of the seed: six are cut into tiles
+    scene = demo_scene(size_px, 26 * seed + number, resolution_m)
+    transform = rasterio.Affine(resolution_m, 0, 300_000, 0, -resolution_m, 3_200_000)
+    folder.mkdir(parents=True, exist_ok=True)
+    outlines = [shape(s) for s, _ in shapes(scene.mask, scene.mask > 0, 8, transform)]
+    with atomic_path(paths[0]) as scratch:
+        _write_tiff(scratch, scene.image.transpose(2, 0, 1), transform, None)
+    with atomic_path(paths[1]) as scratch:
+        _write_tiff(scratch, scene.dem[None], transform, NODATA)
+    with atomic_path(paths[2]) as scratch:
+        frame = geopandas.GeoDataFrame({"id": range(len(outlines))}, geometry=outlines, crs=CRS)
+        frame.to_file(scratch, layer="landslides")
 
 
 def _write_tiles(root, scene, number, tile_px, resolution, min_share, quota):
