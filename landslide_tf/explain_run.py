@@ -70,6 +70,8 @@ def explain_run(
         for layer in layers
     }
     others = [out / name for name in ("gradcam.png", "occlusion.csv", "explain.json")]
+    if len(set(paths.values())) < len(paths):
+        raise InputError(f"{out}: two tiles would be written to one file; explain them one by one")
     exists = [path for path in (*paths.values(), *others) if path.exists()]
     if exists and not overwrite:
         raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
@@ -102,7 +104,8 @@ def explain_run(
         pd.DataFrame(rows).to_csv(scratch, index=False, float_format="%.6g")
     write_json(
         others[2],
-        {"run": str(run_dir), "data": str(tiles or run.config.data), "part": part,
+        {"run": str(run_dir), "data": str(tiles or run.config.data),
+         "part": (part or "test") if tiles is None else None,
          "tiles": [s.name for s in samples], "layers": list(layers), "region": region,
          "threshold": run.threshold},
     )  # fmt: skip

@@ -66,12 +66,6 @@ def test_region_weighs_channels_by_its_pixels():
     assert not grad_cam(model, X, "maps", "mask", 0 * mask).any()
 
 
-def test_pixels_without_data_are_in_no_region():
-    """Of two detectors, the one whose pixels are not valid weighs nothing."""
-    model, valid = toy([2, -1], bias=-3.5), np.zeros((1, 2, 2), bool)
-    assert not grad_cam(model, X, "maps", "all", valid=valid).any()
-
-
 def test_negative_evidence_is_cut_off():
     """-A_0 + A_1 = -1 at every pixel: nothing speaks for landslide, and 0 / 0 is 0."""
     cam = grad_cam(toy([-1, 1]), X, "maps", "all")
@@ -97,6 +91,10 @@ def test_region_decides_between_two_detectors():
         mask[0, :, side] = 1
         cam = grad_cam(model, x, "maps", "mask", mask)[0]
         np.testing.assert_array_equal(cam, mask[0])
+        # the same where the other side has no data
+        cam = grad_cam(model, x, "maps", "all", valid=mask > 0)[0]
+        np.testing.assert_array_equal(cam, mask[0])
+    assert not grad_cam(model, x, "maps", "all", valid=np.zeros((1, 8, 8), bool)).any()
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
@@ -152,13 +150,12 @@ def test_randomised_weights_change_the_map(finished_run):
     x[:, 8:20, 8:20, :3] += 0.5
     layer = default_layers(run.model)[1]
     before = grad_cam(run.model, x, layer, "all")
-    again = grad_cam(run.model, x, layer, "all")
-    np.testing.assert_array_equal(before, again)
+    np.testing.assert_array_equal(before, grad_cam(run.model, x, layer, "all"))
+    assert before.any(axis=(1, 2)).all()  # a trained model has something to say of each
     other = keras.models.clone_model(run.model)  # the same layers with new weights
     after = grad_cam(other, x, layer, "all")
     for a, b in zip(before, after, strict=True):
-        if a.any() and b.any():
-            assert abs(spearmanr(a.ravel(), b.ravel()).statistic) < 0.9
+        assert not b.any() or abs(spearmanr(a.ravel(), b.ravel()).statistic) < 0.8
         assert not np.allclose(a, b, atol=0.1)
 
 
