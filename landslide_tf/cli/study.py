@@ -67,7 +67,14 @@ def _study(arguments) -> None:
         print(runner.format_plan(planned, runner.estimate_seconds(planned)))
         return
     write_study(study, arguments.out)
-    failures = {} if arguments.report else runner.run_all(study, planned, arguments.out)
+    failures = {}
+    if not arguments.report:
+        try:
+            failures = runner.run_all(study, planned, arguments.out)
+        except KeyboardInterrupt:
+            raise JobError(
+                "interrupted; finished epochs are kept, give the same command to go on"
+            ) from None
     print(f"report: {report.write_report(study, arguments.out)}")
     if failures:
         first, reason = next(iter(failures.items()))
