@@ -36,13 +36,10 @@ def predict_part(model, part: Part) -> Predictions:
     for start in range(0, len(part), PREDICT_BATCH):
         where = np.arange(start, min(start + PREDICT_BATCH, len(part)))
         x, y, w = part.arrays(where)
-        count = len(where)
-        # Full batches only: another batch size would be compiled anew.
-        padded = np.concatenate([x, np.zeros((PREDICT_BATCH - count, *x.shape[1:]), x.dtype)])
         begin = time.perf_counter()
-        probability[where] = predict_probability(model, padded)[:count]
+        probability[where] = predict_probability(model, x)
         if start > 0:  # the first batch compiles
-            spent, timed = spent + time.perf_counter() - begin, timed + PREDICT_BATCH
+            spent, timed = spent + time.perf_counter() - begin, timed + len(where)
         mask[where], valid[where] = y[..., 0], w[..., 0] > 0
     negative = part.tiles.negative[part.indices]
     return Predictions(probability, mask, valid, negative, spent / timed if timed else None)

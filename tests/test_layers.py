@@ -28,6 +28,7 @@ LEVEL_OF = {name: level for level, names in LEVEL.items() for name in names}
 LIGHT = ("checks", "config", "files", "cli", "__init__", "__main__")
 # What only TensorFlow has: tf.data, devices and strategies, gradients, SavedModel.
 TENSORFLOW_IN = (
+    "runs",
     "data.pipeline",
     "training",
     "recorder",

@@ -106,20 +106,6 @@ def test_a_model_file_that_is_none(tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
-def test_sigmoid_of_large_logits():
-    class Model:
-        def predict_on_batch(self, x):
-            return x[..., :1]
-
-    logits = np.array([-1e4, -1.0, 0.0, 1.0, 1e4], "float32").reshape(1, 1, 5, 1)
-    # sigmoid(1) = 1 / (1 + e^-1) = 0.731059
-    expected = [0, 0.268941, 0.5, 0.731059, 1]
-    with np.errstate(all="raise", under="ignore"):
-        np.testing.assert_allclose(
-            runs.predict_probability(Model(), logits)[0, 0], expected, atol=1e-6
-        )
-
-
 class TestPredict:
     """`Run.predict` of a finished run on images of their own size."""
 
@@ -215,3 +201,51 @@ def test_finished_run_predicts_files(finished_run, tmp_path, rng):
     assert (mask[:10] == 255).all()
     with pytest.raises(InputError, match="--overwrite"):
         predict_folder(finished_run, tmp_path / "in", tmp_path / "out")
+
+
+def test_prediction_is_compiled_once_for_all_batch_sizes(finished_run, rng):
+    import tensorflow as tf
+
+    model = runs.load_run(finished_run).model
+    x = rng.random((5, 32, 32, 4)).astype("float32")
+    whole = runs.predict_probability(model, x)
+    compiled = vars(model)["_landslide_logits"]
+    for count in (1, 2, 5):
+        np.testing.assert_allclose(
+            runs.predict_probability(model, x[:count]), whole[:count], atol=1e-6
+        )
+    assert compiled is vars(model)["_landslide_logits"]
+    assert compiled.experimental_get_tracing_count() == 1
+    # the definition, without compilation
+    want = tf.sigmoid(model(x, training=False)).numpy()[..., 0]
+    np.testing.assert_allclose(whole, want, atol=1e-6)
+
+
+def test_large_logits_do_not_overflow():
+    import keras
+
+    inputs = keras.Input((2, 2, 1))
+    model = keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs))
+    x = np.array([[[[-500.0], [500.0]], [[-100.0], [0.0]]]], "float32")
+    assert runs.predict_probability(model, x).ravel() == pytest.approx([0, 1, 0, 0.5], abs=1e-30)
+
+
+@pytest.mark.slow
+def test_an_onnx_export_is_used_only_for_the_model_it_is_of(finished_run, tmp_path, rng):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("tf2onnx")
+    import shutil
+
+    from landslide_tf.export.run import export_run
+
+    folder = shutil.copytree(finished_run, tmp_path / "run")
+    x = rng.random((3, 32, 32, 4)).astype("float32")
+    plain = runs.load_run(folder).model
+    want = runs.predict_probability(plain, x)
+    export_run(folder, "onnx")
+    fast = runs.load_run(folder).model
+    assert "_landslide_onnx" in vars(fast)
+    np.testing.assert_allclose(runs.predict_probability(fast, x), want, atol=1e-5)
+    plain.layers[1].set_weights([0 * w for w in plain.layers[1].get_weights()])
+    plain.save(folder / "model.keras")  # the export is now of another model
+    assert "_landslide_onnx" not in vars(runs.load_run(folder).model)
