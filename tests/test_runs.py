@@ -231,7 +231,7 @@ def test_large_logits_do_not_overflow():
 
 
 @pytest.mark.slow
-def test_an_onnx_export_is_used_only_for_the_model_it_is_of(finished_run, tmp_path, rng):
+def test_an_onnx_export_is_used_only_for_the_model_it_is_of(finished_run, tmp_path, rng, capsys):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("tf2onnx")
     import shutil
@@ -246,6 +246,20 @@ def test_an_onnx_export_is_used_only_for_the_model_it_is_of(finished_run, tmp_pa
     fast = runs.load_run(folder).model
     assert "_landslide_onnx" in vars(fast)
     np.testing.assert_allclose(runs.predict_probability(fast, x), want, atol=1e-5)
+    assert "_landslide_onnx" not in vars(runs.load_run(folder, onnx=False).model)
+    # a damaged file is told of and left alone
+    exported = folder / "export/onnx/model.onnx"
+    whole = exported.read_bytes()
+    exported.write_bytes(whole[:100])
+    assert "_landslide_onnx" not in vars(runs.load_run(folder).model)
+    assert "model.onnx: is not used" in capsys.readouterr().out
+    exported.write_bytes(whole)
     plain.layers[1].set_weights([0 * w for w in plain.layers[1].get_weights()])
     plain.save(folder / "model.keras")  # the export is now of another model
     assert "_landslide_onnx" not in vars(runs.load_run(folder).model)
+    export_run(folder, "onnx", overwrite=True)
+    again = runs.load_run(folder).model
+    plain = runs.load_run(folder, onnx=False).model
+    np.testing.assert_allclose(
+        runs.predict_probability(again, x), runs.predict_probability(plain, x), atol=1e-5
+    )

@@ -7,6 +7,7 @@ import sys
 
 from landslide_tf import __version__
 from landslide_tf.checks import InputError, JobError
+from landslide_tf.cli.benchmark import benchmark_parser
 from landslide_tf.cli.data import data_parser
 from landslide_tf.cli.explain import explain_parser
 from landslide_tf.cli.export import export_parser
@@ -74,6 +75,7 @@ def all_commands() -> Parser:
     export_parser(commands)
     data_parser(commands)
     study_parser(commands)
+    benchmark_parser(commands)
     return parser
 
 

@@ -149,8 +149,12 @@ def onnx_session(path):
 
 
 def run_litert(path, x) -> np.ndarray:
-    """Probability (B, H, W) from a LiteRT file in its interpreter, tile by tile."""
-    interpreter = litert_interpreter(path)
+    """Probability (B, H, W) from a LiteRT file in its interpreter."""
+    return invoke_litert(litert_interpreter(path), x)
+
+
+def invoke_litert(interpreter, x) -> np.ndarray:
+    """Probability (B, H, W), tile by tile."""
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     result = []
     for tile in x:

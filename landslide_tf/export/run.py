@@ -52,7 +52,7 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
     if out.exists() and not overwrite:
         raise InputError(f"{out}: exists; give --overwrite to replace it, or another --out")
     formats.check_installed(format_)
-    run = load_run(run_dir)
+    run = load_run(run_dir, onnx=False)  # an older export is not what this one is held to
     model = formats.float32_model(run.model)
     x = _model_inputs(run, _tiles(run), CHECKED_TILES)
     calibration = None
