@@ -9,6 +9,7 @@ from landslide_tf import __version__
 from landslide_tf.checks import InputError, JobError
 from landslide_tf.cli.data import data_parser
 from landslide_tf.cli.explain import explain_parser
+from landslide_tf.cli.map import map_parser
 from landslide_tf.cli.model import evaluate_parser, predict_parser, train_parser
 from landslide_tf.cli.options import Parser, fail
 from landslide_tf.cli.study import study_parser
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None, parser=None) -> int:
     except JobError as error:
         return fail(error, 1)
     except KeyboardInterrupt:
-        return fail("interrupted; finished epochs are kept, continue with --resume", 1)
+        return fail("interrupted; what is finished is kept, continue with --resume", 1)
     except MemoryError:
         return fail("out of memory; try a smaller --batch-size, or --cache DIR", 1)
     except OSError as error:
@@ -59,6 +60,7 @@ def all_commands() -> Parser:
     evaluate_parser(commands)
     predict_parser(commands)
     explain_parser(commands)
+    map_parser(commands)
     data_parser(commands)
     study_parser(commands)
     return parser
