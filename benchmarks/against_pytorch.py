@@ -180,10 +180,8 @@ def main():
                 model, arguments.filters, arguments.batch_size, bfloat16, arguments.repeats
             )
             rows.append(row)
-            cells = "".join(
-                f"{t['keras_ms']:10.1f}{t['pytorch_ms']:10.1f}{t['keras_ms'] / t['pytorch_ms']:10.2f}"
-                for t in (row["step"], row["prediction"])
-            )
+            pairs = [(row[k]["keras_ms"], row[k]["pytorch_ms"]) for k in ("step", "prediction")]
+            cells = "".join(f"{a:10.1f}{b:10.1f}{a / b:10.2f}" for a, b in pairs)
             print(f"{model + ', ' + row['precision']:<22}{cells}", flush=True)
     if arguments.out:
         facts = {**environment(), "torch": torch.__version__}

@@ -23,7 +23,8 @@ def pyplot():
     return pyplot
 
 
-def _save(figure, path) -> None:
+def save(figure, path) -> None:
+    """Write a figure to `path`, whole or not at all, and close it."""
     with atomic_path(path) as scratch:
         figure.savefig(scratch, dpi=150, bbox_inches="tight")
     pyplot().close(figure)
@@ -55,7 +56,7 @@ def loss_curve(rows: list[dict], best_epoch: int, path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
     left.plot([], [], color="0.6", lw=1, ls="--", label=f"best epoch ({best_epoch})")
     left.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def prediction_grid(part, predictions, threshold: float, path) -> None:
@@ -96,7 +97,7 @@ def prediction_grid(part, predictions, threshold: float, path) -> None:
     figure.legend(
         handles, OUTCOME_COLOURS, loc="outside lower center", ncols=3, frameon=False, fontsize=9
     )
-    _save(figure, path)
+    save(figure, path)
 
 
 def _spread_by_iou(predictions, threshold):
@@ -167,7 +168,7 @@ def cam_grid(names, tiles, probability, cams, with_dem: bool, path) -> None:
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=9)
     colour_bar(figure, axes, "Grad-CAM, share of each map's highest value")
-    _save(figure, path)
+    save(figure, path)
 
 
 def colour_bar(figure, axes, label: str) -> None:

@@ -7,6 +7,7 @@ when the run is complete. While a run is under way, `checkpoint/` holds its stat
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -195,16 +196,21 @@ class Run:
 
     def predict_rasters(self, image: Raster, dem: Raster | None, *, resolution_m=None):
         """`predict` for rasters as read from files: float32 (h, w) of the image's size."""
-        import dataclasses
+        x = self.input(image, dem, resolution_m=resolution_m)
+        return self.restore(predict_probability(self.model, x[None])[0], image, dem)
 
+    def input(self, image: Raster, dem: Raster | None, *, resolution_m=None):
+        """The model's input (H, W, C) for rasters as read from files."""
         config = self.config
         if resolution_m is not None:
             config = dataclasses.replace(config, resolution_m=resolution_m)
         tile = make_tile(image, dem, None, config)
-        x = model_input(
+        return model_input(
             tile.rgb, tile.dem, tile.terrain, tile.input_valid, config, self.dem_statistics
         )
-        probability = predict_probability(self.model, x[None])[0]
+
+    def restore(self, probability, image: Raster, dem: Raster | None):
+        """The model's probability (H, W) at the image's size, NaN where a raster has no data."""
         full, _ = resize_bilinear(probability[..., None], image.size)
         valid = image.valid
         if dem is not None:

@@ -112,3 +112,49 @@ def make_results(tmp_path):
     from made_runs import results_of
 
     return lambda qualities, **options: results_of(tmp_path, qualities, **options)
+
+
+@pytest.fixture(scope="session")
+def constant_run(tmp_path_factory):
+    """Probability 0.73 everywhere: logit 1, sigmoid 0.731."""
+    from scene_runs import make_run  # in tests/scene
+
+    return make_run(tmp_path_factory.mktemp("run") / "constant", [0, 0, 0, 0], 1.0)
+
+
+@pytest.fixture(scope="session")
+def red_run(tmp_path_factory):
+    """Logit 8 red - 4, red from 0 to 1; it reads a DEM and makes nothing of it."""
+    from scene_runs import make_run  # in tests/scene
+
+    return make_run(tmp_path_factory.mktemp("run") / "red", [8, 0, 0, 0], -4.0)
+
+
+@pytest.fixture(scope="session")
+def relief_run(tmp_path_factory):
+    """Logit red - green + 4 relief - 2: elevation is scaled within each window."""
+    from scene_runs import make_run  # in tests/scene
+
+    return make_run(tmp_path_factory.mktemp("run") / "relief", [1, -1, 0, 4], -2.0)
+
+
+@pytest.fixture
+def make_scene(tmp_path):
+    """A function that writes `scene.tif` and `dem.tif`; returns their paths."""
+
+    def make(size=(70, 90), *, image=None, dem=None, name="scene", place=None, **options):
+        from scene_runs import UTM
+
+        place = place or UTM
+        rng = np.random.default_rng(0)
+        if image is None:
+            image = rng.integers(1, 255, (*size, 3)).astype("uint8")
+        if dem is None:
+            y, x = np.mgrid[: size[0], : size[1]]
+            dem = (1000 + 2 * x + y).astype("float32")
+        return (
+            write_raster(tmp_path / f"{name}.tif", image, **place, **options),
+            write_raster(tmp_path / f"{name}_dem.tif", dem, **place),
+        )
+
+    return make

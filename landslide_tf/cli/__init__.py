@@ -11,6 +11,7 @@ from landslide_tf.cli.benchmark import benchmark_parser
 from landslide_tf.cli.data import data_parser
 from landslide_tf.cli.explain import explain_parser
 from landslide_tf.cli.export import export_parser
+from landslide_tf.cli.map import map_parser
 from landslide_tf.cli.model import evaluate_parser, predict_parser, train_parser
 from landslide_tf.cli.options import Parser, fail
 from landslide_tf.cli.study import study_parser
@@ -33,7 +34,7 @@ def main(argv: list[str] | None = None, parser=None) -> int:
     except JobError as error:
         return fail(error, 1)
     except KeyboardInterrupt:
-        return fail("interrupted; finished epochs are kept, continue with --resume", 1)
+        return fail("interrupted; what is finished is kept, continue with --resume", 1)
     except MemoryError:
         return fail("out of memory; try a smaller --batch-size, or --cache DIR", 1)
     except OSError as error:
@@ -73,6 +74,7 @@ def all_commands() -> Parser:
     predict_parser(commands)
     explain_parser(commands)
     export_parser(commands)
+    map_parser(commands)
     data_parser(commands)
     study_parser(commands)
     benchmark_parser(commands)

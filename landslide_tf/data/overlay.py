@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import numpy as np
@@ -60,19 +61,32 @@ def check_georeference(file) -> None:
         )
 
 
+def same_grid(grid: Grid, file) -> bool:
+    """Whether an open raster lies pixel on pixel on the grid."""
+    if (file.height, file.width, file.crs) != (grid.height, grid.width, grid.crs):
+        return False
+    to_pixel = np.linalg.inv(np.reshape(grid.transform, (3, 3)))
+    corners = np.array([[0, 0, 1], [file.width, file.height, 1]]).T
+    apart = to_pixel @ np.reshape(file.transform, (3, 3)) @ corners - corners
+    return bool(np.abs(apart).max() < TOLERANCE_PX)
+
+
 def open_dem(path, grid: Grid, nodata: float | None = None):
-    """A function from windows of the scene to the DEM there, bilinear, float64."""
+    """A function from windows of the scene to the DEM there: as it is where the grids agree,
+    else bilinear, float64."""
     file = open_raster(path)
+    if same_grid(grid, file):
+        return functools.partial(_read_dem, file, path, nodata)
     mark = nodata if file.nodata is None else file.nodata
     options = {} if mark is None else {"src_nodata": mark, "nodata": mark}
     dem = grid.warped(file, Resampling.bilinear, dtype="float64", **options)
+    return functools.partial(_read_dem, dem, path, nodata)
 
-    def read(window) -> Raster:
-        raster = read_window(dem, window, nodata=nodata)
-        check_dem(raster, path)
-        return raster
 
-    return read
+def _read_dem(file, path, nodata, window) -> Raster:
+    raster = read_window(file, window, nodata=nodata)
+    check_dem(raster, path)
+    return raster
 
 
 def open_labels(path, grid: Grid, all_touched: bool = False):

@@ -1,0 +1,1 @@
+"""A whole scene mapped: read by windows, predicted, blended, written for a GIS."""

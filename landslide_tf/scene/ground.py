@@ -1,0 +1,101 @@
+"""Lengths, areas and north on the ground, for any CRS and transform."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyproj
+import shapely
+
+DISTORTION = 0.01  # an areal scale further from 1 than this is corrected
+
+
+class Ground:
+    """Measures in metres of shapes given in pixels (x, y) of a scene."""
+
+    def __init__(self, crs, transform, size):
+        self.crs, self.transform, self.size = crs, transform, size
+        own = pyproj.CRS.from_wkt(crs.to_wkt())
+        self._geodetic = self._geod = None
+        if own.geodetic_crs is not None and own.get_geod() is not None:
+            lonlat = own.geodetic_crs
+            self._geodetic = pyproj.Transformer.from_crs(own, lonlat, always_xy=True)
+            self._geod = own.get_geod()
+        self._planar = not own.is_geographic and not self._distorted(own)
+        self._factor = 1.0 if own.is_geographic else crs.linear_units_factor[1]
+
+    def _distorted(self, own) -> bool:
+        """Whether the projection changes areas, as Web Mercator does."""
+        if self._geod is None:
+            return False
+        lon, lat = self.lonlat(*self.centre)
+        scale = pyproj.Proj(own).get_factors(float(lon), float(lat)).areal_scale
+        return not abs(scale - 1) < DISTORTION
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """The middle of the scene, pixels (x, y)."""
+        return self.size[1] / 2, self.size[0] / 2
+
+    def to_crs(self, x, y):
+        """Pixels to coordinates of the CRS."""
+        t = self.transform
+        x, y = np.asarray(x, float), np.asarray(y, float)
+        return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
+
+    def lonlat(self, x, y):
+        """Pixels to longitude and latitude, degrees."""
+        return self._geodetic.transform(*self.to_crs(x, y))
+
+    def shape_in_crs(self, shape):
+        """A shapely geometry in pixels, in the scene's CRS."""
+        return shapely.transform(shape, lambda xy: np.stack(self.to_crs(*xy.T), axis=-1))
+
+    def area_m2(self, shape) -> float:
+        """Area of a polygon in pixels: in the plane, or on the ellipsoid where the CRS is
+        geographic or its projection changes areas by more than 1 %."""
+        if self._planar:
+            return self.shape_in_crs(shape).area * self._factor**2
+        shape = shapely.transform(shape, lambda xy: np.stack(self.lonlat(*xy.T), axis=-1))
+        # the sign depends on the direction of the ring: outer ones anticlockwise
+        return abs(self._geod.geometry_area_perimeter(shapely.orient_polygons(shape))[0])
+
+    def pixel_area_m2(self) -> float:
+        """Area of the pixel in the middle of the scene."""
+        x, y = self.centre
+        return self.area_m2(shapely.box(x - 0.5, y - 0.5, x + 0.5, y + 0.5))
+
+    def distance_m(self, a, b) -> float:
+        """Distance of two points in pixels (x, y)."""
+        if self._geod is None:
+            (xa, ya), (xb, yb) = self.to_crs(*a), self.to_crs(*b)
+            return float(np.hypot(xb - xa, yb - ya)) * self._factor
+        return float(self._geod.inv(*self.lonlat(*a), *self.lonlat(*b))[2])
+
+    def longest_axis_m(self, shape) -> float:
+        """Longer side of the smallest rectangle, of any direction, around a shape in pixels."""
+        # in metres beside the shape's first point, so that the rectangle is one on the ground
+        points = shapely.get_coordinates(shapely.convex_hull(shape))
+        x, y = points.mean(axis=0)
+        east = self.distance_m((x - 0.5, y), (x + 0.5, y))
+        south = self.distance_m((x, y - 0.5), (x, y + 0.5))
+        box = shapely.minimum_rotated_rectangle(
+            shapely.MultiPoint((points - (x, y)) * (east, south))
+        )
+        corners = shapely.get_coordinates(box)
+        return float(np.hypot(*(corners[1:] - corners[:-1]).T).max()) if len(corners) > 1 else 0.0
+
+    def north(self) -> tuple[float, float]:
+        """Direction of north in the middle of the scene: a unit vector (x, y), y downwards."""
+        x, y = self.centre
+        here = np.array(self.to_crs(x, y))
+        if self._geod is None:
+            there = here + (0, 1)
+        else:
+            lon, lat = self.lonlat(x, y)
+            step = 1e-4 if lat < 89 else -1e-4
+            there = np.array(self._geodetic.transform(lon, lat + step, direction="INVERSE"))
+            there = here + np.sign(step) * (there - here)
+        t = self.transform
+        dx, dy = np.linalg.solve([[t.a, t.b], [t.d, t.e]], there - here)
+        length = np.hypot(dx, dy)
+        return float(dx / length), float(dy / length)

@@ -1,0 +1,361 @@
+"""A scene and its DEM: checked once, then read box by box, on the scene's pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
+from rasterio.warp import transform_bounds
+from rasterio.windows import Window
+from rasterio.windows import transform as window_transform
+
+from landslide_tf.checks import InputError, JobError
+from landslide_tf.data.channels import scale_rgb
+from landslide_tf.data.overlay import Grid, check_georeference, open_dem, same_grid
+from landslide_tf.data.raster import Raster, open_raster, read_window
+from landslide_tf.scene.windows import Layout
+
+THUMBNAIL_PX = 1200  # the longer side at most
+PERCENTILES = (2, 98)
+MAX_WINDOW_PX = 8192
+DARK = 0.25  # an image whose brightest pixels are below this share of full scale
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is read, and in which windows: plain values, which can be sent to another machine."""
+
+    image: str
+    dem: str | None
+    dem_in_model: bool  # else it describes the polygons alone
+    bands: tuple[int, int, int] | None
+    nodata: float | None
+    stretch: tuple[tuple[float, float], ...] | None  # value of 0 and 1, by band
+    skip_bad: bool
+    resolution_m: tuple[float, float]  # of a pixel along y and x
+    layout: Layout
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, pixels."""
+        return self.layout.size
+
+
+class Reader:
+    """The open files of a scene. Not to be shared between threads.
+
+    A box is (top, left, bottom, right) in pixels; beyond the scene there is no data. What cannot
+    be read raises `JobError`, or with `skip_bad` is no data and listed in `bad` as ('image' or
+    'dem', top, left, bottom, right).
+    """
+
+    def __init__(self, scene: Scene):
+        self.scene = scene
+        self.bad = []
+        self._file = open_raster(scene.image)
+        self.grid = Grid(self._file)
+        self._dem = open_dem(scene.dem, self.grid, scene.nodata) if scene.dem else None
+
+    def image(self, box) -> Raster:
+        """The three bands, float32 in [0, 1] where the scene has a `stretch`, else as they are."""
+        scene = self.scene
+
+        def read(window):
+            return read_window(self._file, window, nodata=scene.nodata, bands=scene.bands)
+
+        raster = self._read("image", read, box, self._file.block_shapes[0])
+        if scene.stretch is None:
+            return raster
+        low, high = np.array(scene.stretch, "float32").T
+        values = np.clip((raster.values.astype("float32") - low) / (high - low), 0, 1)
+        return Raster(values, raster.valid, raster.crs, raster.transform)
+
+    def dem(self, box) -> Raster | None:
+        """Elevation in metres (h, w, 1), or None where the scene has no DEM."""
+        return self._read("dem", self._dem, box, (256, 256)) if self._dem else None
+
+    def _read(self, kind, read, box, piece_shape) -> Raster:
+        top, left, bottom, right = box
+        height, width = self.scene.size
+        inside = (top, left, min(bottom, height), min(right, width))
+        try:
+            raster = read(_window(inside))
+        except (InputError, RasterioError) as error:
+            if not self.scene.skip_bad:
+                raise JobError(
+                    f"{error} (rows {top} to {inside[2]}, columns {left} to {inside[3]}); what is "
+                    "done is kept: continue with --resume, or with --resume --skip-bad to leave "
+                    "this as no data"
+                ) from None
+            raster = self._read_pieces(kind, read, inside, piece_shape)
+        missing = ((0, bottom - inside[2]), (0, right - inside[3]))
+        if not np.any(missing):
+            return raster
+        values = np.pad(raster.values, (*missing, (0, 0)))
+        return Raster(values, np.pad(raster.valid, missing), raster.crs, raster.transform)
+
+    def _read_pieces(self, kind, read, box, shape) -> Raster:
+        """The box put together from pieces of the file's own blocks, without those damaged."""
+        top, left, bottom, right = box
+        values, valid = None, np.zeros((bottom - top, right - left), bool)
+        for y0, y1 in _cuts(top, bottom, shape[0]):
+            for x0, x1 in _cuts(left, right, shape[1]):
+                try:
+                    piece = read(_window((y0, x0, y1, x1)))
+                except (InputError, RasterioError):
+                    self.bad.append((kind, y0, x0, y1, x1))
+                    continue
+                if values is None:
+                    values = np.zeros((*valid.shape, piece.values.shape[-1]), piece.values.dtype)
+                where = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
+                values[where], valid[where] = piece.values, piece.valid
+        if values is None:
+            values = np.zeros((*valid.shape, 1 if kind == "dem" else 3), "uint8")
+        transform = window_transform(_window(box), self.grid.transform)
+        return Raster(values, valid, self.grid.crs, transform)
+
+
+def _window(box) -> Window:
+    top, left, bottom, right = box
+    return Window(left, top, right - left, bottom - top)
+
+
+def _cuts(start, end, step):
+    """From `start` to `end`, cut at the multiples of `step`.
+
+    >>> _cuts(3, 11, 4)
+    [(3, 4), (4, 8), (8, 11)]
+    """
+    edges = [start, *range((start // step + 1) * step, end, step), end]
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def open_scene(
+    image,
+    dem,
+    config,
+    *,
+    overlap: int | None = None,
+    resolution_m: float | None = None,
+    bands: str | None = None,
+    scale: str = "run",
+    nodata: float | None = None,
+    skip_bad: bool = False,
+) -> Scene:
+    """Check a scene against the `TrainConfig` of a run.
+
+    Args:
+        image: GeoTIFF, or what else rasterio reads, with CRS and transform.
+        dem: elevation in metres on any grid and CRS; None for a model of RGB alone.
+        overlap: pixels of the model that neighbouring windows share; default half a window. With
+            less, seams show: elevation is scaled by each window's own relief.
+        resolution_m: run the model at this ground size of a pixel; default the image's own.
+        bands: three numbers from 1, or descriptions, with commas between; default those of the
+            run, or the three there are.
+        scale: 'run', 'percentile' (2 to 98, by band), or the values 'LOW,HIGH' of 0 and 1.
+        nodata: this value is no data in image and DEM, beside the files' own.
+        skip_bad: what cannot be read is no data.
+
+    Raises:
+        InputError: one line with the file or option and the repair.
+    """
+    for path in filter(None, (image, dem)):
+        if not Path(path).is_file():
+            raise InputError(f"{path}: no such file")
+    overlap = config.tile_px // 2 if overlap is None else overlap
+    if not 0 <= overlap < config.tile_px:
+        raise InputError(
+            f"--overlap must be at least 0 and below the window of {config.tile_px}. "
+            f"Received: {overlap}"
+        )
+    if config.fusion != "rgb" and dem is None:
+        raise InputError(f"this model (fusion {config.fusion!r}) reads elevation; give --dem")
+    nodata = config.nodata if nodata is None else nodata
+    with open_raster(image) as file:
+        grid = Grid(file)
+        numbers = _band_numbers(file, bands) if bands else config.bands
+        _check_bands(file, numbers)
+        size = (file.height, file.width)
+        pixel = Raster(
+            np.broadcast_to(np.uint8(0), (*size, 1)), None, file.crs, file.transform
+        ).resolution_m()
+    if dem is not None:
+        _check_overlap(dem, grid)
+    window = _window_px(config.tile_px, pixel, resolution_m)
+    shared = (round(overlap * px / config.tile_px) for px in window)
+    shared = tuple(min(s, px - 1) for s, px in zip(shared, window, strict=True))
+    scene = Scene(
+        str(image),
+        str(dem) if dem is not None else None,
+        config.fusion != "rgb",
+        numbers,
+        nodata,
+        None,
+        skip_bad,
+        pixel,
+        Layout(size, window, shared),
+    )
+    return _with_stretch(scene, scale)
+
+
+def _check_bands(file, numbers) -> None:
+    count = sum(kind != ColorInterp.alpha for kind in file.colorinterp)
+    if numbers is None and count != 3:
+        raise InputError(
+            f"{file.name}: has {count} bands, expected 3 (red, green, blue); name them with --bands"
+        )
+    if numbers is not None and max(numbers) > count:
+        raise InputError(
+            f"{file.name}: has {count} bands, band {max(numbers)} is asked for; give --bands"
+        )
+
+
+def _band_numbers(file, text) -> tuple[int, ...]:
+    names = [name.strip() for name in text.split(",")]
+    known = [(description or "").lower() for description in file.descriptions]
+    numbers = []
+    for name in names:
+        if name.isdigit() and 1 <= int(name) <= file.count:
+            numbers.append(int(name))
+        elif known.count(name.lower()) == 1:
+            numbers.append(known.index(name.lower()) + 1)
+        else:
+            shown = ", ".join(f"{i} {d or ''}".strip() for i, d in enumerate(file.descriptions, 1))
+            raise InputError(f"{file.name}: --bands {name!r} is none of its bands: {shown}")
+    if len(numbers) != 3:
+        raise InputError(f"--bands must name three bands: red,green,blue. Received: {text!r}")
+    return tuple(numbers)
+
+
+def _window_px(tile_px, pixel, resolution_m) -> tuple[int, int]:
+    if resolution_m is None:
+        return tile_px, tile_px
+    if not resolution_m > 0:
+        raise InputError(f"--resolution-m must be above 0. Received: {resolution_m}")
+    window = tuple(round(tile_px * resolution_m / metres) for metres in pixel)
+    if min(window) < 4 or max(window) > MAX_WINDOW_PX:
+        raise InputError(
+            f"--resolution-m {resolution_m:g} makes windows of {window[0]} x {window[1]} pixels "
+            f"of {pixel[0]:.3g} x {pixel[1]:.3g} m; resample the image nearer to it (gdalwarp -tr)"
+        )
+    return window
+
+
+def _check_overlap(dem, grid: Grid) -> None:
+    with open_raster(dem) as file:
+        check_georeference(file)
+        if file.count == 0:
+            raise InputError(f"{dem}: has no band of elevation")
+        try:
+            bounds = transform_bounds(file.crs, grid.crs, *file.bounds, densify_pts=21)
+        except (RasterioError, ValueError) as error:
+            raise InputError(
+                f"{dem}: its CRS cannot be brought to the image's ({error}); reproject it"
+            ) from None
+        if not file.transform.is_rectilinear:
+            return  # `bounds` does not hold all of it
+    left, bottom, right, top = grid.outline().bounds
+    apart = bounds[0] >= right or bounds[2] <= left or bounds[1] >= top or bounds[3] <= bottom
+    if apart or not np.isfinite(bounds).all():
+        covers = ", ".join(f"{value:.6g}" for value in bounds)
+        own = ", ".join(f"{value:.6g}" for value in (left, bottom, right, top))
+        raise InputError(
+            f"{dem}: covers ({covers}) in the image's CRS, the image ({own}): they do not "
+            "overlap; give the DEM of this place"
+        )
+
+
+def dem_note(scene: Scene) -> str | None:
+    """How the DEM came onto the image's pixels, in words; None where there is no DEM."""
+    if scene.dem is None:
+        return None
+    with open_raster(scene.image) as image, open_raster(scene.dem) as dem:
+        if same_grid(Grid(image), dem):
+            return "on the image's grid"
+        crs = dem.crs.to_string() if dem.crs.to_epsg() else "another CRS"
+        return (
+            f"resampled onto the image's grid by bilinear interpolation, from {dem.height} x "
+            f"{dem.width} pixels in {crs}"
+        )
+
+
+def thumbnail(scene: Scene):
+    """The image thinned out to at most 1200 pixels a side: values (h, w, 3), valid, and the step.
+
+    One pixel in `step` x `step` is kept. Damaged parts are no data.
+    """
+    step = -(-max(scene.size) // THUMBNAIL_PX)
+    height, width = (-(-n // step) for n in scene.size)
+    values, valid = None, np.zeros((height, width), bool)
+    rows = max(1, 512 // step) * step  # a strip at a time: one damaged block costs one strip
+    with open_raster(scene.image) as file:
+        for top in range(0, scene.size[0], rows):
+            for left in range(0, scene.size[1], 16 * rows):
+                window = Window(
+                    left,
+                    top,
+                    min(16 * rows, scene.size[1] - left),
+                    min(rows, scene.size[0] - top),
+                )
+                try:
+                    part = read_window(file, window, nodata=scene.nodata, bands=scene.bands)
+                except InputError:
+                    continue
+                thin, keep = part.values[::step, ::step], part.valid[::step, ::step]
+                if values is None:
+                    values = np.zeros((height, width, 3), thin.dtype)
+                y, x = top // step, left // step
+                values[y : y + len(thin), x : x + thin.shape[1]] = thin
+                valid[y : y + len(thin), x : x + thin.shape[1]] = keep
+    if values is None:
+        raise InputError(f"{scene.image}: cannot be read; restore the file")
+    return values, valid, step
+
+
+def _with_stretch(scene: Scene, scale: str) -> Scene:
+    if scale == "run":
+        return scene
+    if scale == "percentile":
+        values, valid, _ = thumbnail(scene)
+        if not valid.any():
+            raise InputError(f"{scene.image}: no pixel of its overview has data; give --scale L,H")
+        limits = np.percentile(values[valid].astype("float64"), PERCENTILES, axis=0).T
+        limits = tuple((float(low), float(max(high, low + 1e-6))) for low, high in limits)
+    else:
+        try:
+            low, high = (float(number) for number in scale.split(","))
+        except ValueError:
+            low = high = np.nan
+        if not low < high:
+            raise InputError(
+                f"--scale must be run, percentile, or two numbers LOW,HIGH. Received: {scale!r}"
+            )
+        limits = ((low, high),) * 3
+    return dataclasses.replace(scene, stretch=limits)
+
+
+def scale_note(scene: Scene, values, valid, config) -> str | None:
+    """A warning where the scaled image is far darker than what a model is trained on, or None.
+
+    Raises:
+        InputError: a float image beyond [0, 1].
+    """
+    if scene.stretch is not None or not valid.any():
+        return None
+    try:
+        brightest = np.percentile(scale_rgb(values[valid], config.rgb_scale), 98)
+    except InputError as error:
+        reason = str(error).split("; give")[0]
+        raise InputError(
+            f"{scene.image}: {reason}; give --scale LOW,HIGH or --scale percentile"
+        ) from None
+    if brightest >= DARK:
+        return None
+    return (
+        f"the image reaches {brightest:.2f} of full scale only: a model trained on ordinary "
+        "pictures sees it black; give --scale percentile or --scale LOW,HIGH"
+    )

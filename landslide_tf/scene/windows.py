@@ -1,0 +1,98 @@
+"""Where the windows of a scene lie, how they are blended, and the blocks they are worked in."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+BLOCK_PX = 1024  # about the side of a block
+MAX_WINDOWS = 16  # in a block, along an axis
+
+
+def window_starts(size: int, window: int, overlap: int) -> list[int]:
+    """First pixels of the windows along an axis: evenly spread, at least `overlap` shared.
+
+    The first begins at 0 and the last ends at `size`; an axis shorter than a window has one,
+    which reaches beyond it.
+
+    >>> window_starts(110, window=64, overlap=32)
+    [0, 23, 46]
+    >>> window_starts(40, window=64, overlap=32)
+    [0]
+    """
+    if size <= window:
+        return [0]
+    last = -(-(size - overlap) // (window - overlap)) - 1
+    return [i * (size - window) // last for i in range(last + 1)]
+
+
+def window_weights(size: int, window: int, overlap: int) -> np.ndarray:
+    """Weights (windows, window) of the windows of `window_starts`: at each pixel they sum to 1.
+
+    Each is a trapezoid with ramps as wide as the overlap, divided by the sum of all. The weight
+    in two dimensions is the product of both axes', and so sums to 1 too.
+
+    >>> window_weights(6, window=4, overlap=2).round(2).tolist()
+    [[1.0, 1.0, 0.67, 0.33], [0.33, 0.67, 1.0, 1.0]]
+    """
+    starts = window_starts(size, window, overlap)
+    i = np.arange(window)
+    taper = np.minimum(np.minimum(i, window - 1 - i), overlap) + 1.0
+    total = np.zeros(starts[-1] + window)
+    for start in starts:
+        total[start : start + window] += taper
+    return np.stack([taper / total[start : start + window] for start in starts])
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The windows of a scene on their grid, and their blocks. All sizes (y, x) in image pixels."""
+
+    size: tuple[int, int]  # of the scene
+    window: tuple[int, int]
+    overlap: tuple[int, int]  # at least
+
+    @functools.cached_property
+    def axes(self):
+        """For y and x: starts, weights, and the (first, last + 1) window of each block."""
+        result = []
+        for size, window, overlap in zip(self.size, self.window, self.overlap, strict=True):
+            starts = window_starts(size, window, overlap)
+            count = min(MAX_WINDOWS, max(1, BLOCK_PX // (window - overlap)))
+            spans = [(i, min(i + count, len(starts))) for i in range(0, len(starts), count)]
+            result.append((starts, window_weights(size, window, overlap), spans))
+        return result
+
+    @property
+    def blocks(self) -> list[tuple[int, int]]:
+        """Row and column of all blocks, row by row."""
+        rows, columns = (len(spans) for _, _, spans in self.axes)
+        return [(row, column) for row in range(rows) for column in range(columns)]
+
+    def span(self, axis: int, index: int) -> tuple[int, int]:
+        """First and last + 1 pixel of the block `index` along an axis, with all its windows."""
+        starts, _, spans = self.axes[axis]
+        first, end = spans[index]
+        return starts[first], starts[end - 1] + self.window[axis]
+
+    def box(self, block: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Top, left, bottom, right of a block, which may reach beyond a small scene."""
+        (top, bottom), (left, right) = self.span(0, block[0]), self.span(1, block[1])
+        return top, left, bottom, right
+
+    def windows(self, block: tuple[int, int]):
+        """Top, left and weight (y, x) of each window of a block."""
+        (tops, weights_y, rows), (lefts, weights_x, columns) = self.axes
+        for y in range(*rows[block[0]]):
+            for x in range(*columns[block[1]]):
+                yield tops[y], lefts[x], np.outer(weights_y[y], weights_x[x])
+
+    def count(self, block: tuple[int, int] | None = None) -> int:
+        """Windows of a block, or of the scene."""
+        result = 1
+        for axis, (starts, _, spans) in enumerate(self.axes):
+            first, end = (0, len(starts)) if block is None else spans[block[axis]]
+            result *= end - first
+        return result
