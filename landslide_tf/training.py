@@ -17,7 +17,7 @@ from landslide_tf.config import TrainConfig
 from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.pipeline import Part, dem_statistics, scoring_batches, training_batches
 from landslide_tf.data.split import PARTS, make_split, split_content
-from landslide_tf.data.tiles import Tiles, load_tiles
+from landslide_tf.data.tiles import Tiles, ground_resolution_m, load_tiles
 from landslide_tf.environment import environment, gpu_available
 from landslide_tf.files import atomic_path, remove_scratch, write_json
 from landslide_tf.losses import LOSS_CLASSES, inverse_frequency_weights
@@ -268,6 +268,7 @@ def _finish(config, parts, folder, statistics, seconds, skipped) -> None:
         },
         "parameters": model.count_params(),
         "dem_statistics": statistics,
+        "resolution_m": ground_resolution_m(config.data or demo_folder(), config),
     }
     write_json(folder / "metrics.json", metrics)
     shutil.rmtree(folder / "checkpoint")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import warnings
@@ -100,6 +101,8 @@ def open_raster(path):
 
 def read_window(file, window=None, *, nodata=None, palette: bool = True, bands=None) -> Raster:
     """A part of an open rasterio dataset, or all of it; for the rest see `read_raster`."""
+    with contextlib.suppress(Exception):  # GDAL's error of an earlier read is raised here again
+        file.colorinterp  # noqa: B018
     alpha = [i for i, ci in enumerate(file.colorinterp) if ci == ColorInterp.alpha]
     try:
         with rasterio.Env(**STRICT):

@@ -17,7 +17,7 @@ import numpy as np
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.data.index import Sample, find_samples
-from landslide_tf.data.tile import read_tile
+from landslide_tf.data.tile import read_file, read_tile
 from landslide_tf.files import atomic_path, sha256
 
 FORMAT = 1  # of cache folders and pack files
@@ -78,6 +78,23 @@ def load_tiles(data, config: TrainConfig, *, cache=None) -> Tiles:
             "needs; add dem/NAME.*, or use --fusion rgb"
         )
     return tiles
+
+
+def ground_resolution_m(data, config: TrainConfig) -> float | None:
+    """Metres a pixel of the model's input covers on the ground, the median over a few tiles.
+
+    None where the files carry no georeference, and for a pack.
+    """
+    if not Path(data).is_dir():
+        return None
+    samples = find_samples(data, negatives=config.negatives, need_mask=False).samples
+    known = []
+    for i in np.unique(np.linspace(0, len(samples) - 1, 9).astype(int)):
+        image = read_file(samples[i], "image", config)
+        metres = image.resolution_m()
+        if metres:  # the tile is resized to `tile_px`
+            known.append(np.mean(np.multiply(metres, image.size)) / config.tile_px)
+    return float(np.median(known)) if known else None
 
 
 def _array_shapes(count: int, config: TrainConfig, terrain: int) -> dict[str, tuple]:

@@ -20,6 +20,7 @@ from landslide_tf.data.raster import Raster, open_raster, read_window
 from landslide_tf.scene.windows import Layout
 
 THUMBNAIL_PX = 1200  # the longer side at most
+SMALLEST_PX = 64  # of a piece that a damaged part of the thumbnail is cut into
 PERCENTILES = (2, 98)
 MAX_WINDOW_PX = 8192
 DARK = 0.25  # an image whose brightest pixels are below this share of full scale
@@ -291,29 +292,46 @@ def thumbnail(scene: Scene):
     step = -(-max(scene.size) // THUMBNAIL_PX)
     height, width = (-(-n // step) for n in scene.size)
     values, valid = None, np.zeros((height, width), bool)
-    rows = max(1, 512 // step) * step  # a strip at a time: one damaged block costs one strip
+    rows = max(1, 512 // step) * step
     with open_raster(scene.image) as file:
-        for top in range(0, scene.size[0], rows):
-            for left in range(0, scene.size[1], 16 * rows):
-                window = Window(
-                    left,
-                    top,
-                    min(16 * rows, scene.size[1] - left),
-                    min(rows, scene.size[0] - top),
+        # Strips, so that memory stays flat; a damaged one is read again in ever smaller pieces.
+        todo = [
+            (top, left, min(rows, scene.size[0] - top), min(16 * rows, scene.size[1] - left))
+            for top in range(0, scene.size[0], rows)
+            for left in range(0, scene.size[1], 16 * rows)
+        ]
+        while todo:
+            top, left, h, w = todo.pop()
+            try:
+                part = read_window(
+                    file, Window(left, top, w, h), nodata=scene.nodata, bands=scene.bands
                 )
-                try:
-                    part = read_window(file, window, nodata=scene.nodata, bands=scene.bands)
-                except InputError:
-                    continue
-                thin, keep = part.values[::step, ::step], part.valid[::step, ::step]
-                if values is None:
-                    values = np.zeros((height, width, 3), thin.dtype)
-                y, x = top // step, left // step
-                values[y : y + len(thin), x : x + thin.shape[1]] = thin
-                valid[y : y + len(thin), x : x + thin.shape[1]] = keep
+            except InputError:
+                todo += _halves(top, left, h, w, step)
+                continue
+            thin, keep = part.values[::step, ::step], part.valid[::step, ::step]
+            if values is None:
+                values = np.zeros((height, width, 3), thin.dtype)
+            y, x = top // step, left // step
+            values[y : y + len(thin), x : x + thin.shape[1]] = thin
+            valid[y : y + len(thin), x : x + thin.shape[1]] = keep
     if values is None:
         raise InputError(f"{scene.image}: cannot be read; restore the file")
     return values, valid, step
+
+
+def _halves(top, left, h, w, step):
+    """The two halves of a box along its longer side, cut at a multiple of `step`; none if small.
+
+    >>> _halves(0, 0, 100, 300, 10)
+    [(0, 0, 100, 150), (0, 150, 100, 150)]
+    """
+    half = max(h, w) // 2 // step * step
+    if half < max(step, SMALLEST_PX):
+        return []
+    if h > w:
+        return [(top, left, half, w), (top + half, left, h - half, w)]
+    return [(top, left, h, half), (top, left + half, h, w - half)]
 
 
 def _with_stretch(scene: Scene, scale: str) -> Scene:

@@ -7,12 +7,13 @@ import shutil
 
 import numpy as np
 import pytest
+import rasterio
 from conftest import write_raster, write_tiles
 
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.data import tiles as tiles_module
-from landslide_tf.data.tiles import load_tiles, pack_tiles, take
+from landslide_tf.data.tiles import ground_resolution_m, load_tiles, pack_tiles, take
 
 PX = 16
 CONFIG = TrainConfig(tile_px=PX)
@@ -294,3 +295,17 @@ def test_take_follows_the_order_asked_for(folder):
         assert taken.names == tuple(tiles.names[i] for i in order)
         np.testing.assert_array_equal(taken.rgb, tiles.rgb[order])
         assert set(taken.files) == set(taken.names)
+
+
+def test_ground_resolution_of_the_models_input(tmp_path, tiny_tiles):
+    """Tiles of 40 x 40 pixels of 2 m resized to 16: 80 m / 16 = 5 m a pixel."""
+    place = {"crs": "EPSG:32647", "transform": rasterio.Affine(2, 0, 0, 0, -2, 0)}
+    for name in ("a", "b"):
+        write_raster(
+            tmp_path / f"landslide/image/{name}.tif", np.ones((40, 40, 3), "uint8"), **place
+        )
+        write_raster(tmp_path / f"landslide/mask/{name}.tif", np.ones((40, 40), "uint8"), **place)
+    config = TrainConfig(tile_px=16, fusion="rgb")
+    assert ground_resolution_m(tmp_path, config) == pytest.approx(5)
+    assert ground_resolution_m(tiny_tiles, config) is None  # PNG
+    assert ground_resolution_m(tmp_path / "pack.npz", config) is None
