@@ -36,7 +36,7 @@ from landslide_tf.scene.outputs import (
 from landslide_tf.scene.polygons import PolygonWriter, write_geojson
 from landslide_tf.scene.reference import Scorer
 from landslide_tf.scene.source import Reader, scale_note, thumbnail
-from landslide_tf.scene.store import is_stored, load_block, save_block, strips
+from landslide_tf.scene.store import is_stored, load_facts, save_block, strips
 
 SPECK_PX = 9  # smaller landslides are dropped unless `min_area` says else
 FACTOR = 2.0  # between the resolutions of scene and training, beyond which we warn
@@ -100,14 +100,13 @@ def _map(run: Run, job: Job, client) -> dict:
     remove_scratch(job.work)
     computed = _compute(run, job, client)
     computing = time.perf_counter() - started
-    blocks = [load_block(job.work, block) for block in job.scene.layout.blocks]
-    windows = sum(block.windows for block in blocks)
-    bad = np.unique(np.concatenate([block.bad for block in blocks]), axis=0)
+    facts = [load_facts(job.work, block) for block in job.scene.layout.blocks]
+    windows = sum(count for count, _ in facts)
+    bad = np.unique(np.concatenate([places for _, places in facts]), axis=0)
     if windows == 0:
         job.forget()
         both = " and DEM" if job.scene.dem_in_model else ""
         raise InputError(f"{job.scene.image}: image{both} have no data in common; look at both")
-    del blocks
     try:
         found = _join(run, job, grid, labels)
     except RasterioError as error:

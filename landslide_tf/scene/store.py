@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -37,11 +39,23 @@ def load_block(folder, block) -> BlockResult:
     Raises:
         JobError: the file is damaged.
     """
+    with _reading(folder, block) as file:
+        return BlockResult(block, file["total"], int(file["windows"]), file["bad"])
+
+
+def load_facts(folder, block) -> tuple[int, np.ndarray]:
+    """`windows` and `bad` of a finished block, without its pixels."""
+    with _reading(folder, block) as file:
+        return int(file["windows"]), file["bad"]
+
+
+@contextlib.contextmanager
+def _reading(folder, block):
     path = _path(folder, block)
     try:
         with np.load(path) as file:
-            return BlockResult(block, file["total"], int(file["windows"]), file["bad"])
-    except (OSError, ValueError, KeyError, EOFError) as error:
+            yield file
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise JobError(
             f"{path}: is damaged ({error}); delete it and continue with --resume"
         ) from None
