@@ -127,7 +127,7 @@ def compare(model: str, filters: int, batch: int, bfloat16: bool, repeats: int) 
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             logits = theirs(x_t)
-        loss = functional.binary_cross_entropy_with_logits(logits, y_t)
+        loss = functional.binary_cross_entropy_with_logits(logits.float(), y_t)
         loss.backward()
         optimizer.step()
         return loss.item()
@@ -135,7 +135,7 @@ def compare(model: str, filters: int, batch: int, bfloat16: bool, repeats: int) 
     def their_prediction():
         theirs.eval()
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            return torch.sigmoid(theirs(x_t[:1])).numpy()
+            return torch.sigmoid(theirs(x_t[:1]).float()).numpy()
 
     # Two kinds of work, each in turn: one step of ours, one of theirs; then predictions.
     times = {}
