@@ -259,4 +259,5 @@ def comparisons(results: Results) -> pd.DataFrame:
                     "a_is": found.verdict,
                 }
             )
-    return pd.DataFrame(rows)
+    # named also where nothing was compared: an empty table has its header
+    return pd.DataFrame(rows, columns=["a", "b", "difference", "low", "high", "a_is"])

@@ -112,6 +112,12 @@ def test_comparisons_are_of_pairs_that_were_run(make_results):
     assert frame.a_is.iloc[0] == "worse"
 
 
+def test_nothing_compared_is_a_table_with_its_header(make_results):
+    frame = tables.comparisons(make_results({"unet-none-bce": 0.8}))
+    assert frame.empty
+    assert frame.to_csv(index=False).startswith("a,b,difference")
+
+
 @pytest.mark.parametrize("change", [{"data": "e" * 64}, {"split": "xyz"}])
 def test_runs_on_other_tiles_are_not_compared(change, study, tmp_path):
     runs = plan(study, tmp_path)
