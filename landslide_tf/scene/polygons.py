@@ -9,6 +9,7 @@ from landslide_tf.data.channels import slope
 from landslide_tf.files import atomic_path
 from landslide_tf.scene.components import Component, Components
 from landslide_tf.scene.ground import Ground
+from landslide_tf.scene.outputs import write_error
 from landslide_tf.scene.source import Reader
 
 SIMPLIFY_PX = 0.5
@@ -113,7 +114,6 @@ class PolygonWriter:
 
     def _flush(self) -> None:
         import geopandas
-        import pyogrio
 
         columns = ["id", "area_m2", "probability_mean", "probability_max"]
         if self._reader.scene.dem is not None:
@@ -124,10 +124,9 @@ class PolygonWriter:
             frame = frame.astype(
                 {"id": "int64"} | {n: "float64" for n in columns if n not in ("id", "geometry")}
             )
-        pyogrio.write_dataframe(
+        _write(
             frame,
             self.path,
-            layer=LAYER,
             driver="GPKG",
             append=self._started,
             geometry_type="MultiPolygon",
@@ -155,6 +154,14 @@ def write_geojson(gpkg, path) -> None:
 
     frame = pyogrio.read_dataframe(gpkg, layer=LAYER).to_crs("EPSG:4326")
     with atomic_path(path) as scratch:
-        pyogrio.write_dataframe(
-            frame, scratch, driver="GeoJSON", layer_options={"RFC7946": "YES"}, layer=LAYER
-        )
+        _write(frame, scratch, driver="GeoJSON", layer_options={"RFC7946": "YES"})
+
+
+def _write(frame, path, **options) -> None:
+    """Write a layer; a full disk and the like are told as for the rasters."""
+    import pyogrio
+
+    try:
+        pyogrio.write_dataframe(frame, path, layer=LAYER, **options)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise write_error(path, error) from None

@@ -157,8 +157,6 @@ def test_polygons_round_trip_with_their_attributes(red_run, make_scene, tmp_path
     assert square.slope_mean_deg == pytest.approx(np.degrees(np.arctan(np.hypot(1, 0.5))), rel=1e-5)
     assert square.longest_axis_m == pytest.approx(120, rel=1e-3)
     # simplified by half a pixel at most: no pixel centre further than that changes sides
-    burnt = rasterio.features.rasterize(frame.geometry, mask.shape, transform=transform) == 1
-    labels_apart = (burnt != mask) & (np.arange(150)[:, None] > 10)
     traced = [
         shapely.geometry.shape(s)
         for s, v in rasterio.features.shapes(mask.astype("uint8"), mask, transform=transform)
@@ -166,10 +164,8 @@ def test_polygons_round_trip_with_their_attributes(red_run, make_scene, tmp_path
     lines = shapely.union_all([t.boundary for t in traced])
     for outline in frame.geometry:
         assert lines.distance(outline.boundary) == 0
-        assert outline.boundary.hausdorff_distance(lines.intersection(outline.buffer(2))) < 1e3
         points = shapely.points(shapely.get_coordinates(outline.boundary.segmentize(0.2)))
         assert shapely.distance(points, lines).max() <= 1 + 1e-6  # half of 2 m
-    assert labels_apart.mean() < 0.1
     wgs84 = geopandas.read_file(tmp_path / "map/landslides.geojson")
     assert wgs84.crs.to_epsg() == 4326
     back = wgs84.to_crs(32647)
@@ -372,3 +368,13 @@ def test_a_damaged_block_is_kept_out(red_run, tmp_path, make_scene, monkeypatch)
     np.testing.assert_allclose(read(out / "probability.tif")[~bad], expected[~bad], atol=1e-5)
     assert report["bad_blocks"] != []
     assert report["windows"]["computed_now"] < report["windows"]["with_data"]
+
+
+def test_polygons_that_cannot_be_written_are_one_line(red_run, make_scene, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise pyogrio.errors.DataSourceError("no")
+
+    monkeypatch.setattr(pyogrio, "write_dataframe", fail)
+    with pytest.raises(JobError, match="landslides.gpkg: cannot be written .no.; continue with"):
+        make_map(red_run, make_scene(), tmp_path / "map")
+    assert not (tmp_path / "map/landslides.gpkg").exists()
