@@ -12,7 +12,7 @@ NOTEBOOKS = sorted((ROOT / "colab").glob("*.ipynb"))
 SMALL = {
     "quickstart": "EPOCHS, FILTERS = 1, 2",
     "reproduce_paper": (
-        'DATA, DOWNLOAD, ONLY, SEEDS = "", False, "unet-none-bce,unetpp-contextual-dice", 1\n'
+        'DATA, DOWNLOAD, ONLY, SEEDS = "", False, "unet-none-bce", 1\n'
         "FILTERS, EPOCHS = 2, 1"
     ),
     "map_a_scene": 'MODEL = IMAGE = DEM = ""\nEPOCHS, FILTERS = 1, 2',
