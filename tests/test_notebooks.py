@@ -12,8 +12,7 @@ NOTEBOOKS = sorted((ROOT / "colab").glob("*.ipynb"))
 SMALL = {
     "quickstart": "EPOCHS, FILTERS = 1, 2",
     "reproduce_paper": (
-        'DATA, DOWNLOAD, ONLY, SEEDS = "", False, "unet-none-bce", 1\n'
-        "FILTERS, EPOCHS = 2, 1"
+        'DATA, DOWNLOAD, ONLY, SEEDS = "", False, "unet-none-bce", 1\nFILTERS, EPOCHS = 2, 1'
     ),
     "map_a_scene": 'MODEL = IMAGE = DEM = ""\nEPOCHS, FILTERS = 1, 2',
     "your_own_data": (
