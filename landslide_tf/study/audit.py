@@ -71,7 +71,7 @@ def audit_row(row: dict[str, float]) -> Audit:
         f1 = np.linspace(low, high, STEPS)
         possible = (1 - accuracies) / (2 / f1 - 2) <= accuracies  # TP is a part of A
         miou = miou_of(f1, accuracies)[possible]
-        excess = 0.0
+        excess = 1.0  # no confusion matrix at all has such scores
         if miou.size:
             below, above = row["miou"] - HALF_UNIT, row["miou"] + HALF_UNIT
             excess = max(0.0, miou.min() - above, below - miou.max())

@@ -122,13 +122,19 @@ def _bce_is_unsuitable(results: Results) -> Claim:
     found = [verdict for verdict, _ in compared]
     verdict = HOLDS if set(found) == {"worse"} else DOES_NOT if "better" in found else CANNOT_TELL
     return Claim(
-        "BCE is not suitable for this task", verdict, _figures(compared), f"BCE: {_counted(found)}"
+        "BCE is not suitable for this task (worse than the best other loss)",
+        verdict,
+        _figures(compared),
+        f"BCE: {_counted(found)}",
     )
 
 
 def _unetpp_is_best_base(results: Results) -> Claim:
     base = [results[e.name] for e in SIX if e.attention == "none"]
-    return _all_better("U-Net++ is the best base model", [(base[2], other) for other in base[:2]])
+    return _all_better(
+        "U-Net++ is the best base model (each with the paper's loss)",
+        [(base[2], other) for other in base[:2]],
+    )
 
 
 def _contextual_is_best(results: Results) -> Claim:
@@ -164,6 +170,8 @@ def _attention_doubles_time(results: Results) -> Claim:
         return Claim(text, CANNOT_TELL, (), "not run")
     inside = [DOUBLE[0] <= ratio <= DOUBLE[1] for ratio in ratios]
     verdict = HOLDS if all(inside) else DOES_NOT if not any(inside) else CANNOT_TELL
+    if len(ratios) < len(ATTENTIONS) - 1:
+        verdict = CANNOT_TELL
     shown = ", ".join(f"x {ratio:.2f}" for ratio in ratios)
     return Claim(text, verdict, tuple(figures), f"an epoch takes {shown} as long with attention")
 

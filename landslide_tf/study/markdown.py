@@ -89,7 +89,9 @@ def protocol(study: Study, results: Results) -> list[str]:
         f"Seeds: {study.seeds} asked for, each with {seeds} (the paper: one run each). "
         "Scores are means over seeds at threshold 0.5, pooled over all test pixels; in brackets "
         "the 95 % bootstrap interval over test tiles, after ± the standard deviation over seeds. "
-        "With one seed the interval does not hold the luck of the start."
+        "With one seed the interval does not hold the luck of the start. Neighbouring tiles are "
+        "alike, which makes intervals too narrow; and they are not corrected for the number of "
+        "comparisons, of which one in twenty excludes zero by chance."
     )
     return lines
 

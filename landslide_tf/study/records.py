@@ -88,11 +88,18 @@ def read_record(folder) -> Record:
         history=read_history(folder / "history.csv"),
         tiles=read_tile_scores(tiles) if tiles.is_file() else None,
         dem_scores={
-            name: json.loads((folder / file).read_text())["scores"]["default"]
+            name: _dem_scores(folder / file)
             for name, file in DEM_SCORES.items()
             if (folder / file).is_file()
         },
     )
+
+
+def _dem_scores(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())["scores"]["default"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); delete it, it is made again") from None
 
 
 def read_results(study: Study, out) -> dict[str, Result]:

@@ -108,6 +108,7 @@ def _dem_steps(run: PlannedRun) -> list[list[str]]:
 def _process(command: list[str], log: Path, show=lambda: None) -> str | None:
     """Run `python -m landslide_tf COMMAND`; returns the reason where it failed."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    start = log.stat().st_size if log.exists() else 0  # earlier attempts' errors are not ours
     with open(log, "ab") as file:
         child = subprocess.Popen(
             [sys.executable, "-m", "landslide_tf", *command],
@@ -127,7 +128,11 @@ def _process(command: list[str], log: Path, show=lambda: None) -> str | None:
         return None
     if child.returncode < 0:
         return f"killed by {signal.Signals(-child.returncode).name} (out of memory?), see {log}"
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    lines = [
+        line
+        for line in log.read_bytes()[start:].decode(errors="replace").splitlines()
+        if line.strip()
+    ]
     errors = [line for line in lines if line.startswith("error: ")] or lines or [f"see {log}"]
     return errors[-1].removeprefix("error: ")
 

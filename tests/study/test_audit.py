@@ -91,3 +91,9 @@ def test_an_f1_that_cannot_be():
     row = {"precision": 0.5, "recall": 0.5, "accuracy": 0.8, "f1": 0.6, "miou": 0.56}
     # F1 is 0.505 at most, 0.595 is printed at least
     assert audit_row(row).excess == pytest.approx(0.09)
+
+
+def test_scores_of_no_confusion_matrix():
+    """F1 0.95 with accuracy 0.4 would need more true positives than right pixels."""
+    row = {"precision": 0.95, "recall": 0.95, "accuracy": 0.4, "f1": 0.95, "miou": 0.9}
+    assert not audit_row(row).fits

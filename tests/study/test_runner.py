@@ -18,6 +18,8 @@ def test_a_reason_is_the_commands_own_error(tmp_path):
     reason = runner._process(["train", "--model", "unett", "--data", "x"], log)
     assert reason == "`model` must be one of 'unet', 'resunet', 'unetpp'. Received: 'unett'"
     assert "error: " in log.read_text()
+    log.write_text("error: of an earlier attempt\n")
+    assert runner._process(["nothing"], log) != "of an earlier attempt"
 
 
 def test_a_killed_process_says_so(tmp_path, monkeypatch):
