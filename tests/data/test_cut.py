@@ -1,4 +1,4 @@
-"""Scenes cut into tiles: the pixels, the place, which polygons reach them, and what is refused."""
+"""Scenes cut into tiles: the pixels, the place, and which polygons reach them."""
 
 import sqlite3
 
@@ -9,6 +9,19 @@ import rasterio
 import shapely
 from affine import Affine
 from conftest import write_raster
+from cut_scenes import (
+    CRS,
+    HEIGHT,
+    LEFT,
+    PIXEL,
+    TOP,
+    WIDTH,
+    place,
+    rectangle,
+    rows,
+    write_polygons,
+    write_scene,
+)
 from rasterio.enums import ColorInterp
 from rasterio.features import shapes
 from rasterio.transform import from_origin
@@ -22,38 +35,10 @@ from landslide_tf.data.index import find_samples
 from landslide_tf.data.raster import read_raster
 from landslide_tf.data.tiles import load_tiles
 
-CRS = "EPSG:32647"
-LEFT, TOP, PIXEL = 500_000.0, 3_000_000.0, 10.0
-HEIGHT, WIDTH = 40, 56  # of the scene: with 16 px, 2.5 x 3.5 tiles
-
-
-def place(row, column):
-    """Ground coordinates of a corner of pixels."""
-    return LEFT + PIXEL * column, TOP - PIXEL * row
-
-
-def rectangle(top, left, bottom, right):
-    """The ground of pixel rows top to bottom, columns left to right."""
-    (x0, y0), (x1, y1) = place(top, left), place(bottom, right)
-    return shapely.box(x0, y1, x1, y0)
-
 
 @pytest.fixture
 def scene(tmp_path, rng):
-    """A scene of random pixels, none of them 0."""
-    values = rng.integers(1, 256, (HEIGHT, WIDTH, 3)).astype("uint8")
-    transform = from_origin(LEFT, TOP, PIXEL, PIXEL)
-    return write_raster(tmp_path / "scene.tif", values, crs=CRS, transform=transform)
-
-
-def write_polygons(path, polygons, crs=CRS, **options):
-    geopandas.GeoSeries(polygons, crs=crs).to_file(path, **options)
-    return path
-
-
-def rows(folder):
-    """The tiles of a folder by name."""
-    return {path.stem: read_raster(path) for path in sorted(folder.glob("*.tif"))}
+    return write_scene(tmp_path / "scene.tif", rng)
 
 
 def test_tiles_are_the_scenes_pixels_in_their_place(scene, tmp_path):
@@ -249,17 +234,6 @@ def test_a_mask_in_place_of_polygons(scene, tmp_path):
     assert negative.valid[:, :12].all() and not negative.valid[:, 12:].any()
 
 
-def test_a_mask_whose_background_would_be_unknown(scene, tmp_path):
-    mask = write_raster(
-        tmp_path / "m.tif",
-        np.ones((20, 28), "uint8"),
-        crs=CRS,
-        transform=from_origin(LEFT, TOP, PIXEL, PIXEL),
-        nodata=0,
-    )
-    check_refused(scene, mask, tmp_path, "m.tif: says that 0 is no data", "gdal_edit")
-
-
 def test_several_scenes_in_one_folder(scene, tmp_path):
     polygons = write_polygons(tmp_path / "p.gpkg", [rectangle(4, 10, 8, 20)])
     out = tmp_path / "out"
@@ -289,44 +263,6 @@ def test_only_windows_are_read(scene, tmp_path, monkeypatch):
     polygons = write_polygons(tmp_path / "p.gpkg", [rectangle(4, 10, 8, 20)])
     cut_scene(scene, polygons, tmp_path / "out", tile_px=16)
     assert len(seen) == 1 + 12 and max(seen) == (16, 16)
-
-
-def check_refused(image, polygons, tmp_path, *parts, **options):
-    with pytest.raises(InputError) as error:
-        cut_scene(image, polygons, tmp_path / "out", **{"tile_px": 16, **options})
-    message = str(error.value)
-    assert "\n" not in message
-    for part in parts:
-        assert part in message
-    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".writing*"))
-
-
-def test_polygons_that_do_not_serve(scene, tmp_path):
-    good = rectangle(4, 10, 8, 20)
-    check_refused(scene, tmp_path / "no.gpkg", tmp_path, "no.gpkg: no such file")
-    far = write_polygons(tmp_path / "far.gpkg", [shapely.box(0, 0, 1, 1)], "EPSG:4326")
-    check_refused(scene, far, tmp_path, "far.gpkg: no polygon lies in the scene", "(0, 0, 1, 1)")
-    # about 99 degrees east, 27 north
-    check_refused(scene, far, tmp_path, "the scene (99, 27.1")
-    empty = write_polygons(tmp_path / "empty.gpkg", [shapely.Polygon(), None])
-    check_refused(scene, empty, tmp_path, "empty.gpkg: holds no polygons")
-    none = geopandas.GeoDataFrame(geometry=[], crs=CRS)
-    none.to_file(tmp_path / "none.gpkg")
-    check_refused(scene, tmp_path / "none.gpkg", tmp_path, "none.gpkg: holds no polygons")
-    points = write_polygons(tmp_path / "points.gpkg", [shapely.Point(place(1, 1))])
-    check_refused(scene, points, tmp_path, "holds Point; landslides must be polygons")
-    lost = write_polygons(tmp_path / "lost.shp", [good], None)
-    check_refused(scene, lost, tmp_path, "lost.shp: has no CRS", "ogr2ogr -a_srs")
-    two = write_polygons(tmp_path / "two.gpkg", [good], layer="a")
-    write_polygons(two, [good], layer="b")
-    check_refused(scene, two, tmp_path, "several layers (a, b)")
-    (tmp_path / "text.gpkg").write_text("no polygons")
-    check_refused(scene, tmp_path / "text.gpkg", tmp_path, "text.gpkg: holds no polygons that can")
-    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
-    check_refused(scene, tmp_path / "table.csv", tmp_path, "table.csv: holds no polygons")
-    # in the scene, but too thin for the centre of any pixel
-    thin = write_polygons(tmp_path / "thin.gpkg", [rectangle(4.1, 1, 4.2, 9)])
-    check_refused(scene, thin, tmp_path, "no tile of", "1 landslide pixels")
 
 
 def test_a_world_wide_inventory(scene, tmp_path):
@@ -381,79 +317,6 @@ def test_a_polygon_that_crosses_itself_counts_whole(scene, tmp_path):
     ]  # fmt: skip
     assert sum(inside) <= counts["landslide_px"] <= sum(inside) + sum(on_edge)
     assert sum(inside) == 24
-
-
-def test_scenes_and_dems_that_do_not_serve(scene, tmp_path, rng):
-    polygons = write_polygons(tmp_path / "p.gpkg", [rectangle(4, 10, 8, 20)])
-    values = read_raster(scene).values
-    transform = from_origin(LEFT, TOP, PIXEL, PIXEL)
-    check_refused(tmp_path / "no.tif", polygons, tmp_path, "no.tif: cannot be read (no such file)")
-    bare = write_raster(tmp_path / "bare.png", values)
-    check_refused(bare, polygons, tmp_path, "bare.png: has no georeference", "gdal_edit")
-    lost = write_raster(tmp_path / "lost.tif", values, transform=transform)
-    check_refused(lost, polygons, tmp_path, "lost.tif: has no georeference")
-    five = write_raster(
-        tmp_path / "five.tif", np.dstack([values, values[..., :2]]), crs=CRS, transform=transform
-    )
-    check_refused(five, polygons, tmp_path, "five.tif: has 5 bands", "--bands")
-    check_refused(five, polygons, tmp_path, "--bands asks for 6", bands=(6, 1, 2))
-    cut_scene(five, polygons, tmp_path / "five", tile_px=16, bands=(5, 3, 1))
-    tile = rows(tmp_path / "five/landslide/image")["five_0000_0000"]
-    np.testing.assert_array_equal(tile.values, values[:16, :16, [1, 2, 0]])
-    check_refused(scene, polygons, tmp_path, "no.tif: cannot be read", dem=tmp_path / "no.tif")
-    check_refused(scene, polygons, tmp_path, "lost.tif: has no georeference", dem=lost)
-    check_refused(scene, polygons, tmp_path, "different bands", dem=scene)
-    away = write_raster(
-        tmp_path / "away.tif", values[..., 0], crs=CRS, transform=from_origin(0, 0, 10, 10)
-    )
-    check_refused(scene, polygons, tmp_path, "no tile of", dem=away)
-    away = write_raster(
-        tmp_path / "away.tif",
-        values[..., 0],
-        crs=CRS,
-        transform=from_origin(0, 0, 10, 10),
-        nodata=0,
-    )
-    check_refused(scene, polygons, tmp_path, "no tile of", dem=away)
-    content = scene.read_bytes()
-    (tmp_path / "cut.tif").write_bytes(content[: len(content) // 2])
-    check_refused(tmp_path / "cut.tif", polygons, tmp_path, "cut.tif: cannot be read")
-
-
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        ({"tile_px": 15}, "--tile-px must be at least 16"),
-        ({"overlap": 16}, "--overlap must be at least 0 and below 16"),
-        ({"overlap": -1}, "--overlap"),
-        ({"min_valid": 0.0}, "--min-valid must be above 0"),
-        ({"min_valid": 1.1}, "--min-valid"),
-        ({"min_landslide_px": 0}, "--min-landslide-px must be at least 1"),
-        ({"name": "../a"}, "--name must be"),
-        ({"name": ""}, "--name must be"),
-    ],
-)
-def test_options_out_of_range(options, message, scene, tmp_path):
-    polygons = write_polygons(tmp_path / "p.gpkg", [rectangle(4, 10, 8, 20)])
-    check_refused(scene, polygons, tmp_path, message, **options)
-
-
-def test_a_failure_on_the_way_leaves_nothing(scene, tmp_path, monkeypatch):
-    polygons = write_polygons(tmp_path / "p.gpkg", [rectangle(4, 10, 8, 20)])
-    cut_scene(scene, polygons, tmp_path / "out", tile_px=16)
-    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.tif")}
-    original = cut.write_geotiff
-
-    def interrupted(path, *args, **options):
-        if "0016_0016" in str(path):
-            raise KeyboardInterrupt
-        original(path, *args, **options)
-
-    monkeypatch.setattr(cut, "write_geotiff", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        cut_scene(scene, polygons, tmp_path / "out", tile_px=16, overwrite=True)
-    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.tif")} == before
-    assert not list(tmp_path.glob(".writing*"))
 
 
 def test_the_command(scene, tmp_path, capsys):
