@@ -17,12 +17,6 @@ PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "r
 
 def environment(command: list[str] | None = None) -> dict:
     """Where and with what a run was made: versions, processor, devices, commit, command."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return {
         "command": " ".join(command) if command else None,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -33,9 +27,20 @@ def environment(command: list[str] | None = None) -> dict:
         "backend": keras.backend.backend(),
         "devices": devices(),
         "gpu": gpu_available(),
-        "packages": versions,
+        "packages": versions(PACKAGES),
         "commit": _commit(),
     }
+
+
+def versions(packages) -> dict[str, str]:
+    """Versions of those packages that are installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
 
 
 def devices() -> list[str]:

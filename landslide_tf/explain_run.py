@@ -14,7 +14,7 @@ from landslide_tf.data.index import Sample, find_samples
 from landslide_tf.data.pipeline import model_input
 from landslide_tf.data.raster import resize_bilinear, write_geotiff
 from landslide_tf.data.split import PARTS
-from landslide_tf.data.tile import read_file, read_tile
+from landslide_tf.data.tile import check_has_dem, read_file, read_tile
 from landslide_tf.explain import (
     REGIONS,
     band_groups,
@@ -152,8 +152,7 @@ def _choose(run: Run, tiles, part: str, names, count: int, region: str) -> list[
             raise InputError(
                 f"{sample.image}: has changed since the run was made; give --tiles DIR"
             )
-        if run.config.fusion != "rgb" and sample.dem is None:
-            raise InputError(f"{sample.image}: has no DEM, which this model needs; add dem/NAME.*")
+        check_has_dem(sample, run.config)
     return samples
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from landslide_tf.files import atomic_path
@@ -67,14 +69,8 @@ def prediction_grid(part, predictions, threshold: float, path) -> None:
     chosen = _spread_by_iou(predictions, threshold)
     with_dem = part.config.fusion != "rgb"
     titles = ["image", *(["DEM"] if with_dem else []), "probability", "outcome"]
-    figure, axes = pyplot().subplots(
-        len(chosen),
-        len(titles),
-        figsize=(2.1 * len(titles), 2.1 * len(chosen) + 0.5),
-        layout="constrained",
-        squeeze=False,
-    )
-    for row, position in zip(axes, chosen, strict=True):
+    rows = []
+    for position in chosen:
         i = part.indices[position]
         rgb = np.clip(part.tiles.rgb[i], 0, 1)
         pictures = [(rgb, {})]
@@ -86,11 +82,8 @@ def prediction_grid(part, predictions, threshold: float, path) -> None:
         )
         pictures.append((probability, {"cmap": "viridis", "vmin": 0, "vmax": 1}))
         pictures.append((outcome_overlay(rgb, predictions, position, threshold), {}))
-        for axis, (picture, options) in zip(row, pictures, strict=True):
-            axis.imshow(picture, interpolation="nearest", **options)
-            axis.set(xticks=[], yticks=[])
-    for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=10)
+        rows.append(pictures)
+    figure, _ = _picture_grid(rows, titles, 0.5, 10)
     handles = [
         pyplot().Rectangle((0, 0), 1, 1, color=colour) for colour in OUTCOME_COLOURS.values()
     ]
@@ -98,6 +91,26 @@ def prediction_grid(part, predictions, threshold: float, path) -> None:
         handles, OUTCOME_COLOURS, loc="outside lower center", ncols=3, frameon=False, fontsize=9
     )
     save(figure, path)
+
+
+def _picture_grid(rows, titles, room: float, fontsize: int):
+    """Figure and axes of pictures without ticks, titles above the first row.
+
+    `rows` hold (array, options of imshow); `room` is in inches, for what stands below.
+    """
+    figure, axes = pyplot().subplots(
+        len(rows),
+        len(titles),
+        figsize=(2.1 * len(titles), 2.1 * len(rows) + room),
+        layout="constrained",
+        squeeze=False,
+    )
+    for axis, (picture, options) in zip(axes.flat, itertools.chain(*rows), strict=True):
+        axis.imshow(picture, interpolation="nearest", **options)
+        axis.set(xticks=[], yticks=[])
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=fontsize)
+    return figure, axes
 
 
 def _spread_by_iou(predictions, threshold):
@@ -147,26 +160,18 @@ def cam_grid(names, tiles, probability, cams, with_dem: bool, path) -> None:
     `tiles` have `rgb`, `dem` and `input_valid`; `cams` maps layer names to (N, H, W) in [0, 1].
     """
     titles = ["image", *(["DEM"] if with_dem else []), "probability", *cams]
-    figure, axes = pyplot().subplots(
-        len(tiles),
-        len(titles),
-        figsize=(2.1 * len(titles), 2.1 * len(tiles) + 0.7),
-        layout="constrained",
-        squeeze=False,
-    )
-    for i, (row, tile) in enumerate(zip(axes, tiles, strict=True)):
+    rows = []
+    for i, tile in enumerate(tiles):
         rgb = np.clip(tile.rgb, 0, 1)
         pictures = [(rgb, {})]
         if with_dem:
             pictures.append((np.where(tile.input_valid, tile.dem, np.nan), {"cmap": "gray"}))
         pictures.append((probability[i], {"cmap": "viridis", "vmin": 0, "vmax": 1}))
         pictures += [(heat_overlay(rgb, cam[i]), {}) for cam in cams.values()]
-        for axis, (picture, options) in zip(row, pictures, strict=True):
-            axis.imshow(picture, interpolation="nearest", **options)
-            axis.set(xticks=[], yticks=[])
-        row[0].set_ylabel(names[i], fontsize=8)
-    for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=9)
+        rows.append(pictures)
+    figure, axes = _picture_grid(rows, titles, 0.7, 9)
+    for axis, name in zip(axes[:, 0], names, strict=True):
+        axis.set_ylabel(name, fontsize=8)
     colour_bar(figure, axes, "Grad-CAM, share of each map's highest value")
     save(figure, path)
 

@@ -14,7 +14,7 @@ from landslide_tf.data.index import Sample, find_samples
 from landslide_tf.data.pipeline import Part
 from landslide_tf.data.raster import Raster, write_geotiff
 from landslide_tf.data.split import PARTS
-from landslide_tf.data.tile import check_dem, check_fit, check_image, read_file
+from landslide_tf.data.tile import check_dem, check_fit, check_has_dem, check_image, read_file
 from landslide_tf.data.tiles import Tiles, load_tiles
 from landslide_tf.files import write_json
 from landslide_tf.runs import Run, load_run
@@ -196,8 +196,7 @@ def _read(sample: Sample, run: Run) -> tuple[Raster, Raster | None]:
     check_image(image, sample.image)
     if run.config.fusion == "rgb":
         return image, None
-    if sample.dem is None:
-        raise InputError(f"{sample.image}: has no DEM, which this model needs; add dem/NAME.*")
+    check_has_dem(sample, run.config)
     dem = read_file(sample, "dem", run.config)
     check_dem(dem, sample.dem)
     check_fit(image, dem, sample.image, sample.dem)

@@ -149,6 +149,21 @@ def exact_auc(labels, scores) -> float:
     return float(roc_auc_score(labels, np.asarray(scores).ravel()))
 
 
+def histogram_auc(negative, positive):
+    """Area under the ROC curve from counts (…, bins) of background and landslide by score.
+
+    Trapezoids: within a bin a pair counts one half. NaN where a class is missing.
+
+    >>> float(histogram_auc(np.array([2, 1, 0]), np.array([0, 1, 2])))  # (1 x 2.5 + 2 x 3) / 9
+    0.9444444444444444
+    """
+    negative, positive = np.asarray(negative, "float64"), np.asarray(positive, "float64")
+    below = np.cumsum(negative, axis=-1) - negative
+    pairs = negative.sum(axis=-1) * positive.sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.sum(positive * (below + negative / 2), axis=-1) / pairs
+
+
 def landslides_found(mask, predicted, valid=None, share: float = 0.5) -> tuple[int, int]:
     """Landslides found and landslides present in one tile.
 

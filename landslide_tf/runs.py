@@ -265,9 +265,9 @@ def _use_onnx(folder: Path, model) -> None:
             return  # of a model that was there before
         if facts["files"][path.name] != sha256(path):
             raise ValueError("it is not the file that was exported")
-        import onnxruntime
+        from landslide_tf.export.formats import onnx_session
 
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        session = onnx_session(path)
     except Exception as error:  # only a faster way to the same numbers: go without it
         say(f"{path}: is not used ({str(error).splitlines()[0][:80]}); export it again")
         return

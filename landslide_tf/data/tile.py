@@ -131,6 +131,12 @@ def check_image(image: Raster, path) -> None:
         )
 
 
+def check_has_dem(sample: Sample, config: TrainConfig) -> None:
+    """Raise `InputError` where the model reads a DEM and the sample has none."""
+    if config.fusion != "rgb" and sample.dem is None:
+        raise InputError(f"{sample.image}: has no DEM, which this model needs; add dem/NAME.*")
+
+
 def check_dem(dem: Raster, path) -> None:
     """Raise `InputError` unless the DEM has one band, or several that are equal (grey as RGB)."""
     if not _bands_agree(dem):

@@ -44,6 +44,7 @@ def unzip(archive, folder, *, bytes_limit: int = BYTES_LIMIT, files_limit: int =
                 with file.open(info) as source, open(target, "xb") as copy:
                     shutil.copyfileobj(source, copy, 2**20)  # checks the size and the CRC
         scratch.rename(folder)
+    # NotImplementedError: zipfile's word for a compression or encryption that it cannot read
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise InputError(f"{archive}: is not a whole zip archive ({error})") from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.pipeline import Part
 from landslide_tf.data.raster import resize_nearest
 from landslide_tf.data.tiles import load_tiles
-from landslide_tf.environment import PACKAGES
+from landslide_tf.environment import PACKAGES, versions
 from landslide_tf.export import formats
 from landslide_tf.files import SCRATCH, sha256, write_json
 from landslide_tf.runs import Run, load_run, predict_probability
@@ -191,12 +190,6 @@ def qgis_metadata(run: Run) -> dict:
 def model_card(run: Run, format_: str, checks: dict, folder: Path) -> dict:
     """What a user of the exported files must know of the model."""
     config, m = run.config, run.metrics
-    versions = {}
-    for package in (*PACKAGES, "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert"):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         "model": config.model,
@@ -219,7 +212,7 @@ def model_card(run: Run, format_: str, checks: dict, folder: Path) -> dict:
         "checked": checks,
         "licence": "code: Apache-2.0; the training data have terms of their own, which may bind "
         "the weights",
-        "versions": versions,
+        "versions": versions((*PACKAGES, "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")),
         "files": {str(path.relative_to(folder)): sha256(path) for path in files},
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from landslide_tf.metrics import confusion_counts, scores_from_counts
+from landslide_tf.metrics import confusion_counts, histogram_auc, scores_from_counts
 from landslide_tf.scene.components import Component, Components
 
 SIZES_M2 = (100, 1_000, 10_000)  # limits of the size classes
@@ -57,7 +57,7 @@ class Scorer:
     def result(self) -> dict:
         """Pixel scores by threshold, and landslides found and false alarms by size."""
         self._take_references(self._references.end())
-        auc = _auc(*self._histogram)
+        auc = float(histogram_auc(*self._histogram))
         pixels = {
             name: {
                 "threshold": threshold,
@@ -92,12 +92,3 @@ def _size_classes():
     edges = (0, *SIZES_M2, float("inf"))
     for low, high in zip(edges[:-1], edges[1:], strict=True):
         yield (f"{low} to {high}" if high < edges[-1] else f"{low} and more"), low, high
-
-
-def _auc(negative, positive) -> float:
-    """Area under the ROC curve from histograms; within a bin a pair counts one half."""
-    pairs = float(negative.sum()) * float(positive.sum())
-    if pairs == 0:
-        return float("nan")
-    below = np.cumsum(negative) - negative
-    return float((positive * (below + negative / 2)).sum() / pairs)

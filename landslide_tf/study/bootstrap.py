@@ -6,11 +6,12 @@ Neighbouring tiles are not either, so that intervals are, if anything, too narro
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 
-from landslide_tf.metrics import scores_from_counts
+from landslide_tf.metrics import histogram_auc, scores_from_counts
 from landslide_tf.study.records import Record, Result
 
 RESAMPLES = 2000
@@ -40,6 +41,7 @@ class Difference:
         return "worse" if self.interval.high < 0 else "cannot tell"
 
 
+@functools.lru_cache(maxsize=8)
 def draws(tiles: int) -> np.ndarray:
     """How often each tile is drawn, (RESAMPLES, tiles): the same for all models on as many tiles.
 
@@ -53,18 +55,10 @@ def resampled(record: Record, metric: str) -> np.ndarray:
     """A score of one run in each resample of its test tiles, (RESAMPLES,), at threshold 0.5."""
     times = draws(len(record.tiles.names))
     if metric == "auc":
-        return _auc(np.tensordot(times, record.tiles.histogram, axes=1))
+        counts = np.tensordot(times, record.tiles.histogram, axes=1)  # (RESAMPLES, 2, BINS)
+        return histogram_auc(counts[:, 0], counts[:, 1])
     tp, fp, fn, tn = (times @ record.tiles.counts(0.5)).T
     return scores_from_counts(tp, fp, fn, tn)[metric]
-
-
-def _auc(histogram) -> np.ndarray:
-    """Area under the ROC curve of histograms (…, 2, BINS) by label: trapezoids."""
-    background, landslide = histogram[..., 0, :].astype(float), histogram[..., 1, :].astype(float)
-    below = np.cumsum(background, axis=-1) - background
-    pairs = background.sum(axis=-1) * landslide.sum(axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.sum(landslide * (below + background / 2), axis=-1) / pairs
 
 
 def _mean_over_seeds(result: Result, metric: str) -> np.ndarray | None:

@@ -176,8 +176,8 @@ def _attention_doubles_time(results: Results) -> Claim:
     return Claim(text, verdict, tuple(figures), f"an epoch takes {shown} as long with attention")
 
 
-def summary(results: Results) -> list[str]:
-    """What the tables say, in about ten sentences."""
+def summary(results: Results, found: list[Claim]) -> list[str]:
+    """What the tables say, in about ten sentences, from the results and their `claims`."""
     made = [result for result in results.values() if result]
     if not made:
         return ["No run is complete yet."]
@@ -191,7 +191,7 @@ def summary(results: Results) -> list[str]:
         )
     ]
     lines += _sentences_on_six([r for r in made if r.experiment in SIX], made)
-    lines += [f"“{c.text}”: **{c.verdict}** ({c.short})." for c in claims(results)]
+    lines += [f"“{c.text}”: **{c.verdict}** ({c.short})." for c in found]
     return lines
 
 

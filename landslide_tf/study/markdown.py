@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from landslide_tf.config import MODELS, TrainConfig
-from landslide_tf.study.claims import claims, summary
+from landslide_tf.study.claims import Claim, claims, summary
 from landslide_tf.study.experiments import MODEL_TITLES, Study
 from landslide_tf.study.runner import read_failures
 from landslide_tf.study.tables import METRICS, Results
@@ -25,12 +25,13 @@ PROTOCOL = ("filters", "epochs", "batch_size", "learning_rate", "dropout", "tile
 
 def report_text(study: Study, out: Path, results: Results, frames, missing) -> str:
     """The report; `missing` names the figures that were not drawn, with the reason."""
+    found = claims(results)
     parts = [
         f"# Study of {_data_name(study)}",
         "Made from the run folders beside this file by `python -m landslide_tf study`; nothing "
         "in it is typed in.",
         "## What the tables say",
-        "\n".join(f"{n}. {line}" for n, line in enumerate(summary(results), 1)),
+        "\n".join(f"{n}. {line}" for n, line in enumerate(summary(results, found), 1)),
         "## What differs from the paper's protocol",
         "\n".join(f"- {line}" for line in protocol(study, results)),
         _table1(frames["table1"]),
@@ -39,7 +40,7 @@ def report_text(study: Study, out: Path, results: Results, frames, missing) -> s
         _comparisons(frames["comparisons"]),
         _dem(frames["dem"], study),
         _audit(frames["audit"]),
-        _claims(results),
+        _claims(results, found),
         _cost(frames["cost"], results),
         _pictures(out, missing),
         _failures(out, results),
@@ -269,10 +270,8 @@ def _audit(frame: pd.DataFrame) -> str:
     )  # fmt: skip
 
 
-def _claims(results: Results) -> str:
-    rows = [
-        [c.text, f"**{c.verdict}**", "<br>".join(c.figures) or c.short] for c in claims(results)
-    ]
+def _claims(results: Results, found: list[Claim]) -> str:
+    rows = [[c.text, f"**{c.verdict}**", "<br>".join(c.figures) or c.short] for c in found]
     return (
         "## The paper's claims\n\nDifferences are in test mIoU, intervals over test tiles. "
         f"{_seeds(results)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import signal
 import subprocess
@@ -144,11 +145,19 @@ def _epochs(run: PlannedRun) -> int:
 
 def run_cost(config: TrainConfig) -> float:
     """GMAC of one forward pass of a run's model on one tile, for estimates of time."""
+    # Loss, seed and data change nothing: seeds and losses of a model share one count.
+    small = dataclasses.replace(
+        config, filters=COST_FILTERS, loss="auto", seed=0, data=None, split="random"
+    )
+    return _small_cost(small) * (config.filters / COST_FILTERS) ** 2
+
+
+@functools.lru_cache(maxsize=64)
+def _small_cost(config: TrainConfig) -> float:
     from landslide_tf.models.cost import forward_gmac
     from landslide_tf.training import build
 
-    small = dataclasses.replace(config, filters=COST_FILTERS)
-    return forward_gmac(build(small)) * (config.filters / COST_FILTERS) ** 2
+    return forward_gmac(build(config))
 
 
 def estimate_seconds(planned: list[PlannedRun]) -> dict[Path, float]:

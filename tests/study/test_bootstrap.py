@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from landslide_tf.config import TrainConfig
 from landslide_tf.evaluation import Predictions, score
-from landslide_tf.study import bootstrap
+from landslide_tf.metrics import histogram_auc
 from landslide_tf.study.bootstrap import difference, interval
 from landslide_tf.study.experiments import Experiment
 from landslide_tf.study.records import Record, Result
@@ -72,7 +72,7 @@ def test_auc_of_a_histogram(rng):
     p = np.clip(0.3 * mask + rng.random(mask.shape) * 0.7, 0, 1).astype("float32")
     counts = result(p, mask).records[0].tiles
     expected = roc_auc_score(mask.ravel(), p.ravel())
-    assert bootstrap._auc(counts.histogram[0]) == pytest.approx(expected, abs=1e-3)
+    assert histogram_auc(*counts.histogram[0]) == pytest.approx(expected, abs=1e-3)
 
 
 def test_auc_of_saturated_scores(rng):
@@ -82,7 +82,7 @@ def test_auc_of_saturated_scores(rng):
     expected = roc_auc_score(mask.ravel(), p.ravel())
     assert expected > 0.99
     counts = result(p, mask).records[0].tiles
-    assert bootstrap._auc(counts.histogram[0]) == pytest.approx(expected, abs=0.02)
+    assert histogram_auc(*counts.histogram[0]) == pytest.approx(expected, abs=0.02)
 
 
 def test_one_class_has_no_auc():

@@ -19,7 +19,7 @@ def verdicts(results):
 def test_nothing_run_tells_nothing(make_results):
     results = make_results({})
     assert set(verdicts(results).values()) == {CANNOT_TELL}
-    assert summary(results) == ["No run is complete yet."]
+    assert summary(results, claims(results)) == ["No run is complete yet."]
 
 
 def test_dice_above_all_others_holds(make_results):
@@ -104,7 +104,8 @@ def test_equal_epochs_are_not_double(make_results):
 
 def test_summary_names_first_and_last(make_results):
     base = {"unet-none-bce": 0.7, "resunet-none-wce": 0.8, "unetpp-none-dice": 0.95}
-    lines = summary(make_results(base))
+    results = make_results(base)
+    lines = summary(results, claims(results))
     assert lines[0].startswith("3 of 17 experiments have a complete run; one seed each")
     assert "six, 3 run so far, U-Net++ (Dice) has the highest" in lines[1]
     assert "U-Net (BCE) the lowest" in lines[1]
