@@ -23,12 +23,12 @@ def environment(command: list[str] | None = None) -> dict:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": _cores(),
         "backend": keras.backend.backend(),
         "devices": devices(),
         "gpu": gpu_available(),
         "packages": versions(PACKAGES),
-        "commit": _commit(),
+        "commit": _commit(Path(__file__).parents[1]),
     }
 
 
@@ -65,16 +65,28 @@ def _processor() -> str:
         return platform.processor()
 
 
-def _commit() -> str | None:
-    """The commit of the checkout that the package lies in, with '-dirty' for changed code."""
-    here = Path(__file__).parent
+def _commit(root: Path) -> str | None:
+    """The commit of the checkout in `root`, with '-dirty' for changed code.
+
+    A run folder within the checkout is no code. An installed package is no checkout, though its
+    environment may lie in somebody's.
+    """
+    if not (root / ".git").exists():
+        return None
     try:
-        return (
-            subprocess.run(
-                ["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=12"],
-                capture_output=True, text=True, timeout=10, check=True,
-            ).stdout.strip()
-            or None
-        )  # fmt: skip
+        commit = _git(root, "rev-parse", "--short=12", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--", "*.py", "requirements*.txt")
     except (OSError, subprocess.SubprocessError):
         return None
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(folder: Path, *words: str) -> str:
+    return subprocess.run(
+        ["git", "-C", folder, *words], capture_output=True, text=True, timeout=10, check=True
+    ).stdout.strip()
+
+
+def _cores() -> int:
+    """Cores that this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
