@@ -1,4 +1,7 @@
-"""Shared by all tests: quiet TensorFlow, the folder of real tiles, and small tiles on disk."""
+"""Shared by tests and doctests: quiet TensorFlow, small tiles, runs and scenes on disk.
+
+It lies beside the package, not in `tests`, because the examples in docstrings use it too.
+"""
 
 import os
 from pathlib import Path
@@ -19,7 +22,7 @@ def rng():
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real tiles; tests marked `data` need it."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parent
     folder = root / os.environ.get("LANDSLIDE_DATA", "../shared/data")
     if not folder.is_dir():
         pytest.skip(f"no real tiles in {folder} (set LANDSLIDE_DATA)")
@@ -99,7 +102,7 @@ def finished_run(tiny_config, tmp_path_factory) -> Path:
 @pytest.fixture
 def study():
     """A study of made-up runs."""
-    from made_runs import BASE  # in tests/study, which alone asks for it
+    from made_runs import BASE
 
     from landslide_tf.study.experiments import Study
 
@@ -117,7 +120,7 @@ def make_results(tmp_path):
 @pytest.fixture(scope="session")
 def constant_run(tmp_path_factory):
     """Probability 0.73 everywhere: logit 1, sigmoid 0.731."""
-    from scene_runs import make_run  # in tests/scene
+    from scene_runs import make_run
 
     return make_run(tmp_path_factory.mktemp("run") / "constant", [0, 0, 0, 0], 1.0)
 
@@ -125,7 +128,7 @@ def constant_run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def red_run(tmp_path_factory):
     """Logit 8 red - 4, red from 0 to 1; it reads a DEM and makes nothing of it."""
-    from scene_runs import make_run  # in tests/scene
+    from scene_runs import make_run
 
     return make_run(tmp_path_factory.mktemp("run") / "red", [8, 0, 0, 0], -4.0)
 
@@ -133,7 +136,7 @@ def red_run(tmp_path_factory):
 @pytest.fixture(scope="session")
 def relief_run(tmp_path_factory):
     """Logit red - green + 4 relief - 2: elevation is scaled within each window."""
-    from scene_runs import make_run  # in tests/scene
+    from scene_runs import make_run
 
     return make_run(tmp_path_factory.mktemp("run") / "relief", [1, -1, 0, 4], -2.0)
 
@@ -158,3 +161,77 @@ def make_scene(tmp_path):
         )
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def example_files(request):
+    """An example in a docstring finds, in the folder that it runs in, the files that it names.
+
+    `tiles` and `runs/first` (a trained run), `study` (made-up runs), `scene.tif`, `dem.tif` and
+    `landslides.geojson` (two 8 x 8 pixel squares). They are links: no example may change them.
+    """
+    if not isinstance(request.node, pytest.DoctestItem):
+        return
+    folder = request.getfixturevalue("tmp_path")
+    request.getfixturevalue("monkeypatch").chdir(folder)
+    code = "".join(example.source for example in request.node.dtest.examples)
+    makers = {
+        "tiles": "tiny_tiles",
+        "runs/first": "finished_run",
+        "study": "example_study",
+        "scene.tif": "example_scene",
+        "dem.tif": "example_dem",
+        "landslides.geojson": "example_landslides",
+    }
+    for name, maker in makers.items():
+        if f'"{name}' in code:
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).symlink_to(request.getfixturevalue(maker))
+
+
+@pytest.fixture(scope="session")
+def example_study(tmp_path_factory):
+    """A study with a made-up run of every experiment, each a little better than the one before."""
+    from made_runs import BASE, write_run
+
+    from landslide_tf.study.experiments import Study, plan, write_study
+
+    folder, study = tmp_path_factory.mktemp("example") / "study", Study(BASE)
+    for i, run in enumerate(plan(study, folder)):
+        write_run(run.folder, run.config, 0.6 + 0.02 * i)
+    write_study(study, folder)
+    return folder
+
+
+EXAMPLE_PLACE = {"crs": "EPSG:32647", "transform": rasterio.Affine(2, 0, 470000, 0, -2, 3445000)}
+
+
+@pytest.fixture(scope="session")
+def example_scene(tmp_path_factory):
+    """A scene of 64 x 96 pixels of 2 m, no pixel 0."""
+    values = np.random.default_rng(0).integers(1, 255, (64, 96, 3)).astype("uint8")
+    return write_raster(tmp_path_factory.mktemp("example") / "scene.tif", values, **EXAMPLE_PLACE)
+
+
+@pytest.fixture(scope="session")
+def example_dem(tmp_path_factory):
+    """The scene's elevation in metres: 1000 in the north-west, 1 m a pixel east and south."""
+    y, x = np.mgrid[:64, :96]
+    values = (1000 + x + y).astype("float32")
+    return write_raster(tmp_path_factory.mktemp("example") / "dem.tif", values, **EXAMPLE_PLACE)
+
+
+@pytest.fixture(scope="session")
+def example_landslides(tmp_path_factory):
+    """Two landslides of 8 x 8 pixels, 256 m2 each."""
+    import geopandas
+    import shapely
+
+    path = tmp_path_factory.mktemp("example") / "landslides.geojson"
+    west, north = 470000, 3445000
+    squares = [
+        shapely.box(west + 2 * x, north - 2 * (y + 8), west + 2 * (x + 8), north - 2 * y)
+        for x, y in ((10, 10), (50, 30))
+    ]
+    geopandas.GeoSeries(squares, crs="EPSG:32647").to_file(path)
+    return path
