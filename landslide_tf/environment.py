@@ -23,7 +23,7 @@ def environment(command: list[str] | None = None) -> dict:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": _processor(),
-        "cores": _cores(),
+        "cores": cores_available(),
         "backend": keras.backend.backend(),
         "devices": devices(),
         "gpu": gpu_available(),
@@ -57,6 +57,11 @@ def gpu_available() -> bool:
     return any(device.startswith(("gpu", "cuda", "rocm")) for device in devices())
 
 
+def cores_available() -> int:
+    """Cores that this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -85,8 +90,3 @@ def _git(folder: Path, *words: str) -> str:
     return subprocess.run(
         ["git", "-C", folder, *words], capture_output=True, text=True, timeout=10, check=True
     ).stdout.strip()
-
-
-def _cores() -> int:
-    """Cores that this process may use, which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -6,6 +6,7 @@ Intervals, comparisons of runs, precision-recall and reliability curves are made
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -87,8 +88,9 @@ def read_tile_scores(path) -> TileScores:
     try:
         with np.load(path, allow_pickle=False) as content:
             result = TileScores(*(content[f.name] for f in fields(TileScores)))
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: cannot be read as counts of tiles ({error})") from None
-    if result.histogram.shape != (len(result.names), 2, BINS):
-        raise InputError(f"{path}: holds counts of another form {result.histogram.shape}")
+        whole = result.histogram.shape == (len(result.names), 2, BINS)
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+        whole = False  # what NumPy says of it is of no use here: it asks for pickle
+    if not whole:
+        raise InputError(f"{path}: is damaged; delete it, and the run goes without intervals")
     return result

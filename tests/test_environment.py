@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from landslide_tf.environment import _commit, _cores
+from landslide_tf.environment import _commit, cores_available
 
 
 def git(folder, *words):
@@ -48,6 +48,6 @@ def test_cores_are_those_that_the_process_may_use():
     allowed = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(allowed)})
-        assert _cores() == 1
+        assert cores_available() == 1
     finally:
         os.sched_setaffinity(0, allowed)

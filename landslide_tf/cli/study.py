@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from landslide_tf.checks import InputError, JobError
 from landslide_tf.cli.options import add_config_options, import_keras_quietly, new_parser
@@ -12,6 +13,7 @@ STUDY_EXAMPLES = """examples:
   landslide study --out runs/demo-study                      the demo terrain, about half an hour
   landslide study --data Bijie-landslide-dataset --out runs/bijie --seeds 3
   landslide study --data tiles --filters 16 --out runs/tiles --dry-run
+  landslide study --out runs/tiles --jobs 2              go on, two runs at a time
   landslide study --out runs/tiles --only six                go on with the six models alone
   landslide study --out runs/tiles --report                  tables and figures from what is there
 
@@ -44,6 +46,14 @@ def study_parser(commands):
     parser.add_argument(
         "--only", action="append", default=[], metavar="NAME", help="this experiment or group alone"
     )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="runs at one time, which share the cores: on a CPU more in all, each one slower "
+        "(default: 1)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show the plan and its time")
     parser.add_argument(
         "--report", action="store_true", help="run nothing; tables and figures only"
@@ -70,7 +80,7 @@ def _study(arguments) -> None:
     failures = {}
     if not arguments.report:
         try:
-            failures = runner.run_all(study, planned, arguments.out)
+            failures = runner.run_all(study, planned, arguments.out, arguments.jobs)
         except KeyboardInterrupt:
             raise JobError(
                 "interrupted; finished epochs are kept, give the same command to go on"
@@ -92,6 +102,8 @@ def _choose_study(arguments):
     typed = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
     begun = read_study(arguments.out)
     if begun is None:
+        if arguments.report:
+            raise InputError(f"{arguments.out}: holds no study; --report needs one that was begun")
         preset = typed.pop("preset", "paper" if "data" in typed else "demo")
         base = TrainConfig.from_preset(preset, **typed)
         return Study(base, arguments.seeds or 1, bool(arguments.resplit))
@@ -99,8 +111,10 @@ def _choose_study(arguments):
     different = [
         f"--{name.replace('_', '-')} {stored[name]!r} there, {value!r} now"
         for name, value in typed.items()
-        if stored[name] != value
+        if not _same(name, stored[name], value)
     ]
+    if arguments.seeds and arguments.seeds < begun.seeds:
+        different.append(f"--seeds {begun.seeds} there, {arguments.seeds} now")
     if arguments.resplit and not begun.resplit and begun.seeds > 1:
         different.append("--resplit off there, on now")
     if different:
@@ -110,6 +124,13 @@ def _choose_study(arguments):
         )
     return dataclasses.replace(
         begun,
-        seeds=max(begun.seeds, arguments.seeds or 1),
+        seeds=arguments.seeds or begun.seeds,
         resplit=begun.resplit or bool(arguments.resplit),
     )
+
+
+def _same(name: str, stored, typed) -> bool:
+    """Whether two values of an option mean the same; a path may be written in several ways."""
+    if name in ("data", "split") and stored and typed:
+        return Path(stored).resolve() == Path(typed).resolve()
+    return stored == typed

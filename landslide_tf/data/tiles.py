@@ -285,6 +285,26 @@ def pack_tiles(tiles: Tiles, path, *, rgb_uint8: bool = False) -> None:
         )
 
 
+def packed_tiles(path) -> int:
+    """How many tiles a pack holds, without loading them.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as pack:
+            return len(pack["names"])
+    except Exception as error:  # as in `_load_pack`
+        raise _not_a_pack(path, error) from None
+
+
+def _not_a_pack(path, error: Exception) -> InputError:
+    return InputError(
+        f"{path}: is not a pack of tiles ({type(error).__name__}); "
+        "make one with 'landslide data pack DIR OUT.npz'"
+    )
+
+
 def _load_pack(path: Path, config: TrainConfig) -> Tiles:
     try:
         with np.load(path, allow_pickle=False) as pack:
@@ -295,10 +315,7 @@ def _load_pack(path: Path, config: TrainConfig) -> Tiles:
         if missing:
             raise KeyError(*missing)
     except Exception as error:  # zip, zlib, pickle, json and NumPy each raise their own
-        raise InputError(
-            f"{path}: is not a pack of tiles ({type(error).__name__}); "
-            "make one with 'landslide data pack DIR OUT.npz'"
-        ) from None
+        raise _not_a_pack(path, error) from None
     if format_ != FORMAT:
         raise InputError(f"{path}: has format {format_}, expected {FORMAT}; pack it again")
     if arrays["rgb"].shape[1] != config.tile_px:

@@ -82,7 +82,7 @@ def _percentiles(values) -> Interval | None:
 def difference(a: Result, b: Result, metric: str = "miou") -> Difference | None:
     """A minus B over the seeds that both have, each resample drawing the same tiles for both.
 
-    None where a run is missing or kept no counts of its tiles.
+    None where a run is missing or kept no counts of its tiles, or a score is undefined.
     """
     by_seed = [{r.config.seed: r for r in result.records if r.tiles} for result in (a, b)]
     seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
@@ -92,6 +92,9 @@ def difference(a: Result, b: Result, metric: str = "miou") -> Difference | None:
     for ours, theirs in pairs:
         if ours.tiles.names.tolist() != theirs.tiles.names.tolist():
             return None
+    scores = np.array([[x.test[metric], y.test[metric]] for x, y in pairs], float)
+    if not np.isfinite(scores).all():  # None, of a metric that is undefined, is NaN by now
+        return None
     values = [resampled(x, metric) - resampled(y, metric) for x, y in pairs]
-    value = float(np.mean([x.test[metric] - y.test[metric] for x, y in pairs]))
+    value = float(np.mean(scores[:, 0] - scores[:, 1]))
     return Difference(value, _percentiles(np.mean(values, axis=0)))

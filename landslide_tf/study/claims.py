@@ -130,10 +130,12 @@ def _bce_is_unsuitable(results: Results) -> Claim:
 
 
 def _unetpp_is_best_base(results: Results) -> Claim:
-    base = [results[e.name] for e in SIX if e.attention == "none"]
+    """With the paper's losses, and all with Dice: else a loss may pass for a model."""
+    unet, resunet, ours = (results[e.name] for e in SIX if e.attention == "none")
+    others = (unet, resunet, results["unet-none-dice"], results["resunet-none-dice"])
     return _all_better(
-        "U-Net++ is the best base model (each with the paper's loss)",
-        [(base[2], other) for other in base[:2]],
+        "U-Net++ is the best base model (with the paper's losses, and all with Dice)",
+        [(ours, other) for other in others],
     )
 
 

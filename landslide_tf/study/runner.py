@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -16,26 +20,33 @@ import numpy as np
 from landslide_tf import runs
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
+from landslide_tf.environment import cores_available, gpu_available
 from landslide_tf.files import write_json
 from landslide_tf.recorder import read_history
 from landslide_tf.study.experiments import PlannedRun, Study, split_file
 from landslide_tf.study.records import DEM_SCORES
 
 POLL_S = 2.0
+GRACE_S = 30.0  # for an interrupted process to end by itself
+FAILED = "failed: "
 COST_FILTERS = 8  # models are counted at this width: quick to build, and cost grows as its square
 TIMED_STEPS = 3
-PACK_TILES = 1000  # what an estimate takes a pack file to hold
 
 
-def run_all(study: Study, planned: list[PlannedRun], out) -> dict[str, str]:
-    """Run what is not complete; returns the reasons of what failed, by run name.
+def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict[str, str]:
+    """Run what is not complete, `jobs` at a time; returns the reasons of what failed, by run name.
 
     Each run is `python -m landslide_tf train … --resume` in a process of its own: memory is given
     back, a crash stops that run alone, and one that was cut off continues. Output goes to
-    `OUT/logs/NAME.log`, failures to `OUT/failures.json`.
+    `OUT/logs/NAME.log`, failures to `OUT/failures.json`. Runs at one time share out the cores:
+    small models keep one core busier than several.
+
+    Raises:
+        InputError: more jobs than cores, or more than one on a GPU.
     """
     from tqdm import tqdm
 
+    cores = _share_cores(jobs)
     out = Path(out)
     work = {run.folder: run_cost(run.config) * run.config.epochs for run in planned}
     bar = tqdm(
@@ -43,29 +54,86 @@ def run_all(study: Study, planned: list[PlannedRun], out) -> dict[str, str]:
         bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed} < {remaining}",
         disable=None,
     )
-    failures = read_failures(out)
-    for number, run in enumerate(planned, 1):
-        name, label = run.folder.name, f"{number}/{len(planned)} {run.folder.name}"
-        bar.set_description(label)
-        begin, known = bar.n, runs.is_complete(run.folder)
+    numbers = {run.folder: number for number, run in enumerate(planned, 1)}
+    failures, ended, stop = read_failures(out), {}, threading.Event()
 
-        def show(epochs, begin=begin, run=run):
-            bar.n = begin + work[run.folder] * min(1.0, epochs / run.config.epochs)
-            bar.refresh()
+    def label(run):
+        return f"{numbers[run.folder]}/{len(planned)} {run.folder.name}"
 
-        reason = None if known else _run(study, run, out, show)
-        for step in _dem_steps(run) if reason is None else ():
-            reason = reason or _process(step, out / "logs" / f"{name}.log")
-        failures.pop(name, None)
-        if reason:
-            failures[name] = reason
-        show(run.config.epochs)
-        bar.write(f"{label}: {reason and f'failed: {reason}' or ('complete' if known else 'done')}")
+    def end(run, outcome):
+        ended[run.folder] = outcome
+        bar.write(f"{label(run)}: {outcome}")
+        failures.pop(run.folder.name, None)
+        if outcome.startswith(FAILED):
+            failures[run.folder.name] = outcome.removeprefix(FAILED)
         if failures or (out / "failures.json").exists():
             write_json(out / "failures.json", failures)
+
+    def show(running):
+        shares = {folder: 1.0 for folder in ended}
+        shares |= {run.folder: min(1.0, _epochs(run) / run.config.epochs) for run in running}
+        bar.n = sum(work[folder] * share for folder, share in shares.items())
+        bar.set_description(", ".join(label(run) for run in running[:jobs]))
+
+    for same_seed in _phases(study, planned):
+        if any(run.config.split == split_file(study, out) for run in same_seed):
+            _keep_split(study, out)
+        shares = queue.SimpleQueue()
+        for share in cores:
+            shares.put(share)
+        pool = ThreadPoolExecutor(jobs, initializer=_take_cores, initargs=(shares,))
+        futures = {pool.submit(_complete, run, out, stop): run for run in same_seed}
+        try:
+            while futures:
+                show(list(futures.values()))
+                for future in wait(futures, POLL_S, FIRST_COMPLETED).done:
+                    end(futures.pop(future), future.result())
+        finally:  # also when interrupted: the processes save after each epoch
+            if futures:
+                stop.set()
+            pool.shutdown(cancel_futures=True)
+    show([])
     bar.close()
     return {run.folder.name: failures[run.folder.name] for run in planned
             if run.folder.name in failures}  # fmt: skip
+
+
+def _phases(study: Study, planned: list[PlannedRun]) -> list[list[PlannedRun]]:
+    """The first seed's runs, whose split the others may use, and then the others."""
+    first = [run for run in planned if run.config.seed == study.base.seed]
+    return [first, [run for run in planned if run not in first]]
+
+
+def _share_cores(jobs: int) -> list[list[int]]:
+    """The cores that each of the jobs may use; nothing where one may use all."""
+    if jobs < 1:
+        raise InputError(f"--jobs must be at least 1. Received: {jobs}")
+    if jobs == 1:
+        return []
+    if gpu_available():
+        raise InputError(f"--jobs {jobs}: a GPU is for one run at a time; leave it out")
+    if jobs > cores_available():
+        raise InputError(f"--jobs {jobs}: this process may use {cores_available()} cores")
+    if not hasattr(os, "sched_getaffinity"):  # not Linux: the system shares them out
+        return []
+    return [share.tolist() for share in np.array_split(sorted(os.sched_getaffinity(0)), jobs)]
+
+
+def _take_cores(shares: queue.SimpleQueue) -> None:
+    """Bind this thread to a share of the cores; the processes that it starts inherit that."""
+    if not shares.empty():
+        os.sched_setaffinity(0, shares.get())
+
+
+def _complete(run: PlannedRun, out: Path, stop: threading.Event) -> str:
+    """Make what a run lacks; returns 'complete', 'done' or `FAILED` and the reason."""
+    known = runs.is_complete(run.folder)
+    log = out / "logs" / f"{run.folder.name}.log"
+    command = ["train", *run.config.to_arguments(), "--out", str(run.folder), "--resume"]
+    reason = None if known else _process(command, log, stop)
+    for step in _dem_steps(run) if reason is None else ():
+        reason = reason or _process(step, log, stop)
+    return f"{FAILED}{reason}" if reason else "complete" if known else "done"
 
 
 def read_failures(out) -> dict[str, str]:
@@ -75,13 +143,6 @@ def read_failures(out) -> dict[str, str]:
         return json.loads(path.read_text()) if path.exists() else {}
     except ValueError as error:
         raise InputError(f"{path}: cannot be read ({error}); delete it") from None
-
-
-def _run(study: Study, run: PlannedRun, out: Path, show) -> str | None:
-    if run.config.split == split_file(study, out):
-        _keep_split(study, out)
-    command = ["train", *run.config.to_arguments(), "--out", str(run.folder), "--resume"]
-    return _process(command, out / "logs" / f"{run.folder.name}.log", lambda: show(_epochs(run)))
 
 
 def _keep_split(study: Study, out: Path) -> None:
@@ -106,8 +167,10 @@ def _dem_steps(run: PlannedRun) -> list[list[str]]:
     ]
 
 
-def _process(command: list[str], log: Path, show=lambda: None) -> str | None:
-    """Run `python -m landslide_tf COMMAND`; returns the reason where it failed."""
+def _process(command: list[str], log: Path, stop: threading.Event) -> str | None:
+    """Run `python -m landslide_tf COMMAND` until `stop`; returns the reason where it failed."""
+    if stop.is_set():
+        return "interrupted"
     log.parent.mkdir(parents=True, exist_ok=True)
     start = log.stat().st_size if log.exists() else 0  # earlier attempts' errors are not ours
     with open(log, "ab") as file:
@@ -117,14 +180,15 @@ def _process(command: list[str], log: Path, show=lambda: None) -> str | None:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C comes to us alone: the child gets it once, below
         )
-        try:
-            while child.poll() is None:
-                time.sleep(POLL_S)
-                show()
-        finally:  # also when interrupted: the child saves after each epoch
-            if child.poll() is None:
+        while child.poll() is None:
+            if stop.wait(POLL_S):
                 child.send_signal(signal.SIGINT)
+                try:
+                    child.wait(GRACE_S)
+                except subprocess.TimeoutExpired:
+                    child.kill()
                 child.wait()
+                return "interrupted"
     if child.returncode == 0:
         return None
     if child.returncode < 0:
@@ -186,11 +250,12 @@ def _timed_epoch(config: TrainConfig) -> float:
 
     from landslide_tf.data.demo import demo_folder
     from landslide_tf.data.index import find_samples
+    from landslide_tf.data.tiles import packed_tiles
     from landslide_tf.training import build, precision_policy
 
     folder = Path(config.data or demo_folder())
-    if folder.is_file():  # a pack, which only loading it would tell
-        count = PACK_TILES
+    if folder.is_file():
+        count = packed_tiles(folder)
     else:
         count = len(find_samples(folder, negatives=config.negatives).samples)
     model = build(config, precision_policy(config))
@@ -217,7 +282,10 @@ def format_plan(planned: list[PlannedRun], seconds: dict[Path, float]) -> str:
         lines.append(f"{run.folder.name:<40}{state:>10}{about:>10}")
     total = sum(seconds.values())
     return "\n".join(
-        [*lines, f"{len(planned)} runs, about {_duration(total)} left on this machine"]
+        [
+            *lines,
+            f"{len(planned)} runs, about {_duration(total)} left, one at a time, on this machine",
+        ]
     )
 
 

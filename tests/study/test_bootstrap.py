@@ -132,3 +132,12 @@ def test_interval_is_of_the_mean_over_seeds():
 
 def test_nothing_run_has_no_interval():
     assert interval(Result(Experiment("unet", "none", "bce"), ()), "miou") is None
+
+
+def test_no_difference_of_what_is_undefined():
+    """Tiles without a landslide have no IoU of it: nothing was missed, nothing was hit."""
+    empty = result(np.full((2, 1, 4), 0.1), np.zeros((2, 1, 4), int))
+    assert np.isnan(empty.records[0].test["iou"])
+    assert difference(empty, empty, "iou") is None
+    empty.records[0].test["iou"] = None  # as metrics.json has it
+    assert difference(empty, empty, "iou") is None

@@ -42,17 +42,25 @@ def test_bce_above_the_others_in_one_model_refutes_it(make_results):
     assert verdicts(make_results({**ALL, "unet-none-bce": 0.99}))["bce"] == DOES_NOT
 
 
-def test_best_base_model_is_judged_by_the_papers_pairing(make_results):
-    base = {"unet-none-bce": 0.8, "resunet-none-wce": 0.8, "unetpp-none-dice": 0.95}
+DICE_ALIKE = {"unet-none-dice": 0.8, "resunet-none-dice": 0.8, "unetpp-none-dice": 0.95}
+
+
+def test_best_base_model_is_judged_with_the_papers_losses_and_at_equal_loss(make_results):
+    base = {**DICE_ALIKE, "unet-none-bce": 0.8, "resunet-none-wce": 0.8}
     assert verdicts(make_results(base))["unetpp"] == HOLDS
 
 
+def test_a_model_that_wins_by_its_loss_alone_does_not_hold(make_results):
+    base = {**DICE_ALIKE, "unet-none-bce": 0.8, "resunet-none-wce": 0.8, "unet-none-dice": 0.95}
+    assert verdicts(make_results(base))["unetpp"] == CANNOT_TELL
+
+
 def test_a_missing_run_leaves_it_open(make_results):
-    found = make_results({"unet-none-bce": 0.8, "unetpp-none-dice": 0.95})
+    found = make_results({**DICE_ALIKE, "unet-none-bce": 0.8})
     assert verdicts(found)["unetpp"] == CANNOT_TELL
     claim = claims(found)[NAMES.index("unetpp")]
-    assert claim.figures[1] == "not run: U-Net++ (Dice) - ResUNet (WCE)"
-    assert claim.short == "of 2 comparisons 1 better, 1 not run"
+    assert claim.figures[-1] == "not run: U-Net++ (Dice) - ResUNet (WCE)"
+    assert claim.short == "of 4 comparisons 3 better, 1 not run"
 
 
 def test_worse_than_one_is_enough_against_it(make_results):

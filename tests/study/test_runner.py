@@ -2,10 +2,13 @@
 
 import dataclasses
 import json
+import os
+from threading import Barrier, Event
 
 import pytest
 from made_runs import BASE, write_run
 
+from landslide_tf.checks import InputError
 from landslide_tf.cli import main
 from landslide_tf.config import TrainConfig
 from landslide_tf.study import runner
@@ -15,11 +18,11 @@ from landslide_tf.study.records import read_results
 
 def test_a_reason_is_the_commands_own_error(tmp_path):
     log = tmp_path / "logs" / "a.log"
-    reason = runner._process(["train", "--model", "unett", "--data", "x"], log)
+    reason = runner._process(["train", "--model", "unett", "--data", "x"], log, Event())
     assert reason == "`model` must be one of 'unet', 'resunet', 'unetpp'. Received: 'unett'"
     assert "error: " in log.read_text()
     log.write_text("error: of an earlier attempt\n")
-    assert runner._process(["nothing"], log) != "of an earlier attempt"
+    assert runner._process(["nothing"], log, Event()) != "of an earlier attempt"
 
 
 def test_a_killed_process_says_so(tmp_path, monkeypatch):
@@ -31,12 +34,14 @@ def test_a_killed_process_says_so(tmp_path, monkeypatch):
     original = runner.subprocess.Popen
     monkeypatch.setattr(runner.subprocess, "Popen", popen)
     monkeypatch.setattr(runner, "POLL_S", 0.05)
-    assert "killed by SIGKILL (out of memory?)" in runner._process(["x"], tmp_path / "a.log")
+    assert "killed by SIGKILL (out of memory?)" in runner._process(
+        ["x"], tmp_path / "a.log", Event()
+    )
 
 
 def test_what_is_complete_is_not_run_again(study, tmp_path, monkeypatch, capsys):
     calls = []
-    monkeypatch.setattr(runner, "_process", lambda command, log, show=None: calls.append(command))
+    monkeypatch.setattr(runner, "_process", lambda command, log, stop: calls.append(command))
     planned = plan(study, tmp_path, ("unet-none-bce", "unet-none-dice"))
     write_run(planned[0].folder, planned[0].config, 0.9)
     assert runner.run_all(study, planned, tmp_path) == {}
@@ -47,7 +52,7 @@ def test_what_is_complete_is_not_run_again(study, tmp_path, monkeypatch, capsys)
 
 
 def test_failures_are_kept_and_the_study_goes_on(study, tmp_path, monkeypatch):
-    def process(command, log, show=None):
+    def process(command, log, stop):
         return "no such luck" if "unet" in command else None
 
     monkeypatch.setattr(runner, "_process", process)
@@ -55,9 +60,76 @@ def test_failures_are_kept_and_the_study_goes_on(study, tmp_path, monkeypatch):
     assert runner.run_all(study, planned, tmp_path) == {"unet-none-bce": "no such luck"}
     assert runner.read_failures(tmp_path) == {"unet-none-bce": "no such luck"}
     # a later success takes it off the list
-    monkeypatch.setattr(runner, "_process", lambda command, log, show=None: None)
+    monkeypatch.setattr(runner, "_process", lambda command, log, stop: None)
     assert runner.run_all(study, planned, tmp_path) == {}
     assert runner.read_failures(tmp_path) == {}
+
+
+def test_an_interrupted_process_is_waited_for_and_then_killed(tmp_path, monkeypatch):
+    """It is asked once; one that does not listen is not left behind."""
+    monkeypatch.setattr(runner.sys, "executable", "/bin/sh")
+    monkeypatch.setattr(runner, "GRACE_S", 0.2)
+    children, original = [], runner.subprocess.Popen
+
+    def popen(command, **options):
+        children.append(
+            original(["/bin/sh", "-c", "trap '' INT; echo deaf; sleep 60 & wait"], **options)
+        )
+        return children[-1]
+
+    monkeypatch.setattr(runner.subprocess, "Popen", popen)
+    stop, log = Event(), tmp_path / "a.log"
+    monkeypatch.setattr(runner, "POLL_S", 0.05)
+    monkeypatch.setattr(stop, "wait", lambda seconds: "deaf" in log.read_text())
+    assert runner._process(["x"], log, stop) == "interrupted"
+    assert children[0].returncode == -9
+    stop.set()
+    assert runner._process(["x"], tmp_path / "a.log", stop) == "interrupted"
+    assert len(children) == 1
+
+
+two_cores = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="needs Linux and two cores",
+)
+
+
+@two_cores
+def test_runs_at_one_time_have_cores_of_their_own(study, tmp_path, monkeypatch):
+    both, cores, before = Barrier(2, timeout=30), [], os.sched_getaffinity(0)
+
+    def process(command, log, stop):
+        both.wait()  # breaks where they do not run at one time
+        cores.append(os.sched_getaffinity(0))
+
+    monkeypatch.setattr(runner, "_process", process)
+    planned = plan(study, tmp_path, ("unet-none-bce", "unet-none-dice"))
+    assert runner.run_all(study, planned, tmp_path, jobs=2) == {}
+    assert cores[0] | cores[1] == before
+    assert not cores[0] & cores[1]
+    assert os.sched_getaffinity(0) == before
+
+
+@two_cores
+def test_further_seeds_wait_for_the_first_ones_split(tmp_path, monkeypatch):
+    seen = []
+
+    def process(command, log, stop):
+        seen.append((log.stem, (tmp_path / "split.json").exists()))
+        if log.stem == "unet-none-bce":
+            write_run(planned[0].folder, planned[0].config, 0.9)
+
+    monkeypatch.setattr(runner, "_process", process)
+    planned = plan(Study(BASE, 3), tmp_path, ("unet-none-bce",))
+    assert runner.run_all(Study(BASE, 3), planned, tmp_path, jobs=2) == {}
+    assert seen[0] == ("unet-none-bce", False)
+    assert sorted(seen[1:]) == [("unet-none-bce-seed1", True), ("unet-none-bce-seed2", True)]
+
+
+@pytest.mark.parametrize(("jobs", "message"), [(0, "at least 1"), (10_000, "may use")])
+def test_no_more_jobs_than_cores(study, tmp_path, jobs, message):
+    with pytest.raises(InputError, match=f"--jobs.*{message}"):
+        runner.run_all(study, [], tmp_path, jobs=jobs)
 
 
 def test_dem_scores_are_made_where_there_are_weights(study, tmp_path):
@@ -84,7 +156,7 @@ def test_estimates_follow_the_epochs_that_were_made(study, tmp_path, monkeypatch
     assert by_name == {"unet-none-bce": 0, "unet-none-dice": 24, "unetpp-none-dice": 72}
     text = runner.format_plan(planned, seconds)
     assert "unet-none-bce" in text
-    assert "3 runs, about 2 min left" in text
+    assert "3 runs, about 2 min left, one at a time" in text
 
 
 def test_cost_grows_with_the_square_of_the_width():
