@@ -159,7 +159,8 @@ def cam_grid(names, tiles, probability, cams, with_dem: bool, path) -> None:
 
     `tiles` have `rgb`, `dem` and `input_valid`; `cams` maps layer names to (N, H, W) in [0, 1].
     """
-    titles = ["image", *(["DEM"] if with_dem else []), "probability", *cams]
+    titles = ["image", *(["DEM"] if with_dem else []), "probability"]
+    titles += [f"Grad-CAM of\n{layer}" for layer in cams]
     rows = []
     for i, tile in enumerate(tiles):
         rgb = np.clip(tile.rgb, 0, 1)
@@ -172,6 +173,12 @@ def cam_grid(names, tiles, probability, cams, with_dem: bool, path) -> None:
     figure, axes = _picture_grid(rows, titles, 0.7, 9)
     for axis, name in zip(axes[:, 0], names, strict=True):
         axis.set_ylabel(name, fontsize=8)
+    for column, cam in enumerate(cams.values(), len(titles) - len(cams)):
+        for row in np.flatnonzero(~cam.any(axis=(1, 2))):
+            axes[row, column].text(
+                0.5, 0.5, "0 everywhere:\nnothing speaks\nfor landslide", fontsize=8,
+                color="white", ha="center", va="center", transform=axes[row, column].transAxes,
+            )  # fmt: skip
     colour_bar(figure, axes, "Grad-CAM, share of each map's highest value")
     save(figure, path)
 

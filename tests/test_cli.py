@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_raster, write_tiles
 from rasterio.transform import from_origin
 
+from conftest import write_raster, write_tiles
 from landslide_tf.cli import main
 
 ROOT = Path(__file__).parents[1]

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from conftest import write_tiles
 from sklearn.metrics import jaccard_score, roc_auc_score
 
+from conftest import write_tiles
 from landslide_tf import evaluation, inference
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 import rasterio
-from conftest import write_tiles
 from keras import layers
 from scipy.stats import spearmanr
 
+from conftest import write_tiles
 from landslide_tf.checks import InputError
 from landslide_tf.cli import main
 from landslide_tf.config import ATTENTIONS, FUSIONS, MODELS, TrainConfig

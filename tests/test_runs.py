@@ -5,8 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import write_raster
 
+from conftest import write_raster
 from landslide_tf import runs
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_tiles
 
+from conftest import write_tiles
 from landslide_tf import evaluation, training
 from landslide_tf.checks import InputError, JobError
 from landslide_tf.data.split import PARTS

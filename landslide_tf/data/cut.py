@@ -78,6 +78,12 @@ def cut_scene(
     try:
         with open_raster(image) as scene:
             grid = Grid(scene)
+            if scene.height * scene.width < min_valid * tile_px**2:
+                raise InputError(
+                    f"{image}: {scene.height} x {scene.width} pixels fill less than "
+                    f"{min_valid:.0%} of a tile of {tile_px} x {tile_px}; give a smaller "
+                    "--tile-px, or lower --min-valid"
+                )
             corner = Window(0, 0, min(scene.width, 8), min(scene.height, 8))
             check_image(read_window(scene, corner, bands=bands), image)
             labels = open_labels(polygons, grid, all_touched)

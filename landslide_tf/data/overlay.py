@@ -9,6 +9,7 @@ import numpy as np
 from rasterio.enums import Resampling
 from rasterio.features import rasterize
 from rasterio.vrt import WarpedVRT
+from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 from rasterio.windows import transform as window_transform
 
@@ -96,7 +97,7 @@ def open_labels(path, grid: Grid, all_touched: bool = False):
     of the scene, or a mask raster on any grid, beyond which nothing is known (not valid).
 
     Raises:
-        InputError: no polygons, no CRS, no landslide within the scene.
+        InputError: no polygons, no CRS, nothing within the scene.
     """
     if Path(path).suffix.lower() in SUFFIXES:
         file = open_raster(path)
@@ -106,6 +107,7 @@ def open_labels(path, grid: Grid, all_touched: bool = False):
                 "take that off (gdal_edit -unsetnodata)"
             )
         mask = grid.warped(file, Resampling.nearest)
+        _check_reaches(file, grid, path)
         return lambda window: check_mask(read_window(mask, window, palette=False), path)
     shapes = read_polygons(path, grid)
 
@@ -118,6 +120,17 @@ def open_labels(path, grid: Grid, all_touched: bool = False):
         return Raster(values[..., None], np.ones(values.shape, bool))
 
     return burn
+
+
+def _check_reaches(file, grid: Grid, path) -> None:
+    here = transform_bounds(grid.crs, file.crs, *grid.outline().bounds)
+    left, bottom, right, top = file.bounds  # of a raster with south up, bottom is above top
+    west, east, south, north = *sorted((left, right)), *sorted((bottom, top))
+    if here[0] >= east or here[2] <= west or here[1] >= north or here[3] <= south:
+        raise InputError(
+            f"{path}: does not reach into the scene {grid.path}; it covers {_box(file.bounds)}, "
+            f"the scene {_box(here)}"
+        )
 
 
 def read_polygons(path, grid: Grid):

@@ -136,9 +136,30 @@ def _map(run: Run, job: Job, client) -> dict:
         f"{found['mapped_km2']:.4g} km2 mapped, threshold {found['threshold']:.2f}; "
         f"{seconds:.0f} s, {report['peak_memory_mib']} MiB"
     )
+    if labels:
+        runs.say(f"{job.out}: {_against_reference(found['scores'], job.options.reference)}")
     if len(bad):
         runs.say(f"{job.out}: {len(bad)} damaged blocks are left as no data (report.json)")
     return report
+
+
+def _against_reference(scores: dict, reference: str) -> str:
+    """
+    >>> pixels = {"map": {"iou": 0.5, "precision": 0.75, "recall": 0.6}}
+    >>> found = {"reference": 4, "found": 3, "predicted": 7, "false_alarms": 2}
+    >>> _against_reference({"pixels": pixels, "landslides": found}, "slides.gpkg")
+    'against slides.gpkg IoU 0.500, precision 0.750, recall 0.600; 3 of 4 landslides found, 2 of 7 mapped ones false alarms'
+    """  # noqa: E501
+    pixels, landslides = scores["pixels"]["map"], scores["landslides"]
+    shown = ", ".join(
+        f"{title} {'undefined' if np.isnan(pixels[name]) else format(pixels[name], '.3f')}"
+        for name, title in (("iou", "IoU"), ("precision", "precision"), ("recall", "recall"))
+    )
+    return (
+        f"against {reference} {shown}; {landslides['found']} of {landslides['reference']} "
+        f"landslides found, {landslides['false_alarms']} of {landslides['predicted']} mapped ones "
+        "false alarms"
+    )
 
 
 def _warnings(run: Run, job: Job) -> list[str]:
@@ -242,7 +263,7 @@ def _join(run: Run, job: Job, grid, labels) -> dict:
     ended = polygons.end()
     if scorer:
         scorer.take_predicted(ended)
-    _publish(job, ground)
+    _publish(job, ground, threshold)
     found = {
         "threshold": threshold,
         "min_area_m2": min_area,
@@ -254,7 +275,7 @@ def _join(run: Run, job: Job, grid, labels) -> dict:
     return found | ({"scores": scorer.result()} if scorer else {})
 
 
-def _publish(job: Job, ground: Ground) -> None:
+def _publish(job: Job, ground: Ground, threshold: float) -> None:
     """Give the finished files their names, with overviews and pictures."""
     out, work = job.out, job.work
     write_cog(work / "probability.tif", out / "probability.tif", "average")
@@ -265,7 +286,7 @@ def _publish(job: Job, ground: Ground) -> None:
     if job.options.geojson:
         write_geojson(out / "landslides.gpkg", out / "landslides.geojson")
         made.add("landslides.geojson")
-    title = f"{Path(job.scene.image).name}: mapped landslides"
+    title = f"{Path(job.scene.image).name}: landslide probability at least {threshold:.2f}"
     image, valid, step = thumbnail(job.scene)
     share = _thin(work / "landslides.tif", valid.shape, Resampling.average)
     pictures.overview(out / "overview.png", image, valid, np.nan_to_num(share), ground, step, title)

@@ -2,9 +2,9 @@
 
 import geopandas
 import shapely
-from conftest import write_raster
 from rasterio.transform import from_origin
 
+from conftest import write_raster
 from landslide_tf.data.raster import read_raster
 
 CRS = "EPSG:32647"

@@ -8,7 +8,6 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from conftest import write_raster
 from cut_scenes import (
     CRS,
     HEIGHT,
@@ -26,6 +25,7 @@ from rasterio.enums import ColorInterp
 from rasterio.features import shapes
 from rasterio.transform import from_origin
 
+from conftest import write_raster
 from landslide_tf.checks import InputError
 from landslide_tf.cli import main
 from landslide_tf.config import TrainConfig

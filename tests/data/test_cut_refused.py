@@ -4,10 +4,10 @@ import geopandas
 import numpy as np
 import pytest
 import shapely
-from conftest import write_raster
 from cut_scenes import CRS, LEFT, PIXEL, TOP, place, rectangle, rows, write_polygons, write_scene
 from rasterio.transform import from_origin
 
+from conftest import write_raster
 from landslide_tf.checks import InputError
 from landslide_tf.data import cut
 from landslide_tf.data.cut import cut_scene
@@ -128,6 +128,25 @@ def test_a_failure_on_the_way_leaves_nothing(scene, tmp_path, monkeypatch):
         cut_scene(scene, polygons, tmp_path / "out", tile_px=16, overwrite=True)
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.tif")} == before
     assert not list(tmp_path.glob(".writing*"))
+
+
+def test_a_mask_of_another_place(scene, tmp_path):
+    """Nothing would be known of any tile; beside the scene by a pixel is elsewhere too."""
+    values = np.ones((8, 8), "uint8")
+    for column, name in ((-8, "west"), (56, "east")):
+        transform = from_origin(*place(0, column), PIXEL, PIXEL)
+        mask = write_raster(tmp_path / f"{name}.tif", values, crs=CRS, transform=transform)
+        check_refused(scene, mask, tmp_path, f"{name}.tif: does not reach into the scene")
+    transform = from_origin(*place(0, 55), PIXEL, PIXEL)
+    mask = write_raster(tmp_path / "rim.tif", values, crs=CRS, transform=transform)
+    check_refused(scene, mask, tmp_path, "rim.tif: no tile of")
+
+
+def test_a_tile_larger_than_the_scene(scene, tmp_path):
+    """40 x 56 = 2240 pixels: 0.5 of a tile of 66 are 2178, of 67 2244.5."""
+    polygons = write_polygons(tmp_path / "good.gpkg", [rectangle(4, 10, 8, 20)])
+    check_refused(scene, polygons, tmp_path, "40 x 56 pixels fill less than 50%", tile_px=67)
+    assert cut_scene(scene, polygons, tmp_path / "out", tile_px=66)["landslide"] == 1
 
 
 def test_a_mask_whose_background_would_be_unknown(scene, tmp_path):

@@ -7,8 +7,8 @@ import json
 import threading
 
 import pytest
-from conftest import write_tiles
 
+from conftest import write_tiles
 from landslide_tf.checks import InputError, JobError
 from landslide_tf.cli import main
 from landslide_tf.data import download as downloading

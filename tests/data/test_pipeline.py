@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from conftest import write_raster, write_tiles
 
+from conftest import write_raster, write_tiles
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.data import pipeline

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from conftest import write_raster
 from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
+from conftest import write_raster
 from landslide_tf.checks import InputError
 from landslide_tf.data.raster import Raster, read_raster, resize_bilinear, write_geotiff
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from conftest import write_raster
 from rasterio.transform import from_origin
 from scipy import ndimage
 
+from conftest import write_raster
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.data.index import find_samples

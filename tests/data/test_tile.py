@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from affine import Affine
-from conftest import write_raster
 from rasterio.transform import from_origin
 
+from conftest import write_raster
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.data.index import Sample

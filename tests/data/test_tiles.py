@@ -8,8 +8,8 @@ import shutil
 import numpy as np
 import pytest
 import rasterio
-from conftest import write_raster, write_tiles
 
+from conftest import write_raster, write_tiles
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.data import tiles as tiles_module

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 import rasterio
-from conftest import write_raster
 from rasterio.transform import from_origin
 from sklearn.metrics import roc_auc_score
 
+from conftest import write_raster
 from landslide_tf.cli import main
 from landslide_tf.metrics import confusion_counts, landslides_found
 from landslide_tf.scene.job import MapOptions
@@ -86,7 +86,7 @@ def test_a_map_that_exists_is_not_replaced_unasked(constant_run, make_scene, tmp
     assert (out / "landslides.geojson").exists()
 
 
-def test_scores_are_those_of_the_pixels(red_run, make_scene, tmp_path):
+def test_scores_are_those_of_the_pixels(red_run, make_scene, tmp_path, capsys):
     """Against counting on whole arrays with scikit-learn and the package's own tile metrics."""
     rng = np.random.default_rng(4)
     truth = np.zeros((70, 90), "uint8")
@@ -111,6 +111,7 @@ def test_scores_are_those_of_the_pixels(red_run, make_scene, tmp_path):
     landslides = report["scores"]["landslides"]
     hits, present = landslides_found(truth == 1, predicted, known)
     assert (landslides["found"], landslides["reference"]) == (hits, present)
+    assert f"{hits} of {present} landslides found" in "".join(capsys.readouterr())
     with rasterio.open(tmp_path / "map/errors.tif") as file:
         errors = file.read(1)
     assert np.array_equal(errors == 1, predicted & (truth == 1))

@@ -8,9 +8,9 @@ import pytest
 import rasterio
 import rasterio.features
 import shapely
-from conftest import write_raster
 from rasterio.transform import Affine, from_origin
 
+from conftest import write_raster
 from landslide_tf.checks import JobError
 from landslide_tf.runs import load_run
 from landslide_tf.scene import infer, mapping
