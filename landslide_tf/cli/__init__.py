@@ -21,6 +21,9 @@ def main(argv: list[str] | None = None, parser=None) -> int:
     """Run the command line; returns the exit code: 0 done, 2 bad input or option, 1 failed.
 
     `argv` is `sys.argv[1:]` by default, `parser` that of all commands.
+
+    >>> main(["data", "check", "no-such-folder"])  # and one line that says so
+    2
     """
     parser = parser or all_commands()
     arguments = parser.parse_args(argv)
@@ -47,6 +50,9 @@ def run(words: list[str]) -> None:
 
     Raises:
         RuntimeError: the command failed; its error line was printed.
+
+    >>> run(["data", "split", "tiles", "split.json"])
+    8 train, 2 validation, 2 test tiles in split.json
     """
     code = main([str(word) for word in words])
     if code:
@@ -63,7 +69,11 @@ def _os_error(error: OSError) -> tuple[str, int]:
 
 
 def all_commands() -> Parser:
-    """The parser of `landslide COMMAND …`."""
+    """The parser of `landslide COMMAND …`.
+
+    >>> all_commands().parse_args(["train", "--model", "unetpp", "--filters", "16"]).filters
+    16
+    """
     parser = Parser(
         prog="landslide", description="Landslide segmentation from imagery and elevation."
     )
@@ -82,5 +92,12 @@ def all_commands() -> Parser:
 
 
 def entry() -> None:
-    """The installed command `landslide`."""
+    """The installed command `landslide`: `main`, and its exit code to the shell.
+
+    >>> sys.argv = ["landslide", "data", "check", "no-such-folder"]
+    >>> entry()
+    Traceback (most recent call last):
+        ...
+    SystemExit: 2
+    """
     sys.exit(main())

@@ -21,6 +21,13 @@ requirements-export.txt is installed.
 
 
 def benchmark_parser(commands):
+    """Add the command `benchmark`.
+
+    >>> from landslide_tf.cli import all_commands
+    >>> arguments = all_commands().parse_args("benchmark --model unet --repeats 5".split())
+    >>> arguments.repeats
+    5
+    """
     parser = new_parser(
         commands, "benchmark", "Measure training and inference here.", BENCHMARK_EXAMPLES
     )

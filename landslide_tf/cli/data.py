@@ -38,6 +38,13 @@ CHECK_OPTIONS = ("nodata", "rgb_scale", "bands")
 
 
 def data_parser(commands):
+    """Add the command `data`.
+
+    >>> from landslide_tf.cli import all_commands
+    >>> arguments = all_commands().parse_args("data check tiles".split())
+    >>> arguments.folder
+    'tiles'
+    """
     data = new_parser(commands, "data", "Get, make, check, split or pack tiles.", DATA_EXAMPLES)
     actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
     download_parser(actions)

@@ -21,6 +21,14 @@ exit codes: 0 done, 2 bad input or option, 1 failed on the way (continue with --
 
 
 def map_parser(commands):
+    """Add the command `map`.
+
+    >>> from landslide_tf.cli import all_commands
+    >>> words = ["map", "--model", "runs/a", "--image", "scene.tif", "--out", "map"]
+    >>> arguments = all_commands().parse_args(words)
+    >>> arguments.image, arguments.scale
+    ('scene.tif', 'run')
+    """
     parser = new_parser(commands, "map", "Map the landslides of a whole scene.", EXAMPLES)
     parser.add_argument("--model", required=True, metavar="RUN_DIR", help="a complete run")
     source = parser.add_argument_group("scene")

@@ -12,19 +12,36 @@ from landslide_tf.config import PRESETS, TrainConfig
 
 
 def fail(message, code: int) -> int:
-    """Print one line to standard error; returns `code`."""
+    """Print one line to standard error; returns `code`.
+
+    >>> fail("tiles: does not exist", 2)  # prints: error: tiles: does not exist
+    2
+    """
     print(f"error: {message}", file=sys.stderr)
     return code
 
 
 class Parser(argparse.ArgumentParser):
-    """One line for a wrong option, as for all other bad input."""
+    """One line for a wrong option, as for all other bad input.
+
+    >>> Parser(prog="landslide").parse_args(["--modle"])
+    Traceback (most recent call last):
+        ...
+    SystemExit: 2
+    """
 
     def error(self, message):
+        """Print the message and where help is, and exit with 2."""
         self.exit(fail(f"{message}; see {self.prog} --help", 2))
 
 
 def new_parser(commands, name, summary, epilog):
+    """A command's parser, among others (`commands`) or alone (None), its examples as they stand.
+
+    >>> parser = new_parser(None, "count", "Count tiles.", "examples:\\n  count tiles")
+    >>> parser.format_help().splitlines()[-2:]
+    ['examples:', '  count tiles']
+    """
     options = {
         "description": summary,
         "epilog": epilog,
@@ -36,7 +53,13 @@ def new_parser(commands, name, summary, epilog):
 
 
 def add_config_options(parser, *, only: tuple[str, ...] | None = None) -> None:
-    """Options for the fields of `TrainConfig`; what is not typed is absent from the result."""
+    """Options for the fields of `TrainConfig`; what is not typed is absent from the result.
+
+    >>> parser = Parser()
+    >>> add_config_options(parser, only=("filters", "augment"))
+    >>> parser.parse_args(["--augment"])
+    Namespace(augment=True)
+    """
     groups = {}
     for f in dataclasses.fields(TrainConfig):
         if only is not None and f.name not in only:
@@ -98,7 +121,12 @@ def _help(f) -> str:
 
 
 def import_keras_quietly() -> None:
-    """Import Keras without the notes that TensorFlow's C++ code prints while it starts."""
+    """Import Keras without the notes that TensorFlow's C++ code prints while it starts.
+
+    >>> import_keras_quietly()
+    >>> "keras" in sys.modules
+    True
+    """
     import logging
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -116,6 +144,13 @@ def import_keras_quietly() -> None:
 
 
 def check_absent(path, overwrite: bool) -> None:
-    """Raise `InputError` where `path` exists and may not be replaced."""
+    """Raise `InputError` where `path` exists and may not be replaced.
+
+    >>> check_absent("new.json", overwrite=False)
+    >>> check_absent(".", overwrite=False)
+    Traceback (most recent call last):
+        ...
+    landslide_tf.checks.InputError: .: exists; give --overwrite to replace it, or another name
+    """
     if os.path.exists(path) and not overwrite:
         raise InputError(f"{path}: exists; give --overwrite to replace it, or another name")

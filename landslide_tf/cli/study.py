@@ -27,6 +27,13 @@ FIXED = ("model", "attention", "loss")
 
 
 def study_parser(commands):
+    """Add the command `study`.
+
+    >>> from landslide_tf.cli import all_commands
+    >>> arguments = all_commands().parse_args("study --out runs/study --seeds 3".split())
+    >>> arguments.seeds
+    3
+    """
     parser = new_parser(
         commands,
         "study",

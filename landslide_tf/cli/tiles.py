@@ -13,6 +13,14 @@ EXAMPLES = """examples:
 
 
 def tiles_parser(actions) -> None:
+    """Add the command `data tiles`.
+
+    >>> from landslide_tf.cli import all_commands
+    >>> words = ["data", "tiles", "--image", "a.tif", "--polygons", "a.gpkg", "--out", "tiles"]
+    >>> arguments = all_commands().parse_args(words)
+    >>> arguments.tile_px
+    128
+    """
     parser = new_parser(
         actions, "tiles", "Cut a scene and its landslide polygons into tiles.", EXAMPLES
     )
