@@ -6,11 +6,23 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Bad input or a bad option: one line with the file or option and the repair. Exit code 2."""
+    """Bad input or a bad option: one line with the file or option and the repair. Exit code 2.
+
+    >>> raise InputError("tiles: holds no landslide/; give a folder in one of the layouts")
+    Traceback (most recent call last):
+        ...
+    landslide_tf.checks.InputError: tiles: holds no landslide/; give a folder in one of the layouts
+    """
 
 
 class JobError(RuntimeError):
-    """A job that failed on its way (NaN, full disk) with its state kept. Exit code 1."""
+    """A job that failed on its way (NaN, full disk) with its state kept. Exit code 1.
+
+    >>> raise JobError("training diverged in epoch 7; lower --learning-rate and give --resume")
+    Traceback (most recent call last):
+        ...
+    landslide_tf.checks.JobError: training diverged in epoch 7; lower --learning-rate and ...
+    """
 
 
 def check_choice(name: str, value, choices: Iterable) -> None:

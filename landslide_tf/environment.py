@@ -16,7 +16,11 @@ PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "r
 
 
 def environment(command: list[str] | None = None) -> dict:
-    """Where and with what a run was made: versions, processor, devices, commit, command."""
+    """Where and with what a run was made: versions, processor, devices, commit, command.
+
+    >>> environment(["python", "train.py", "--model", "unet"])["command"]
+    'python train.py --model unet'
+    """
     return {
         "command": " ".join(command) if command else None,
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -33,7 +37,11 @@ def environment(command: list[str] | None = None) -> dict:
 
 
 def versions(packages) -> dict[str, str]:
-    """Versions of those packages that are installed."""
+    """Versions of those packages that are installed.
+
+    >>> list(versions(("numpy", "no-such-package")))
+    ['numpy']
+    """
     found = {}
     for package in packages:
         try:
@@ -44,7 +52,11 @@ def versions(packages) -> dict[str, str]:
 
 
 def devices() -> list[str]:
-    """Names of the devices that the Keras backend in use sees: its GPUs, else its CPU."""
+    """Names of the devices that the Keras backend in use sees: its GPUs, else its CPU.
+
+    >>> devices()  # ['gpu:0'] on a machine with one
+    ['...pu:0'...]
+    """
     if keras.backend.backend() == "torch":  # Keras has no list of devices for it
         import torch
 
@@ -53,12 +65,20 @@ def devices() -> list[str]:
 
 
 def gpu_available() -> bool:
-    """Whether the Keras backend in use sees a GPU."""
+    """Whether the Keras backend in use sees a GPU.
+
+    >>> gpu_available() == any("gpu" in device or "cuda" in device for device in devices())
+    True
+    """
     return any(device.startswith(("gpu", "cuda", "rocm")) for device in devices())
 
 
 def cores_available() -> int:
-    """Cores that this process may use, which can be fewer than the machine has."""
+    """Cores that this process may use, which can be fewer than the machine has.
+
+    >>> 1 <= cores_available() <= os.cpu_count()
+    True
+    """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 

@@ -18,7 +18,12 @@ BASELINE_CUTS = 256
 
 @dataclass(frozen=True)
 class Predictions:
-    """Probabilities of N tiles beside the truth; all arrays (N, H, W)."""
+    """Probabilities of N tiles beside the truth; all arrays (N, H, W).
+
+    >>> one = np.ones((2, 4, 4))
+    >>> Predictions(0.5 * one, one, one > 0, np.array([False, False])).probability.shape
+    (2, 4, 4)
+    """
 
     probability: np.ndarray  # float32
     mask: np.ndarray  # uint8
@@ -28,7 +33,17 @@ class Predictions:
 
 
 def predict_part(model, part: Part) -> Predictions:
-    """Probabilities of all tiles of a part at the model's size, batch by batch."""
+    """Probabilities of all tiles of a part at the model's size, batch by batch.
+
+    >>> from landslide_tf.data.pipeline import Part
+    >>> from landslide_tf.data.tiles import load_tiles
+    >>> from landslide_tf.runs import load_run
+    >>> run = load_run("runs/first")
+    >>> tiles = load_tiles("tiles", run.config)
+    >>> part = Part(tiles, np.arange(3), run.config, run.dem_statistics)
+    >>> predict_part(run.model, part).probability.shape
+    (3, 32, 32)
+    """
     shape = (len(part), part.config.tile_px, part.config.tile_px)
     probability = np.zeros(shape, "float32")
     mask, valid = np.zeros(shape, "uint8"), np.zeros(shape, bool)
@@ -53,6 +68,12 @@ def score(predictions: Predictions, threshold: float) -> dict:
     their pixels predicted), `tiles`; with negatives
     also `false_alarm_tiles` (share of negative tiles with a predicted pixel) and
     `false_alarm_area` (share of their pixels).
+
+    >>> p = np.array([[[0.9, 0.7, 0.2, 0.1]]])
+    >>> mask = np.array([[[1, 0, 1, 0]]])
+    >>> found = score(Predictions(p, mask, mask >= 0, np.array([False])), 0.5)
+    >>> found["tp"], found["fp"], found["fn"], found["tn"], found["auc"]
+    (1, 1, 1, 1, 0.75)
     """
     p = predictions
     predicted = (p.probability >= threshold) & p.valid
@@ -91,7 +112,12 @@ def iou_per_image(mask, predicted, valid) -> float:
 
 
 def choose_threshold(predictions: Predictions) -> float:
-    """The threshold of 0.01, 0.02 … 0.99 with the highest mIoU; among equals the nearest to 0.5."""
+    """The threshold of 0.01, 0.02 … 0.99 with the highest mIoU; among equals the nearest to 0.5.
+
+    >>> p, mask = np.array([[[0.8, 0.3]]]), np.array([[[1, 0]]])  # 0.31 to 0.8 are all right
+    >>> choose_threshold(Predictions(p, mask, mask >= 0, np.array([False])))
+    0.5
+    """
     p = predictions
     probability, mask = p.probability[p.valid], p.mask[p.valid].astype(bool)
     # Pixels at or above each threshold, counted once from sorted probabilities.
@@ -111,6 +137,11 @@ def threshold_for_recall(predictions: Predictions, recall: float) -> float:
 
     Raises:
         InputError: `recall` out of range, or no landslide pixel.
+
+    >>> p, mask = np.array([[[0.9, 0.6, 0.3, 0.8]]]), np.array([[[1, 1, 1, 0]]])
+    >>> predictions = Predictions(p, mask, mask >= 0, np.array([False]))
+    >>> threshold_for_recall(predictions, 2 / 3), threshold_for_recall(predictions, 1.0)
+    (0.6, 0.3)
     """
     if not 0 < recall <= 1:
         raise InputError(f"--recall must be above 0 and at most 1. Received: {recall}")
@@ -122,7 +153,13 @@ def threshold_for_recall(predictions: Predictions, recall: float) -> float:
 
 
 def background_baseline(predictions: Predictions) -> dict:
-    """Scores of calling everything background, on the same pixels."""
+    """Scores of calling everything background, on the same pixels.
+
+    >>> p, mask = np.array([[[0.9, 0.6, 0.3, 0.8]]]), np.array([[[1, 0, 0, 0]]])
+    >>> found = background_baseline(Predictions(p, mask, mask >= 0, np.array([False])))
+    >>> found["accuracy"], found["miou"]  # IoU 3/4 of background, 0 of landslide
+    (0.75, 0.375)
+    """
     nothing = np.zeros_like(predictions.probability)
     return score(Predictions(nothing, *_truth(predictions)), 0.5)
 
@@ -132,6 +169,15 @@ def threshold_baseline(train: Part, part: Part) -> dict:
 
     Every channel, both directions, 256 cuts between the training part's extremes; the one with
     the highest mIoU there. Says how much of the task one threshold already solves.
+
+    >>> from landslide_tf.config import TrainConfig
+    >>> from landslide_tf.data.pipeline import Part
+    >>> from landslide_tf.data.tiles import load_tiles
+    >>> config = TrainConfig(data="tiles", tile_px=32, fusion="rgb")
+    >>> tiles = load_tiles("tiles", config)
+    >>> part = Part(tiles, np.arange(12), config, None)
+    >>> threshold_baseline(part, part)["rule"]  # landslides of these tiles are brighter than 0.349
+    'red >= 0.350'
     """
     channels = train.config.channels
     low, high = np.full(channels, np.inf), np.full(channels, -np.inf)
@@ -197,7 +243,12 @@ def channel_names(config) -> list[str]:
 
 
 def format_scores(rows: dict[str, dict]) -> str:
-    """Scores as a table for the terminal; what is undefined is a dash."""
+    """Scores as a table for the terminal; what is undefined is a dash.
+
+    >>> print(format_scores({"test": {"miou": 0.7, "iou": 0.5}}))
+                                miou       iou precision    recall        f1  accuracy       auc
+    test                       0.700     0.500         -         -         -         -         -
+    """
     columns = ("miou", "iou", "precision", "recall", "f1", "accuracy", "auc")
     lines = [" " * 22 + "".join(f"{name:>10}" for name in columns)]
     for label, scores in rows.items():

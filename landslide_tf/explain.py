@@ -46,7 +46,13 @@ def default_layers(model) -> tuple[str, str]:
 
 
 def layers_to_explain(model) -> list:
-    """Layers whose output is a map (B, h, w, channels), input and logits left out, in order."""
+    """Layers whose output is a map (B, h, w, channels), input and logits left out, in order.
+
+    >>> from landslide_tf.models import build_model
+    >>> model = build_model("unet", input_shape=(32, 32, 4), filters=2)
+    >>> [layer.name for layer in layers_to_explain(model)][:2]
+    ['encoder0_conv1', 'encoder0_bn1']
+    """
     return [
         layer
         for layer in model.layers
@@ -59,7 +65,15 @@ def layers_to_explain(model) -> list:
 
 
 def check_layer(model, name: str) -> None:
-    """Raise `InputError`, with the names most alike, unless a layer can be explained."""
+    """Raise `InputError`, with the names most alike, unless a layer can be explained.
+
+    >>> from landslide_tf.models import build_model
+    >>> model = build_model("unet", input_shape=(32, 32, 4), filters=2)
+    >>> check_layer(model, "encoder")
+    Traceback (most recent call last):
+        ...
+    landslide_tf.checks.InputError: ...
+    """
     names = [layer.name for layer in layers_to_explain(model)]
     if name not in names:
         near = difflib.get_close_matches(name, names, 3, 0) or names[:3]
@@ -91,6 +105,12 @@ def grad_cam(model, x, layer=None, region="prediction", mask=None, *, threshold=
 
     Raises:
         InputError: no such layer, no mask for region 'mask', or a backend other than TensorFlow.
+
+    >>> from landslide_tf.runs import load_run
+    >>> x = np.random.default_rng(0).random((2, 32, 32, 4), "float32")
+    >>> cam = grad_cam(load_run("runs/first").model, x, region="all")
+    >>> cam.shape, bool(cam.min() >= 0), bool(cam.max() <= 1)
+    ((2, 32, 32), True, True)
     """
     check_choice("region", region, REGIONS)
     if region == "mask" and mask is None:
@@ -150,6 +170,12 @@ def occlusion(model, x, groups: dict[str, slice], valid=None, threshold=0.5) -> 
     Returns:
         By group: `change`, the mean absolute change of the probability, and `flipped`, the share
         of pixels that change sides of the threshold; each (B,), NaN for a tile without data.
+
+    >>> from landslide_tf.runs import load_run
+    >>> x = np.random.default_rng(0).random((2, 32, 32, 4), "float32")
+    >>> found = occlusion(load_run("runs/first").model, x, {"RGB": slice(0, 3), "DEM": slice(3, 4)})
+    >>> list(found), found["DEM"]["change"].shape
+    (['RGB', 'DEM'], (2,))
     """
     x = np.asarray(x, "float32")
     valid = np.ones(x.shape[:3], bool) if valid is None else np.asarray(valid, bool)
@@ -170,7 +196,12 @@ def occlusion(model, x, groups: dict[str, slice], valid=None, threshold=0.5) -> 
 
 
 def probabilities(model, x):
-    """Probability (B, H, W) of tiles (B, H, W, C), one at a time."""
+    """Probability (B, H, W) of tiles (B, H, W, C), one at a time.
+
+    >>> from landslide_tf.runs import load_run
+    >>> probabilities(load_run("runs/first").model, np.zeros((2, 32, 32, 4), "float32")).shape
+    (2, 32, 32)
+    """
     return np.concatenate([predict_probability(model, tile[None]) for tile in x])
 
 

@@ -57,6 +57,13 @@ def explain_run(
 
     Raises:
         InputError: no such run, tiles, names or layers; files that exist (unless `overwrite`).
+
+    >>> folder = explain_run("runs/first", "explained", count=1)
+    without rgb: probability changes by ... on average, ... of pixels change sides of the threshold
+    without dem: ...
+    1 tiles explained in explained
+    >>> sorted(path.name for path in folder.glob("*.*s*"))
+    ['explain.json', 'occlusion.csv']
     """
     check_choice("region", region, REGIONS)
     run, out = load_run(run_dir), Path(out)

@@ -36,13 +36,25 @@ def atomic_path(path):
 
 
 def remove_scratch(folder) -> None:
-    """Delete what a killed process was writing in or below `folder`."""
+    """Delete what a killed process was writing in or below `folder`.
+
+    >>> scratch = Path(f"{SCRATCH}99-split.json")
+    >>> scratch.touch()
+    >>> remove_scratch(".")
+    >>> scratch.exists()
+    False
+    """
     for path in Path(folder).rglob(f"{SCRATCH}*"):
         path.unlink(missing_ok=True)
 
 
 def write_json(path, content) -> None:
-    """Write JSON atomically; NaN and infinity, which JSON lacks, become null."""
+    """Write JSON atomically; NaN and infinity, which JSON lacks, become null.
+
+    >>> write_json("scores.json", {"iou": 0.5, "auc": float("nan")})
+    >>> json.loads(Path("scores.json").read_text())
+    {'iou': 0.5, 'auc': None}
+    """
     with atomic_path(path) as scratch:
         scratch.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
 

@@ -51,6 +51,12 @@ def evaluate_run(
 
     Raises:
         InputError: no such run, data that do not fit, a part that is empty.
+
+    >>> scores = evaluate_run("runs/first", data="tiles", part="test")
+                                miou       iou precision    recall        f1  accuracy       auc
+    test ...
+    >>> sorted(scores)
+    ['chosen', 'default']
     """
     if part is not None:
         check_choice("part", part, (*PARTS, "all"))
@@ -151,6 +157,10 @@ def predict_folder(
     Raises:
         InputError: no such run or folder, a bad tile (unless `skip_bad`), a file that exists
             (unless `overwrite`), a threshold out of range.
+
+    >>> [path.name for path in predict_folder("runs/first", "tiles", "predicted")[:2]]
+    12 tiles predicted in predicted, threshold ...
+    ['a000_probability.tif', 'a000_mask.tif']
     """
     run = load_run(run_dir)
     threshold = run.threshold if threshold is None else threshold

@@ -116,18 +116,28 @@ class _PixelLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="landslide_tf")
 class BCELoss(_PixelLoss):
-    """`bce_loss` as a Keras loss."""
+    """`bce_loss` as a Keras loss.
+
+    >>> float(BCELoss()([[[[1]]]], [[[[0.0]]]]))  # probability 0.5: -log(0.5) = 0.6931
+    0.6931...
+    """
 
     def __init__(self, name="bce_loss", **kwargs):
         super().__init__(name=name, **kwargs)
 
     def call(self, y_true, y_pred, sample_weight=None):
+        """Mean over pixels, weighted by `sample_weight`; masks and logits (B, H, W, 1)."""
         return bce_loss(y_true, y_pred, sample_weight)
 
 
 @keras.saving.register_keras_serializable(package="landslide_tf")
 class FocalLoss(_PixelLoss):
-    """`focal_loss` as a Keras loss."""
+    """`focal_loss` as a Keras loss.
+
+    >>> loss = FocalLoss(balance=0.5, focusing=2.0)
+    >>> float(loss([[[[1]]]], [[[[0.0]]]]))  # 0.5 x (1 - 0.5)^2 x 0.6931
+    0.0866...
+    """
 
     def __init__(
         self, balance=0.25, focusing=2.0, class_balanced=False, name="focal_loss", **kwargs
@@ -136,11 +146,13 @@ class FocalLoss(_PixelLoss):
         self.balance, self.focusing, self.class_balanced = balance, focusing, class_balanced
 
     def call(self, y_true, y_pred, sample_weight=None):
+        """Mean over pixels, weighted by `sample_weight`; masks and logits (B, H, W, 1)."""
         return focal_loss(
             y_true, y_pred, sample_weight, self.balance, self.focusing, self.class_balanced
         )
 
     def get_config(self):
+        """What `from_config` needs."""
         return {
             **super().get_config(),
             "balance": self.balance,
@@ -151,16 +163,23 @@ class FocalLoss(_PixelLoss):
 
 @keras.saving.register_keras_serializable(package="landslide_tf")
 class DiceLoss(_PixelLoss):
-    """`dice_loss` as a Keras loss."""
+    """`dice_loss` as a Keras loss.
+
+    >>> mask, logits = [[[[1], [0]]]], [[[[0.0], [0.0]]]]  # probability 0.5 twice
+    >>> float(DiceLoss(smooth=1.0)(mask, logits))  # 1 - (2 x 0.5 + 1) / (1 + 1 + 1)
+    0.3333...
+    """
 
     def __init__(self, smooth=1.0, name="dice_loss", **kwargs):
         super().__init__(name=name, **kwargs)
         self.smooth = smooth
 
     def call(self, y_true, y_pred, sample_weight=None):
+        """Of the pooled batch (B, H, W, 1); a `sample_weight` of 0 leaves a pixel out."""
         return dice_loss(y_true, y_pred, sample_weight, self.smooth)
 
     def get_config(self):
+        """What `from_config` needs."""
         return {**super().get_config(), "smooth": self.smooth}
 
 
@@ -170,6 +189,10 @@ class WCELoss(_PixelLoss):
 
     `weights="auto"` stands for the inverse class frequency of the training masks and must be
     resolved (`inverse_frequency_weights`) before use: calling it unresolved is a ValueError.
+
+    >>> loss = WCELoss(weights=(1.0, 3.0))  # of background and landslide
+    >>> float(loss([[[[1]]]], [[[[0.0]]]]))  # 3 x 0.6931
+    2.0794...
     """
 
     def __init__(self, weights="auto", name="wce_loss", **kwargs):
@@ -185,6 +208,7 @@ class WCELoss(_PixelLoss):
         self.weights = weights
 
     def call(self, y_true, y_pred, sample_weight=None):
+        """Mean over pixels, weighted by `sample_weight`; masks and logits (B, H, W, 1)."""
         if self.weights == "auto":
             raise InputError(
                 "WCELoss(weights='auto') is used before its weights are known; "
@@ -193,6 +217,7 @@ class WCELoss(_PixelLoss):
         return wce_loss(y_true, y_pred, sample_weight, self.weights)
 
     def get_config(self):
+        """What `from_config` needs."""
         return {**super().get_config(), "weights": self.weights}
 
 

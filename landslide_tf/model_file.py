@@ -27,6 +27,9 @@ def load_model(path):
 
     Raises:
         InputError: the file is missing, is no Keras model, or asks for code that is not Keras'.
+
+    >>> load_model("runs/first/model.keras").output_shape
+    (None, 32, 32, 1)
     """
     path = Path(path)
     if not path.is_file():
@@ -45,6 +48,12 @@ def check_model_file(path) -> None:
 
     Looks at the archive's list of members and their sizes, and at every class that its
     configuration names; imports nothing and unpacks no more than the configuration.
+
+    >>> check_model_file("runs/first/model.keras")
+    >>> check_model_file("runs/first/metrics.json")
+    Traceback (most recent call last):
+        ...
+    landslide_tf.checks.InputError: runs/first/metrics.json: is no Keras model file ...
     """
     try:
         with zipfile.ZipFile(path) as archive:

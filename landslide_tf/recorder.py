@@ -24,6 +24,11 @@ class Recorder(keras.callbacks.Callback):
     A checkpoint is whole or absent: `best-EPOCH.npz` is written first, then `state.npz`, which
     names it, then older files go. The state holds every variable of model and optimizer (the
     seeds of dropout too, which Keras' own checkpoints leave out).
+
+    >>> from landslide_tf.runs import read_config
+    >>> recorder = Recorder(read_config("runs/first"), Path("runs/new"), tensorboard=False)
+    >>> recorder.epoch, recorder.finished  # of three
+    (0, False)
     """
 
     def __init__(self, config: TrainConfig, folder: Path, tensorboard: bool):
@@ -41,10 +46,12 @@ class Recorder(keras.callbacks.Callback):
 
     @property
     def seconds(self) -> float:
+        """Seconds of training so far."""
         return sum(row["seconds"] for row in self.rows)
 
     @property
     def finished(self) -> bool:
+        """Whether no epoch is left."""
         return self.epoch >= self.config.epochs or self._stops_early()
 
     def _stops_early(self) -> bool:
@@ -65,13 +72,16 @@ class Recorder(keras.callbacks.Callback):
         say(f"continuing after epoch {self.epoch} of {self.config.epochs}")
 
     def on_epoch_begin(self, epoch, logs=None):
+        """Start the clock."""
         self.begin = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
+        """Raise `JobError` where the loss is NaN or infinite."""
         if not math.isfinite(float(logs["loss"])):
             self._stop_at_nan(f"at step {batch + 1} of epoch {self.epoch + 1}")
 
     def on_epoch_end(self, epoch, logs=None):
+        """Keep the epoch; raise `JobError` where a loss is NaN or infinite."""
         logs = {name: float(value) for name, value in logs.items()}
         if not (math.isfinite(logs["loss"]) and math.isfinite(logs["val_loss"])):
             self._stop_at_nan(f"in validation after epoch {epoch + 1}")
@@ -129,18 +139,30 @@ def _save_arrays(path: Path, groups: dict, facts: dict) -> None:
 
 
 def write_history(path: Path, rows: list[dict]) -> None:
-    """`history.csv`: one row an epoch, numbers in full precision, NaN as an empty cell."""
+    """`history.csv`: one row an epoch, numbers in full precision, NaN as an empty cell.
+
+    >>> write_history(Path("history.csv"), [{"epoch": 1, "loss": 0.5, "val_iou": float("nan")}])
+    >>> Path("history.csv").read_text().split()
+    ['epoch,loss,val_iou', '1,0.5,']
+    """
     with atomic_path(path) as scratch:
         pd.DataFrame(rows).to_csv(scratch, index=False)
 
 
 def read_history(path) -> list[dict[str, float]]:
-    """The rows of `history.csv` as numbers."""
+    """The rows of `history.csv` as numbers.
+
+    >>> [row["epoch"] for row in read_history("runs/first/history.csv")]
+    [1, 2, 3]
+    """
     return pd.read_csv(path).to_dict("records")
 
 
 def check_tensorboard() -> None:
-    """Raise `InputError` unless TensorFlow and TensorBoard are installed."""
+    """Raise `InputError` unless TensorFlow and TensorBoard are installed.
+
+    >>> check_tensorboard()  # says nothing: both are there
+    """
     missing = [name for name in ("tensorflow", "tensorboard") if find_spec(name) is None]
     if missing:
         raise InputError(f"--tensorboard needs {missing[0]}: pip install {missing[0]}")
@@ -161,7 +183,18 @@ def _tensorboard_writer(folder: Path):
 
 
 def load_best(folder: Path, model) -> int:
-    """Put the best epoch's weights into a float32 model of the same config; returns the epoch."""
+    """Put the best epoch's weights into a float32 model of the same config; returns the epoch.
+
+    >>> from landslide_tf.training import build
+    >>> config = TrainConfig(model="unet", filters=2, tile_px=32, epochs=1)
+    >>> model, recorder = build(config), Recorder(config, Path("."), tensorboard=False)
+    >>> model.compile("adam")
+    >>> recorder.set_model(model)
+    >>> recorder.on_epoch_begin(0)
+    >>> recorder.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.6, "val_miou": 0.7})
+    >>> load_best(Path("."), model)
+    1
+    """
     (best,) = (folder / "checkpoint").glob("best-*.npz")
     with np.load(best, allow_pickle=False) as state:
         for i, variable in enumerate(model.variables):

@@ -28,17 +28,29 @@ PREDICT_BATCH = 8
 
 
 def is_complete(folder) -> bool:
-    """Whether the run in `folder` has ended and was scored."""
+    """Whether the run in `folder` has ended and was scored.
+
+    >>> is_complete("runs/first")
+    True
+    """
     return (Path(folder) / "metrics.json").is_file()
 
 
 def is_run(folder) -> bool:
-    """Whether `folder` holds a run, complete or not."""
+    """Whether `folder` holds a run, complete or not.
+
+    >>> is_run("runs/first"), is_run("tiles")
+    (True, False)
+    """
     return (Path(folder) / "config.json").is_file()
 
 
 def read_config(folder) -> TrainConfig:
-    """The options of the run in `folder`; `InputError` where it holds none."""
+    """The options of the run in `folder`; `InputError` where it holds none.
+
+    >>> read_config("runs/first").model
+    'unet'
+    """
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise InputError(f"{folder}: is not a run folder (no config.json)")
@@ -49,7 +61,11 @@ def read_config(folder) -> TrainConfig:
 
 
 def run_name(config: TrainConfig) -> str:
-    """Start of the name of a run folder that was not named: MODEL-ATTENTION-LOSS."""
+    """Start of the name of a run folder that was not named: MODEL-ATTENTION-LOSS.
+
+    >>> run_name(TrainConfig(model="unetpp", attention="contextual"))
+    'unetpp-contextual-dice'
+    """
     return f"{config.model}-{config.attention}-{config.resolved_loss}"
 
 
@@ -57,6 +73,10 @@ def choose_folder(config: TrainConfig, out, *, resume: bool, runs="runs") -> Pat
     """The run's folder: `out`, or the next free `runs/MODEL-ATTENTION-LOSS-NNN`.
 
     With `resume` and no `out`: the newest such folder with the same options, if there is one.
+
+    >>> config = TrainConfig(model="unetpp", attention="contextual")
+    >>> choose_folder(config, None, resume=False).name
+    'unetpp-contextual-dice-001'
     """
     if out is not None:
         return Path(out)
@@ -79,6 +99,12 @@ def check_folder(folder: Path, config: TrainConfig, *, resume: bool, overwrite: 
     Raises:
         InputError: it holds a run that neither `resume` nor `overwrite` (exclusive) applies to, or
             other files, or a run of other options.
+
+    >>> config = read_config("runs/first")
+    >>> check_folder(Path("runs/first"), config, resume=True, overwrite=False)
+    'done'
+    >>> check_folder(Path("runs/second"), config, resume=True, overwrite=False)
+    'start'
     """
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; give one of them")
@@ -117,6 +143,10 @@ def clear_folder(folder: Path) -> None:
 
     Raises:
         InputError: it cannot be made there.
+
+    >>> clear_folder(Path("runs/second"))
+    >>> Path("runs/second").is_dir()
+    True
     """
     try:
         if folder.exists() and is_run(folder):
@@ -130,7 +160,14 @@ def clear_folder(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """A complete run: its options, model, split, scores, and `predict`."""
+    """A complete run: its options, model, split, scores, and `predict`.
+
+    >>> run = load_run("runs/first")
+    >>> image, dem = np.zeros((50, 70, 3), "uint8"), np.zeros((50, 70))
+    >>> probability = run.predict(image, dem)
+    >>> probability.shape, run.config.model
+    ((50, 70), 'unet')
+    """
 
     folder: Path
     config: TrainConfig
@@ -223,6 +260,10 @@ def predict_probability(model, x):
 
     By the fastest way that is exact: ONNX Runtime where `load_run` found an export of this very
     model, else a compiled function that any batch size can use.
+
+    >>> run = load_run("runs/first")
+    >>> predict_probability(run.model, np.zeros((2, 32, 32, 4), "float32")).shape
+    (2, 32, 32)
     """
     x = np.ascontiguousarray(x, "float32")
     session = vars(model).get("_landslide_onnx")
@@ -303,5 +344,9 @@ def load_run(path, *, onnx: bool = True) -> Run:
 
 
 def say(message: str) -> None:
-    """One line for the user, at once."""
+    """One line for the user, at once.
+
+    >>> say("split.json: 12 tiles")
+    split.json: 12 tiles
+    """
     print(message, file=sys.stdout, flush=True)

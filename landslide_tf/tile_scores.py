@@ -29,6 +29,11 @@ class TileScores:
 
     `names` (N,); `histogram` (N, 2, BINS) pixels by label and bin of probability, valid ones;
     `landslides` (M, 3): tile, pixels, and pixels predicted at 0.5 of each 8-connected landslide.
+
+    >>> from landslide_tf.runs import load_run
+    >>> scores = read_tile_scores(load_run("runs/first").folder / "tile_scores.npz")
+    >>> scores.counts(0.5).sum(axis=1).tolist()  # the pixels of each test tile
+    [1024, 1024]
     """
 
     names: np.ndarray
@@ -84,6 +89,9 @@ def read_tile_scores(path) -> TileScores:
 
     Raises:
         InputError: it cannot be read as such.
+
+    >>> read_tile_scores("runs/first/tile_scores.npz").names.tolist()
+    ['b001', 'b003']
     """
     try:
         with np.load(path, allow_pickle=False) as content:

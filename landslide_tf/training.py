@@ -51,6 +51,11 @@ def fit(
     Raises:
         InputError: bad options or data; raised before the run's folder is made or changed.
         JobError: training failed on its way; the folder keeps the last good state.
+
+    >>> config = runs.read_config("runs/first")  # or TrainConfig(data="tiles", model="unet")
+    >>> fit(config, "runs/first", resume=True)  # would train, but this run is complete
+    runs/first: complete, nothing to do
+    PosixPath('runs/first')
     """
     folder = runs.choose_folder(config, out, resume=resume)
     action = runs.check_folder(folder, config, resume=resume, overwrite=overwrite)
@@ -90,7 +95,14 @@ def fit(
 
 
 def make_parts(tiles: Tiles, config: TrainConfig, split: dict | None = None):
-    """The three parts of a data set, and the DEM statistics of the training part (or None)."""
+    """The three parts of a data set, and the DEM statistics of the training part (or None).
+
+    >>> from landslide_tf.data.tiles import load_tiles
+    >>> config = TrainConfig(data="tiles", tile_px=32)
+    >>> parts, _ = make_parts(load_tiles("tiles", config), config)
+    >>> {name: len(part) for name, part in parts.items()}
+    {'train': 8, 'validation': 2, 'test': 2}
+    """
     split = split or make_split(tiles, config.split, config.seed)
     indices = {name: tiles.indices(split[name]) for name in PARTS}
     statistics = None
@@ -115,7 +127,11 @@ def _check_parts(parts, config) -> None:
 
 
 def precision_policy(config: TrainConfig) -> str:
-    """The Keras dtype policy in use: float16 needs a GPU, bfloat16 is what a CPU can do."""
+    """The Keras dtype policy in use: float16 needs a GPU, bfloat16 is what a CPU can do.
+
+    >>> precision_policy(TrainConfig(mixed_precision="off"))
+    'float32'
+    """
     if config.mixed_precision == "off":
         return "float32"
     if gpu_available():
@@ -125,7 +141,11 @@ def precision_policy(config: TrainConfig) -> str:
 
 
 def build(config: TrainConfig, policy: str = "float32") -> keras.Model:
-    """The (uncompiled) model of a config under a dtype policy."""
+    """The (uncompiled) model of a config under a dtype policy.
+
+    >>> build(TrainConfig(model="unet", filters=2, tile_px=32)).output_shape
+    (None, 32, 32, 1)
+    """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
@@ -143,7 +163,11 @@ def build(config: TrainConfig, policy: str = "float32") -> keras.Model:
 
 
 def make_loss(config: TrainConfig, train: Part) -> keras.losses.Loss:
-    """The loss of a config; WCE's weights come from the training masks unless given."""
+    """The loss of a config; WCE's weights come from the training masks unless given.
+
+    >>> make_loss(TrainConfig(loss="focal"), None).get_config()["focusing"]
+    2.0
+    """
     name = config.resolved_loss
     arguments = {
         "focal": {
@@ -280,6 +304,14 @@ def report(parts, predictions) -> dict:
     """The scores that `metrics.json` holds, from predictions of validation and test part.
 
     A part without tiles is None.
+
+    >>> from landslide_tf.evaluation import predict_part
+    >>> run = runs.load_run("runs/first")
+    >>> parts, _ = make_parts(load_tiles("tiles", run.config), run.config)
+    >>> names = ("validation", "test")
+    >>> scores = report(parts, {name: predict_part(run.model, parts[name]) for name in names})
+    >>> scores["thresholds"]["chosen"] == run.threshold
+    True
     """
     validation, test = predictions["validation"], predictions["test"]
     chosen = evaluation.choose_threshold(validation)
@@ -299,7 +331,12 @@ def report(parts, predictions) -> dict:
 
 
 def table_rows(metrics: dict) -> dict[str, dict]:
-    """Rows for `evaluation.format_scores` from the content of `metrics.json`."""
+    """Rows for `evaluation.format_scores` from the content of `metrics.json`.
+
+    >>> metrics = json.loads(Path("runs/first/metrics.json").read_text())
+    >>> list(table_rows(metrics))
+    ['validation', 'test', 'test, threshold ...', 'baseline background', 'baseline threshold']
+    """
     chosen = metrics["thresholds"]["chosen"]
     rows = {
         "validation": metrics["validation"],

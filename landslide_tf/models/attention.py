@@ -76,5 +76,10 @@ ATTENTION = {
 
 
 def apply_attention(x, attention: str, name: str):
-    """The attention called `attention` ('none' returns x) on x (B, H, W, C), same shape."""
+    """The attention called `attention` ('none' returns x) on x (B, H, W, C), same shape.
+
+    >>> import keras
+    >>> apply_attention(keras.Input((8, 8, 16)), "spatial_contextual", "att").shape
+    (None, 8, 8, 16)
+    """
     return ATTENTION[attention](x, name)

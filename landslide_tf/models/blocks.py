@@ -64,7 +64,12 @@ def up_block(x, skips: list, filters: int, name: str, block=conv_block):
 
 
 def head(x, name: str = "logits"):
-    """1 x 1 convolution to logits, (B, H, W, 1), float32 under every dtype policy."""
+    """1 x 1 convolution to logits, (B, H, W, 1), float32 under every dtype policy.
+
+    >>> import keras
+    >>> head(keras.Input((8, 8, 16))).shape
+    (None, 8, 8, 1)
+    """
     return layers.Conv2D(1, 1, dtype="float32", name=name)(x)
 
 

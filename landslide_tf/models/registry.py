@@ -84,7 +84,12 @@ Received: 'unett'
 
 
 def inference_model(model: keras.Model) -> keras.Model:
-    """The same weights with the final logits as the one output (deep supervision dropped)."""
+    """The same weights with the final logits as the one output (deep supervision dropped).
+
+    >>> model = build_model("unetpp", input_shape=(32, 32, 4), filters=2, deep_supervision=True)
+    >>> len(model.outputs), len(inference_model(model).outputs)
+    (4, 1)
+    """
     if len(model.outputs) == 1:
         return model
     return keras.Model(model.inputs[0], model.outputs[0], name=model.name)

@@ -6,7 +6,13 @@ from landslide_tf.models.blocks import conv_block, head, residual_block, up_bloc
 
 
 def unet(features, filters: int, block=conv_block):
-    """Decoder over the encoder's five feature maps; returns a list with one logits tensor."""
+    """Decoder over the encoder's five feature maps; returns a list with one logits tensor.
+
+    >>> import keras
+    >>> features = [keras.Input((64 // 2**i, 64 // 2**i, 4 * 2**i)) for i in range(5)]
+    >>> [logits.shape for logits in unet(features, 4)]
+    [(None, 64, 64, 1)]
+    """
     x = features[-1]
     for level in reversed(range(len(features) - 1)):
         x = up_block(x, [features[level]], filters * 2**level, f"decoder{level}", block)
@@ -14,5 +20,11 @@ def unet(features, filters: int, block=conv_block):
 
 
 def resunet(features, filters: int):
-    """U-Net's decoder with residual blocks, as in the encoder that feeds it."""
+    """U-Net's decoder with residual blocks, as in the encoder that feeds it.
+
+    >>> import keras
+    >>> features = [keras.Input((64 // 2**i, 64 // 2**i, 4 * 2**i)) for i in range(5)]
+    >>> [logits.shape for logits in resunet(features, 4)]
+    [(None, 64, 64, 1)]
+    """
     return unet(features, filters, residual_block)

@@ -10,6 +10,11 @@ def unetpp(features, filters: int):
 
     node[level, step] reads node[level, 0 .. step-1] and node[level+1, step-1] upsampled.
     Returns logits of node[0, 4] first, then those of node[0, 1 .. 3] for deep supervision.
+
+    >>> import keras
+    >>> features = [keras.Input((64 // 2**i, 64 // 2**i, 4 * 2**i)) for i in range(5)]
+    >>> [logits.shape for logits in unetpp(features, 4)]
+    [(None, 64, 64, 1), (None, 64, 64, 1), (None, 64, 64, 1), (None, 64, 64, 1)]
     """
     depth = len(features) - 1
     node = {(level, 0): feature for level, feature in enumerate(features)}
