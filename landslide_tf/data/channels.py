@@ -88,7 +88,12 @@ def _gradient(dem, valid, resolution_m):
 
 
 def terrain_channels(dem, valid, names, resolution_m):
-    """Channels (H, W, T), float32 in [0, 1], called `names` ('slope', 'hillshade')."""
+    """Channels (H, W, T), float32 in [0, 1], called `names` ('slope', 'hillshade').
+
+    >>> x = np.tile(np.arange(0, 80, 10.0), (8, 1))  # rises by 10 m on 10 m: 45 degrees of 90
+    >>> terrain_channels(x, x >= 0, ("slope",), (10.0, 10.0))[4, 4].tolist()
+    [0.5]
+    """
     functions = {"slope": slope, "hillshade": hillshade}
     for name in names:
         check_choice("terrain", name, TERRAIN)
@@ -124,7 +129,11 @@ def normalise_dem(dem, valid, how: str = "relief", statistics: tuple[float, floa
 
 
 def stack_channels(rgb, dem=None, terrain=None):
-    """(H, W, 3), (H, W) and (H, W, T) to one (H, W, 3 + 1 + T) float32 input: the early fusion."""
+    """(H, W, 3), (H, W) and (H, W, T) to one (H, W, 3 + 1 + T) float32 input: the early fusion.
+
+    >>> stack_channels(np.zeros((8, 8, 3)), np.zeros((8, 8)), np.zeros((8, 8, 2))).shape
+    (8, 8, 6)
+    """
     parts = [rgb]
     if dem is not None:
         parts.append(dem[..., None])

@@ -65,6 +65,10 @@ def cut_scene(
     Raises:
         InputError: files that cannot be read or do not fit each other, no landslide in the
             scene, tiles of that name in `out`.
+
+    >>> counts = cut_scene("scene.tif", "landslides.geojson", "cut", dem="dem.tif", tile_px=32)
+    >>> counts["landslide"], counts["non_landslide"], counts["landslide_px"]  # two of 8 x 8 pixels
+    (3, 3, 128)
     """
     _check_numbers(tile_px, overlap, min_valid, min_landslide_px)
     image, out = Path(image), Path(out)

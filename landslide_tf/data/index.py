@@ -20,7 +20,12 @@ FOLDERS = (  # names of the folders of images, DEMs and masks, by layout
 
 @dataclass(frozen=True)
 class Sample:
-    """The files of one tile. `name` is the image's stem and unique in the index."""
+    """The files of one tile. `name` is the image's stem and unique in the index.
+
+    >>> sample = find_samples("tiles").samples[0]
+    >>> sample.name, list(sample.files)
+    ('a000', ['image', 'dem', 'mask'])
+    """
 
     name: str
     image: Path
@@ -36,7 +41,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Index:
-    """Samples sorted by name, and one line for each file that does not pair."""
+    """Samples sorted by name, and one line for each file that does not pair.
+
+    >>> index = find_samples("tiles")
+    >>> len(index.samples), index.unpaired
+    (12, ())
+    """
 
     root: Path
     samples: tuple[Sample, ...]
@@ -52,6 +62,13 @@ def find_samples(folder, *, negatives: bool = False, need_mask: bool = True) -> 
 
     Raises:
         InputError: no such folder, no such layout, or not one complete tile.
+
+    >>> [sample.name for sample in find_samples("tiles").samples[:3]]
+    ['a000', 'a002', 'a004']
+    >>> find_samples("no-such-folder")
+    Traceback (most recent call last):
+        ...
+    landslide_tf.checks.InputError: no-such-folder: does not exist; give a folder that holds ...
     """
     folder = Path(folder)
     if not folder.is_dir():

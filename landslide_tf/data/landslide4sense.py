@@ -33,6 +33,13 @@ def read_hdf5(path, kind: str, *, bands=None, nodata: float | None = None) -> Ra
 
     Raises:
         InputError: the file cannot be read or does not hold what Landslide4Sense's hold.
+
+    >>> import h5py
+    >>> with h5py.File("image_1.h5", "w") as file:
+    ...     file["img"] = np.full((128, 128, 14), 0.1)
+    >>> image = read_hdf5("image_1.h5", "image")
+    >>> image.values.shape, image.values.dtype
+    ((128, 128, 3), dtype('float32'))
     """
     if kind == "mask":
         values = _read(path, "mask", 2)[..., None]

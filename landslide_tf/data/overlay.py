@@ -25,6 +25,11 @@ class Grid:
 
     Raises:
         InputError: the scene has no georeference.
+
+    >>> with open_raster("scene.tif") as scene:
+    ...     grid = Grid(scene)
+    >>> grid.height, grid.width, grid.outline().area  # pixels of 2 m
+    (64, 96, 24576.0)
     """
 
     def __init__(self, scene):
@@ -55,7 +60,11 @@ class Grid:
 
 
 def check_georeference(file) -> None:
-    """Raise `InputError` unless the open raster has a CRS and a transform."""
+    """Raise `InputError` unless the open raster has a CRS and a transform.
+
+    >>> with open_raster("scene.tif") as scene:
+    ...     check_georeference(scene)
+    """
     if file.crs is None or file.transform.is_identity:
         raise InputError(
             f"{file.name}: has no georeference; assign one (gdal_edit -a_srs, -a_ullr)"
@@ -63,7 +72,12 @@ def check_georeference(file) -> None:
 
 
 def same_grid(grid: Grid, file) -> bool:
-    """Whether an open raster lies pixel on pixel on the grid."""
+    """Whether an open raster lies pixel on pixel on the grid.
+
+    >>> with open_raster("scene.tif") as scene, open_raster("dem.tif") as dem:
+    ...     same_grid(Grid(scene), dem)
+    True
+    """
     if (file.height, file.width, file.crs) != (grid.height, grid.width, grid.crs):
         return False
     to_pixel = np.linalg.inv(np.reshape(grid.transform, (3, 3)))
@@ -74,7 +88,13 @@ def same_grid(grid: Grid, file) -> bool:
 
 def open_dem(path, grid: Grid, nodata: float | None = None):
     """A function from windows of the scene to the DEM there: as it is where the grids agree,
-    else bilinear, float64."""
+    else bilinear, float64.
+
+    >>> with open_raster("scene.tif") as scene:
+    ...     heights = open_dem("dem.tif", Grid(scene))
+    >>> heights(Window(0, 0, 3, 2)).values[..., 0].tolist()  # column, row, width, height
+    [[1000.0, 1001.0, 1002.0], [1001.0, 1002.0, 1003.0]]
+    """
     file = open_raster(path)
     if same_grid(grid, file):
         return functools.partial(_read_dem, file, path, nodata)
@@ -98,6 +118,11 @@ def open_labels(path, grid: Grid, all_touched: bool = False):
 
     Raises:
         InputError: no polygons, no CRS, nothing within the scene.
+
+    >>> with open_raster("scene.tif") as scene:
+    ...     labels = open_labels("landslides.geojson", Grid(scene))
+    >>> int(labels(Window(0, 0, 96, 64)).values.sum())  # two of 8 x 8 pixels
+    128
     """
     if Path(path).suffix.lower() in SUFFIXES:
         file = open_raster(path)
@@ -134,7 +159,13 @@ def _check_reaches(file, grid: Grid, path) -> None:
 
 
 def read_polygons(path, grid: Grid):
-    """The polygons of a vector file that reach into the scene, in its CRS, as a GeoSeries."""
+    """The polygons of a vector file that reach into the scene, in its CRS, as a GeoSeries.
+
+    >>> with open_raster("scene.tif") as scene:
+    ...     polygons = read_polygons("landslides.geojson", Grid(scene))
+    >>> len(polygons), polygons.area.round().tolist()
+    (2, [256.0, 256.0])
+    """
     import geopandas
     import pyogrio
 

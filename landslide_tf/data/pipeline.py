@@ -16,7 +16,15 @@ from landslide_tf.data.tiles import Tiles
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a data set as the model sees it: normalised and stacked, tile by tile."""
+    """A part of a data set as the model sees it: normalised and stacked, tile by tile.
+
+    >>> from landslide_tf.data.tiles import load_tiles
+    >>> config = TrainConfig(data="tiles", tile_px=32)
+    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
+    >>> x, y, w = part.arrays([0, 1])
+    >>> x.shape, y.shape, len(part), part.steps(batch_size=5)
+    ((2, 32, 32, 4), (2, 32, 32, 1), 12, 3)
+    """
 
     tiles: Tiles
     indices: np.ndarray  # which tiles
@@ -73,6 +81,10 @@ def model_input(rgb, dem, terrain, input_valid, config: TrainConfig, dem_statist
     """The input (H, W, C) of the model for one tile; all channels are 0 where one has no data.
 
     `input_valid` (H, W) is where all that the model reads has data: the image alone for 'rgb'.
+
+    >>> rgb, dem, valid = np.ones((8, 8, 3)), np.zeros((8, 8)), np.ones((8, 8), bool)
+    >>> model_input(rgb, dem, None, valid, TrainConfig()).shape
+    (8, 8, 4)
     """
     if config.fusion == "rgb":
         x = stack_channels(rgb)
@@ -92,7 +104,14 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def dem_statistics(tiles: Tiles, indices) -> tuple[float, float]:
-    """Mean and deviation in metres of all valid DEM pixels of the tiles at `indices`."""
+    """Mean and deviation in metres of all valid DEM pixels of the tiles at `indices`.
+
+    >>> from landslide_tf.data.tiles import load_tiles
+    >>> tiles = load_tiles("tiles", TrainConfig(data="tiles", tile_px=32))
+    >>> mean, deviation = dem_statistics(tiles, [0, 1])
+    >>> mean == float(tiles.dem[:2].mean())
+    True
+    """
     count, total, squares = 0, 0.0, 0.0
     for i in indices:  # one tile at a time: the arrays may be larger than memory
         z = tiles.dem[i][tiles.input_valid[i]].astype("float64")
@@ -106,6 +125,13 @@ def training_batches(part: Part, start_epoch: int = 0):
 
     A tf.data.Dataset that runs on through the epochs (give `steps_per_epoch`), or, where
     TensorFlow is not installed or not the backend, a PyDataset of one epoch after the other.
+
+    >>> from landslide_tf.data.tiles import load_tiles
+    >>> config = TrainConfig(data="tiles", tile_px=32, batch_size=4)
+    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
+    >>> x, y, w = next(iter(training_batches(part)))
+    >>> x.shape
+    TensorShape([4, 32, 32, 4])
     """
     config = part.config
     if not _use_tensorflow():
@@ -126,7 +152,14 @@ def training_batches(part: Part, start_epoch: int = 0):
 
 
 def scoring_batches(part: Part, batch_size: int):
-    """Batches in order, not augmented, for validation during training."""
+    """Batches in order, not augmented, for validation during training.
+
+    >>> from landslide_tf.data.tiles import load_tiles
+    >>> config = TrainConfig(data="tiles", tile_px=32)
+    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
+    >>> [len(x) for x, y, w in scoring_batches(part, batch_size=8)]
+    [8, 4]
+    """
     if not _use_tensorflow():
         return _py_dataset(part, batch_size, None)
     import tensorflow as tf

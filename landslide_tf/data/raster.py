@@ -29,7 +29,12 @@ METRES_PER_DEGREE = 111_320.0  # of latitude, on the sphere of the WGS 84 equato
 
 @dataclass(frozen=True)
 class Raster:
-    """A raster in memory: `values` (H, W, C) in the file's dtype, `valid` (H, W) bool."""
+    """A raster in memory: `values` (H, W, C) in the file's dtype, `valid` (H, W) bool.
+
+    >>> raster = Raster(np.zeros((4, 6, 3), "uint8"), np.ones((4, 6), bool))
+    >>> raster.size, raster.resolution_m()
+    ((4, 6), None)
+    """
 
     values: np.ndarray
     valid: np.ndarray
@@ -84,13 +89,22 @@ def read_raster(path, *, nodata: float | None = None, palette: bool = True, band
 
     Raises:
         InputError: the file is missing, truncated or not an image, or has too few bands.
+
+    >>> scene = read_raster("scene.tif")
+    >>> scene.values.shape, scene.values.dtype, bool(scene.valid.all()), scene.resolution_m()
+    ((64, 96, 3), dtype('uint8'), True, (2.0, 2.0))
     """
     with open_raster(path) as file:
         return read_window(file, nodata=nodata, palette=palette, bands=bands)
 
 
 def open_raster(path):
-    """An open rasterio dataset, a context manager; `InputError` where it cannot be opened."""
+    """An open rasterio dataset, a context manager; `InputError` where it cannot be opened.
+
+    >>> with open_raster("scene.tif") as file:
+    ...     file.count, file.height, file.width
+    (3, 64, 96)
+    """
     try:
         with rasterio.Env(**STRICT):
             return rasterio.open(path)
@@ -100,7 +114,13 @@ def open_raster(path):
 
 
 def read_window(file, window=None, *, nodata=None, palette: bool = True, bands=None) -> Raster:
-    """A part of an open rasterio dataset, or all of it; for the rest see `read_raster`."""
+    """A part of an open rasterio dataset, or all of it; for the rest see `read_raster`.
+
+    >>> from rasterio.windows import Window
+    >>> with open_raster("scene.tif") as file:
+    ...     read_window(file, Window(10, 20, 5, 4)).values.shape  # column, row, width, height
+    (4, 5, 3)
+    """
     with contextlib.suppress(Exception):  # GDAL's error of an earlier read is raised here again
         file.colorinterp  # noqa: B018
     alpha = [i for i, ci in enumerate(file.colorinterp) if ci == ColorInterp.alpha]
@@ -140,7 +160,12 @@ def read_window(file, window=None, *, nodata=None, palette: bool = True, bands=N
 
 
 def mark_invalid(values, valid, nodata: float | None = None):
-    """`valid` (H, W) without pixels that are NaN in any band, or `nodata` in all of (H, W, C)."""
+    """`valid` (H, W) without pixels that are NaN in any band, or `nodata` in all of (H, W, C).
+
+    >>> values = np.array([[[1.0], [np.nan], [-9999.0]]])
+    >>> mark_invalid(values, np.ones((1, 3), bool), nodata=-9999).tolist()
+    [[True, False, False]]
+    """
     if np.issubdtype(values.dtype, np.floating):
         valid = valid & np.isfinite(values).all(axis=-1)
     if nodata is not None:
@@ -233,6 +258,11 @@ def write_geotiff(path, values, like: Raster, nodata: float | None = None, valid
     """Write (H, W) or (H, W, C) as compressed GeoTIFF, atomically, with the georeference of `like`.
 
     `valid` (H, W) bool is written as the file's internal mask: for no data without a value.
+
+    >>> scene = read_raster("scene.tif")
+    >>> write_geotiff("red.tif", scene.values[..., 0], scene)
+    >>> read_raster("red.tif").values.shape, read_raster("red.tif").crs == scene.crs
+    ((64, 96, 1), True)
     """
     values = np.atleast_3d(values)
     profile = {

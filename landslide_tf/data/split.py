@@ -34,6 +34,14 @@ def make_split(
 
     Raises:
         InputError: too few tiles or groups, or a file that does not fit the tiles.
+
+    >>> from landslide_tf.config import TrainConfig
+    >>> from landslide_tf.data.tiles import load_tiles
+    >>> tiles = load_tiles("tiles", TrainConfig(data="tiles", tile_px=32))
+    >>> {part: len(names) for part, names in make_split(tiles).items()}
+    {'train': 8, 'validation': 2, 'test': 2}
+    >>> make_split(tiles, test_prefix="b")["test"]
+    ['b001', 'b003', 'b005', 'b007', 'b009', 'b011']
     """
     if how not in ("random", "group"):
         return read_split(how, tiles)
@@ -120,6 +128,12 @@ def read_split(path, tiles: Tiles) -> Split:
     """The split in a JSON file, checked against the tiles: names, overlaps, and file hashes.
 
     The test part may be empty. Tiles that the file does not name are left out.
+
+    >>> from landslide_tf.config import TrainConfig
+    >>> from landslide_tf.data.tiles import load_tiles
+    >>> tiles = load_tiles("tiles", TrainConfig(data="tiles", tile_px=32))
+    >>> len(read_split("runs/first/split.json", tiles)["train"])
+    8
     """
     path = Path(path)
     try:
@@ -162,7 +176,17 @@ def read_split(path, tiles: Tiles) -> Split:
 
 
 def split_content(split: Split, tiles: Tiles) -> dict:
-    """What `split.json` holds: the parts and the SHA-256 of every file of the tiles named."""
+    """What `split.json` holds: the parts and the SHA-256 of every file of the tiles named.
+
+    >>> from landslide_tf.config import TrainConfig
+    >>> from landslide_tf.data.tiles import load_tiles
+    >>> tiles = load_tiles("tiles", TrainConfig(data="tiles", tile_px=32))
+    >>> content = split_content(make_split(tiles), tiles)
+    >>> list(content)
+    ['train', 'validation', 'test', 'data_sha256', 'files']
+    >>> list(content["files"]["a000"])
+    ['image', 'dem', 'mask']
+    """
     named = sorted(name for part in PARTS for name in split[part])
     return {
         **{part: list(split[part]) for part in PARTS},

@@ -15,7 +15,13 @@ from landslide_tf.data.raster import Raster, read_raster, resize_bilinear, resiz
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile at the model's size: nothing normalised yet but the RGB."""
+    """A tile at the model's size: nothing normalised yet but the RGB.
+
+    >>> from landslide_tf.data.index import find_samples
+    >>> tile, _ = read_tile(find_samples("tiles").samples[0], TrainConfig(tile_px=16))
+    >>> tile.rgb.shape, tile.dem.shape, tile.mask.dtype
+    ((16, 16, 3), (16, 16), dtype('uint8'))
+    """
 
     rgb: np.ndarray  # (H, W, 3) float32, 0 to 1
     dem: np.ndarray | None  # (H, W) float32, metres
@@ -37,6 +43,11 @@ def read_tile(
     Raises:
         InputError: a file cannot be read, the files do not fit each other, the mask has values
             other than {0, 1} or {0, 255}, nothing is valid.
+
+    >>> from landslide_tf.data.index import find_samples
+    >>> tile, place = read_tile(find_samples("tiles").samples[0], TrainConfig(tile_px=16))
+    >>> tile.rgb.shape, place  # PNG files lie nowhere
+    ((16, 16, 3), None)
     """
     image = read_file(sample, "image", config)
     check_image(image, sample.image)
@@ -69,6 +80,10 @@ def read_file(sample: Sample, kind: str, config: TrainConfig) -> Raster:
 
     Raises:
         InputError: the file cannot be read, or lacks a band that is asked for.
+
+    >>> from landslide_tf.data.index import find_samples
+    >>> read_file(find_samples("tiles").samples[0], "dem", TrainConfig()).values.shape
+    (32, 32, 1)
     """
     path = getattr(sample, kind)
     if path.suffix.lower() == landslide4sense.SUFFIX:
@@ -84,6 +99,12 @@ def make_tile(image: Raster, dem: Raster | None, mask: Raster | None, config: Tr
     Image and DEM by antialiased bilinear interpolation over valid pixels, the mask by nearest
     neighbour. Terrain channels come from the DEM before resizing. A tile without a mask is all
     background.
+
+    >>> image = Raster(np.zeros((40, 40, 3), "uint8"), np.ones((40, 40), bool))
+    >>> dem = Raster(np.zeros((20, 20, 1)), np.ones((20, 20), bool))
+    >>> tile = make_tile(image, dem, None, TrainConfig(tile_px=16))
+    >>> tile.rgb.shape, tile.dem.shape, bool(tile.valid.all())
+    ((16, 16, 3), (16, 16), True)
     """
     size = (config.tile_px, config.tile_px)
     values = np.where(image.valid[..., None], image.values, 0)
@@ -123,7 +144,13 @@ def _dem_resolution_m(image: Raster, dem: Raster, config: TrainConfig) -> tuple[
 
 
 def check_image(image: Raster, path) -> None:
-    """Raise `InputError` unless the image has three bands (an alpha band apart)."""
+    """Raise `InputError` unless the image has three bands (an alpha band apart).
+
+    >>> check_image(Raster(np.zeros((4, 4, 2)), np.ones((4, 4), bool)), "a.tif")
+    Traceback (most recent call last):
+        ...
+    landslide_tf.checks.InputError: a.tif: ...
+    """
     bands = image.values.shape[-1]
     if bands != 3:
         raise InputError(
@@ -132,13 +159,24 @@ def check_image(image: Raster, path) -> None:
 
 
 def check_has_dem(sample: Sample, config: TrainConfig) -> None:
-    """Raise `InputError` where the model reads a DEM and the sample has none."""
+    """Raise `InputError` where the model reads a DEM and the sample has none.
+
+    >>> sample = Sample("a", "a.png", dem=None, mask=None)
+    >>> check_has_dem(sample, TrainConfig(fusion="rgb"))
+    >>> check_has_dem(sample, TrainConfig(fusion="early"))
+    Traceback (most recent call last):
+        ...
+    landslide_tf.checks.InputError: ...
+    """
     if config.fusion != "rgb" and sample.dem is None:
         raise InputError(f"{sample.image}: has no DEM, which this model needs; add dem/NAME.*")
 
 
 def check_dem(dem: Raster, path) -> None:
-    """Raise `InputError` unless the DEM has one band, or several that are equal (grey as RGB)."""
+    """Raise `InputError` unless the DEM has one band, or several that are equal (grey as RGB).
+
+    >>> check_dem(Raster(np.full((4, 4, 3), 120), np.ones((4, 4), bool)), "dem.png")  # grey as RGB
+    """
     if not _bands_agree(dem):
         raise InputError(
             f"{path}: has {dem.values.shape[-1]} different bands, expected one band of elevation"
@@ -149,6 +187,10 @@ def check_mask(mask: Raster, path) -> Raster:
     """The mask as one band of 0 and 1 (uint8); `InputError` where it has other values.
 
     What the nodata tag or alpha band declares to be no data is not looked at.
+
+    >>> mask = Raster(np.array([[[0], [255]]], "uint8"), np.ones((1, 2), bool))
+    >>> check_mask(mask, "mask.png").values[..., 0].tolist()
+    [[0, 1]]
     """
     values = mask.values
     if not _bands_agree(mask):
@@ -174,6 +216,10 @@ def check_fit(image: Raster, other: Raster, image_path, other_path) -> None:
 
     Sizes may differ, shapes (aspects) not by more than the rounding of one pixel; where both
     carry a georeference, CRS and bounds must agree (to half a pixel of the coarser one).
+
+    >>> image = Raster(np.zeros((100, 50, 3)), np.ones((100, 50), bool))
+    >>> dem = Raster(np.zeros((10, 5, 1)), np.ones((10, 5), bool))
+    >>> check_fit(image, dem, "a.png", "dem.png")  # another size, the same shape
     """
     (h, w), (other_h, other_w) = image.size, other.size
     # one pixel of the coarser raster, measured in its own pixels

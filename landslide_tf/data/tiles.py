@@ -25,7 +25,12 @@ FORMAT = 1  # of cache folders and pack files
 
 @dataclass(frozen=True)
 class Tiles:
-    """N tiles of one size. `rgb` is in [0, 1]; the DEM is in metres, not normalised."""
+    """N tiles of one size. `rgb` is in [0, 1]; the DEM is in metres, not normalised.
+
+    >>> tiles = load_tiles("tiles", TrainConfig(data="tiles", tile_px=32))
+    >>> tiles.rgb.shape, tiles.mask.shape, tiles.names[:2]
+    ((12, 32, 32, 3), (12, 32, 32), ('a000', 'a002'))
+    """
 
     names: tuple[str, ...]
     negative: np.ndarray  # (N,) bool: from non-landslide/
@@ -68,6 +73,10 @@ def load_tiles(data, config: TrainConfig, *, cache=None) -> Tiles:
     Raises:
         InputError: a missing or empty folder, bad or incomplete tiles (unless
             `config.skip_bad`), tiles without a DEM where the fusion needs one, too little memory.
+
+    >>> tiles = load_tiles("tiles", TrainConfig(data="tiles", tile_px=16))
+    >>> len(tiles.names), tiles.dem.shape
+    (12, (12, 16, 16))
     """
     data = Path(data)
     tiles = _load_pack(data, config) if data.is_file() else _load_folder(data, config, cache)
@@ -84,6 +93,11 @@ def ground_resolution_m(data, config: TrainConfig) -> float | None:
     """Metres a pixel of the model's input covers on the ground, the median over a few tiles.
 
     None where the files carry no georeference, and for a pack.
+
+    >>> from landslide_tf.data.cut import cut_scene
+    >>> _ = cut_scene("scene.tif", "landslides.geojson", "cut", tile_px=32)
+    >>> ground_resolution_m("cut", TrainConfig(tile_px=16))  # 32 pixels of 2 m become 16
+    4.0
     """
     if not Path(data).is_dir():
         return None
@@ -168,7 +182,12 @@ def _check_memory(folder, shapes) -> None:
 
 
 def available_memory() -> int | None:
-    """Free memory of this machine in bytes; None where the system does not tell."""
+    """Free memory of this machine in bytes; None where the system does not tell.
+
+    >>> free = available_memory()
+    >>> free is None or free > 0
+    True
+    """
     try:
         with open("/proc/meminfo") as file:
             for line in file:
@@ -260,6 +279,11 @@ def pack_tiles(tiles: Tiles, path, *, rgb_uint8: bool = False) -> None:
 
     `rgb_uint8` rounds the resized RGB to 256 steps: a third of the size, within 0.002 of the
     exact values.
+
+    >>> config = TrainConfig(data="tiles", tile_px=32)
+    >>> pack_tiles(load_tiles("tiles", config), "tiles.npz")
+    >>> load_tiles("tiles.npz", config).rgb.shape
+    (12, 32, 32, 3)
     """
     path = Path(path)
     arrays = {name: getattr(tiles, name) for name in _array_shapes(0, TrainConfig(), 0)}
@@ -290,6 +314,10 @@ def packed_tiles(path) -> int:
 
     Raises:
         InputError: it is none.
+
+    >>> pack_tiles(load_tiles("tiles", TrainConfig(data="tiles", tile_px=32)), "tiles.npz")
+    >>> packed_tiles("tiles.npz")
+    12
     """
     try:
         with np.load(path, allow_pickle=False) as pack:
@@ -354,7 +382,12 @@ def _load_pack(path: Path, config: TrainConfig) -> Tiles:
 
 
 def take(tiles: Tiles, indices) -> Tiles:
-    """The tiles at `indices`, as a data set of their own."""
+    """The tiles at `indices`, as a data set of their own.
+
+    >>> tiles = load_tiles("tiles", TrainConfig(data="tiles", tile_px=32))
+    >>> take(tiles, [0, 2]).names
+    ('a000', 'a004')
+    """
     fields = {name: getattr(tiles, name)[indices] for name in _array_shapes(0, TrainConfig(), 0)}
     names = tuple(tiles.names[i] for i in indices)
     return Tiles(

@@ -24,6 +24,12 @@ def unzip(archive, folder, *, bytes_limit: int = BYTES_LIMIT, files_limit: int =
         InputError: no zip archive, a damaged one, one with links, passwords or names that lead
             outside, one that unpacks to more than the limits.
         JobError: the disk is full, or will be.
+
+    >>> with zipfile.ZipFile("tiles.zip", "w") as archive:
+    ...     archive.writestr("landslide/image/a.png", b"...")
+    >>> unzip("tiles.zip", "unpacked")
+    >>> [str(path) for path in Path("unpacked").rglob("*.png")]
+    ['unpacked/landslide/image/a.png']
     """
     archive, folder = Path(archive), Path(folder)
     scratch = folder.with_name(f"{SCRATCH}{os.getpid()}-{folder.name}")

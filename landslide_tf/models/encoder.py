@@ -14,8 +14,6 @@ def encode(x, *, block, filters: int, attention: str, dropout: float, name: str 
 
     >>> import keras
     >>> from landslide_tf.models.blocks import conv_block
-    >>> import keras
-    >>> from landslide_tf.models.blocks import conv_block
     >>> x = keras.Input((64, 64, 4))
     >>> [f.shape[1:] for f in encode(x, block=conv_block, filters=4, attention="none", dropout=0.5)]
     [(64, 64, 4), (32, 32, 8), (16, 16, 16), (8, 8, 32), (4, 4, 64)]
@@ -41,7 +39,7 @@ def encode_fused(x, *, fusion: str, **options):
     >>> import keras
     >>> from landslide_tf.models.blocks import conv_block
     >>> x = keras.Input((64, 64, 4))
-    >>> options = dict(filters=4, block=conv_block, dropout=0.0)
+    >>> options = dict(filters=4, block=conv_block, attention="none", dropout=0.0)
     >>> [f.shape[-1] for f in encode_fused(x, fusion="early", **options)]
     [4, 8, 16, 32, 64]
     >>> [f.shape[-1] for f in encode_fused(x, fusion="bottleneck", **options)]

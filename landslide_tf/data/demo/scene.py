@@ -42,6 +42,10 @@ class Scene(NamedTuple):
         image: uint8, (H, W, 3), red, green, blue.
         dem: float32, (H, W), elevation in metres.
         mask: uint8, (H, W), 1 on landslides and 0 elsewhere.
+
+    >>> scene = demo_scene(size_px=64, seed=1)
+    >>> scene.image.shape, scene.dem.dtype, np.unique(scene.mask).tolist()
+    ((64, 64, 3), dtype('float32'), [0, 1])
     """
 
     image: np.ndarray
@@ -73,7 +77,12 @@ def demo_scene(size_px: int = 512, seed: int = 0, resolution_m: float = 10.0) ->
 
 
 def make_scene(size_px, seed, resolution_m):
-    """The scene of `demo_scene` and its bare fields (H, W) bool, which no file records."""
+    """The scene of `demo_scene` and its bare fields (H, W) bool, which no file records.
+
+    >>> scene, fields = make_scene(128, 1, 5.0)
+    >>> scene.image.shape, fields.shape, (fields & (scene.mask > 0)).any()
+    ((128, 128, 3), (128, 128), np.False_)
+    """
     check_range("size_px", size_px, MIN_SIZE_PX, MAX_SIZE_PX)
     check_range("seed", seed, 0, 26 * MAX_SEED + 25)
     check_range("resolution_m", resolution_m, *RESOLUTION_RANGE)
@@ -168,5 +177,12 @@ def _blend(image, colour, weight):
 
 
 def check_range(name, value, low, high):
+    """Raise `InputError` unless `value` is a number from `low` to `high`.
+
+    >>> check_range("seed", -1, 0, 10)
+    Traceback (most recent call last):
+        ...
+    landslide_tf.checks.InputError: `seed` must be between 0 and 10. Received: -1
+    """
     if not low <= value <= high:
         raise InputError(f"`{name}` must be between {low} and {high}. Received: {value!r}")

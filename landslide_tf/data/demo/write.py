@@ -30,6 +30,9 @@ def demo_folder() -> Path:
     """The folder of the built-in demo set; written when it is first asked for.
 
     It lies below `$LANDSLIDE_CACHE`, else the user's cache folder.
+
+    >>> sorted(path.name for path in demo_folder().iterdir() if path.is_dir())
+    ['landslide', 'non-landslide']
     """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(os.environ.get("LANDSLIDE_CACHE") or home) / "landslide_tf" / f"demo-{VERSION}"
