@@ -137,7 +137,10 @@ def import_keras_quietly() -> None:
     try:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 2)
-        import keras  # noqa: F401
+        import keras
+
+        if keras.backend.backend() == "tensorflow":  # its first look for GPUs complains of none
+            keras.distribution.list_devices()
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
