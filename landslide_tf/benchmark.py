@@ -44,6 +44,13 @@ def benchmark(config: TrainConfig, repeats: int = 20, out=None) -> dict:
     Returns:
         `machine`, `config`, `matrix_gflops` (measured), `training`, `inference` by runtime (None
         where it is not installed), `input`, `peak_mb`; times in seconds unless named otherwise.
+
+    Raises:
+        InputError: `config.data` cannot be used.
+
+    >>> benchmark(TrainConfig(data="no/such/folder"))
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: no/such/folder: does not exist; give a folder ...
     """
     import keras
 
@@ -72,7 +79,11 @@ def benchmark(config: TrainConfig, repeats: int = 20, out=None) -> dict:
 
 
 def matrix_rate() -> float:
-    """GFLOP/s of a float32 matrix product: the rate that the arithmetic of a step is held to."""
+    """GFLOP/s of a float32 matrix product: the rate that the arithmetic of a step is held to.
+
+    >>> matrix_rate() > 0.1  # a core of today does some 50
+    True
+    """
     from keras import ops
 
     a = ops.convert_to_tensor(np.random.default_rng(0).random((MATRIX, MATRIX), "float32"))
@@ -81,7 +92,11 @@ def matrix_rate() -> float:
 
 
 def timed(function) -> float:
-    """Seconds that a call takes."""
+    """Seconds that a call takes.
+
+    >>> timed(lambda: time.sleep(0.02)) > 0.01
+    True
+    """
     begin = time.perf_counter()
     function()
     return time.perf_counter() - begin
@@ -91,6 +106,18 @@ def measure_training(model, part: Part, repeats: int, rate: float) -> dict:
     """A training step fed by the pipeline: time, share of it spent waiting for data, arithmetic.
 
     A step takes three times the arithmetic of a forward pass: forward, and two products backward.
+
+    >>> import keras
+    >>> from landslide_tf.models.blocks import head
+    >>> config = TrainConfig(tile_px=32, batch_size=2, loss="bce")
+    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
+    >>> image = keras.Input((32, 32, 4))
+    >>> model = keras.Model(image, head(image))  # a small one: one 1 x 1 convolution
+    >>> result = measure_training(model, part, repeats=2, rate=50.0)
+    >>> round(1e9 * result["gflop_per_step"])  # 3 x 2 x 32 x 32 pixels x 4 products x 2 tiles
+    49152
+    >>> 0 <= result["waiting_share"] <= 1
+    True
     """
     import keras
 
@@ -119,7 +146,20 @@ def measure_training(model, part: Part, repeats: int, rate: float) -> dict:
 
 
 def measure_inference(model, config: TrainConfig, part: Part, repeats: int) -> dict:
-    """Latency (batch 1) and throughput (batch 16) of each runtime that is installed, in turn."""
+    """Latency (batch 1) and throughput (batch 16) of each runtime that is installed, in turn.
+
+    >>> import keras
+    >>> from landslide_tf.models.blocks import head
+    >>> config = TrainConfig(tile_px=32, batch_size=2, loss="bce")
+    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
+    >>> image = keras.Input((32, 32, 4))
+    >>> model = keras.Model(image, head(image))  # a small one: one 1 x 1 convolution
+    >>> result = measure_inference(model, config, part, repeats=1)
+    >>> list(result)
+    ['predict', 'compiled', 'savedmodel', 'onnx', 'litert']
+    >>> list(result["compiled"])
+    ['median_ms', 'p95_ms', 'images_per_s']
+    """
     x = part.arrays(np.arange(BATCH) % len(part))[0]
     with tempfile.TemporaryDirectory() as folder:
         ways = _ways(model, config, Path(folder))
@@ -172,7 +212,13 @@ def _ways(model, config: TrainConfig, folder: Path) -> dict:
 
 
 def measure_input(config: TrainConfig, part: Part, repeats: int) -> dict:
-    """Tiles a second: decoded from files, and taken from memory as training takes them."""
+    """Tiles a second: decoded from files, and taken from memory as training takes them.
+
+    >>> config = TrainConfig(data="tiles", tile_px=32)
+    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
+    >>> list(measure_input(config, part, repeats=1))
+    ['decode_tiles_per_s', 'memory_tiles_per_s']
+    """
     result = {"decode_tiles_per_s": None}
     folder = Path(config.data or demo_folder())
     if folder.is_dir():
@@ -186,7 +232,12 @@ def measure_input(config: TrainConfig, part: Part, repeats: int) -> dict:
 
 
 def peak_mb() -> float | None:
-    """The most memory that this process has held, in MB; None where the system does not say."""
+    """The most memory that this process has held, in MB; None where the system does not say.
+
+    >>> memory = peak_mb()
+    >>> memory is None or memory > 10
+    True
+    """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -195,7 +246,24 @@ def peak_mb() -> float | None:
 
 
 def format_result(result: dict) -> str:
-    """The measurements as lines for the terminal; a dash for a runtime that is not installed."""
+    """The measurements as lines for the terminal; a dash for a runtime that is not installed.
+
+    >>> result = {
+    ...     "machine": {"processor": "P", "cores": 2, "devices": ["CPU"], "backend": "tensorflow"},
+    ...     "config": TrainConfig(filters=8).to_dict(),
+    ...     "dtype_policy": "float32",
+    ...     "matrix_gflops": 80.0,
+    ...     "training": {"step_s": 0.05, "images_per_s": 40.0, "waiting_share": 0.02,
+    ...                  "gflop_per_step": 2.0, "share_of_matrix_rate": 0.5},
+    ...     "inference": {"onnx": None},
+    ...     "input": {"decode_tiles_per_s": 500.0, "memory_tiles_per_s": 9000.0},
+    ...     "peak_mb": 900.0,
+    ... }
+    >>> print(format_result(result).splitlines()[0])
+    unetpp, attention none, 8 filters, 128 px, batch 2, float32
+    >>> print(format_result(result).splitlines()[3])
+    training step      50.0 ms, 40.0 images/s
+    """
     machine, training, config = result["machine"], result["training"], result["config"]
     lines = [
         f"{config['model']}, attention {config['attention']}, {config['filters']} filters, "

@@ -16,7 +16,11 @@ HEAT_MAP = "magma"  # even in lightness: read the same with any colour vision, a
 
 
 def pyplot():
-    """Matplotlib's pyplot, drawing to files alone."""
+    """Matplotlib's pyplot, drawing to files alone.
+
+    >>> pyplot().get_backend().lower()
+    'agg'
+    """
     import matplotlib
 
     matplotlib.use("Agg")  # no window, also where a display exists
@@ -26,14 +30,30 @@ def pyplot():
 
 
 def save(figure, path) -> None:
-    """Write a figure to `path`, whole or not at all, and close it."""
+    """Write a figure to `path`, whole or not at all, and close it.
+
+    >>> from pathlib import Path
+    >>> figure, axes = pyplot().subplots(figsize=(2, 1))
+    >>> save(figure, "picture.png")
+    >>> Path("picture.png").is_file()
+    True
+    """
     with atomic_path(path) as scratch:
         figure.savefig(scratch, dpi=150, bbox_inches="tight")
     pyplot().close(figure)
 
 
 def loss_curve(rows: list[dict], best_epoch: int, path) -> None:
-    """Training and validation loss, and validation mIoU, by epoch (as the paper's Figure 4)."""
+    """Training and validation loss, and validation mIoU, by epoch (as the paper's Figure 4).
+
+    Rows are those of `history.csv`; `best_epoch` is marked.
+
+    >>> from pathlib import Path
+    >>> from landslide_tf.recorder import read_history
+    >>> loss_curve(read_history("runs/first/history.csv"), best_epoch=2, path="loss.png")
+    >>> Path("loss.png").is_file()
+    True
+    """
     figure, (left, right) = pyplot().subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 20 else None
@@ -65,6 +85,20 @@ def prediction_grid(part, predictions, threshold: float, path) -> None:
     """A few tiles: image, DEM, probability, and what was found, missed or falsely called.
 
     The tiles are spread evenly over the part's landslide tiles, from worst to best tile IoU.
+
+    >>> from pathlib import Path
+    >>> from landslide_tf.config import TrainConfig
+    >>> from landslide_tf.data.pipeline import Part
+    >>> from landslide_tf.data.tiles import load_tiles
+    >>> from landslide_tf.evaluation import Predictions
+    >>> config = TrainConfig(tile_px=32)
+    >>> tiles = load_tiles("tiles", config)
+    >>> part, one = Part(tiles, np.array([0]), config), slice(0, 1)
+    >>> probability = 0.9 * tiles.mask[one]  # as if a model had found all of the landslide
+    >>> p = Predictions(probability, tiles.mask[one], tiles.valid[one], tiles.negative[one])
+    >>> prediction_grid(part, p, 0.5, "predictions.png")
+    >>> Path("predictions.png").is_file()
+    True
     """
     chosen = _spread_by_iou(predictions, threshold)
     with_dem = part.config.fusion != "rgb"
@@ -127,7 +161,18 @@ def _spread_by_iou(predictions, threshold):
 
 
 def outcome_overlay(rgb, predictions, position: int, threshold: float):
-    """RGB (H, W, 3) with found, falsely called and missed pixels tinted."""
+    """RGB (H, W, 3) with found, falsely called and missed pixels tinted.
+
+    `rgb` is in [0, 1]; pixels without data and true negatives stay grey. `position` is that of the
+    tile in `predictions`.
+
+    >>> from landslide_tf.evaluation import Predictions
+    >>> probability = np.array([[[0.9, 0.6, 0.2, 0.1]]])
+    >>> mask = np.array([[[1, 0, 1, 0]]])  # found, false alarm, missed, background
+    >>> p = Predictions(probability, mask, mask >= 0, np.array([False]))
+    >>> outcome_overlay(np.zeros((1, 4, 3)), p, 0, 0.5).round(2)[0].tolist()
+    [[0.0, 0.4, 0.29], [0.22, 0.46, 0.59], [0.54, 0.24, 0.0], [0.0, 0.0, 0.0]]
+    """
     from matplotlib.colors import to_rgb
 
     mask = predictions.mask[position] > 0
@@ -146,7 +191,12 @@ def outcome_overlay(rgb, predictions, position: int, threshold: float):
 
 
 def heat_overlay(rgb, cam):
-    """RGB (H, W, 3) in grey under a heat map: `cam` (H, W) in [0, 1], stronger where higher."""
+    """RGB (H, W, 3) in grey under a heat map: `cam` (H, W) in [0, 1], stronger where higher.
+
+    >>> rgb, cam = np.zeros((1, 2, 3)), np.array([[0.0, 1.0]])
+    >>> heat_overlay(rgb, cam).round(2).tolist()  # magma: from black to a light yellow
+    [[[0.0, 0.0, 0.01], [0.59, 0.59, 0.45]]]
+    """
     import matplotlib
 
     grey = np.repeat(rgb.mean(axis=-1, keepdims=True), 3, axis=-1)
@@ -158,6 +208,16 @@ def cam_grid(names, tiles, probability, cams, with_dem: bool, path) -> None:
     """Image, DEM, probability and one Grad-CAM map a layer, a row for each tile.
 
     `tiles` have `rgb`, `dem` and `input_valid`; `cams` maps layer names to (N, H, W) in [0, 1].
+
+    >>> from pathlib import Path
+    >>> from landslide_tf.config import TrainConfig
+    >>> from landslide_tf.data.index import find_samples
+    >>> from landslide_tf.data.tile import read_tile
+    >>> tile, _ = read_tile(find_samples("tiles").samples[0], TrainConfig(tile_px=32))
+    >>> cams = {"encoder4_relu2": np.ones((1, 32, 32))}
+    >>> cam_grid(["a000"], [tile], np.zeros((1, 32, 32)), cams, with_dem=True, path="gradcam.png")
+    >>> Path("gradcam.png").is_file()
+    True
     """
     titles = ["image", *(["DEM"] if with_dem else []), "probability"]
     titles += [f"Grad-CAM of\n{layer}" for layer in cams]
@@ -184,7 +244,14 @@ def cam_grid(names, tiles, probability, cams, with_dem: bool, path) -> None:
 
 
 def colour_bar(figure, axes, label: str) -> None:
-    """The scale of heat maps from 0 to 1, below the axes."""
+    """The scale of heat maps from 0 to 1, below the axes.
+
+    >>> figure, axes = pyplot().subplots()
+    >>> colour_bar(figure, axes, "share of the highest value")
+    >>> figure.axes[-1].get_xlabel()
+    'share of the highest value'
+    >>> pyplot().close(figure)
+    """
     from matplotlib.cm import ScalarMappable
 
     bar = figure.colorbar(

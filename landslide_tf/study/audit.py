@@ -17,7 +17,13 @@ EPSILON = 1e-9  # of floating point
 
 @dataclass(frozen=True)
 class Audit:
-    """A row recomputed from its printed precision, recall and accuracy, and whether it fits."""
+    """A row recomputed from its printed precision, recall and accuracy, and whether it fits.
+
+    >>> row = {"precision": 0.5, "recall": 0.5, "accuracy": 0.8, "f1": 0.5, "miou": 0.56}
+    >>> audit = audit_row(row)
+    >>> round(audit.f1, 3), round(audit.miou, 3), round(audit.positive_share, 3), audit.fits
+    (0.5, 0.556, 0.2, True)
+    """
 
     f1: float
     miou: float
@@ -26,11 +32,16 @@ class Audit:
 
     @property
     def fits(self) -> bool:
+        """Whether rounding explains all of the row."""
         return self.excess <= EPSILON
 
 
 def f1_of(precision, recall):
-    """F1 = 2 P R / (P + R)."""
+    """F1 = 2 P R / (P + R).
+
+    >>> f1_of(0.5, 1.0)  # 2 x 0.5 / 1.5
+    0.6666666666666666
+    """
     return 2 * precision * recall / (precision + recall)
 
 
@@ -48,7 +59,11 @@ def miou_of(f1, accuracy):
 
 
 def positive_share(precision, recall, accuracy) -> float:
-    """Landslide pixels q among all: 1 - A = FP + FN = q (R/P - R) + q (1 - R)."""
+    """Landslide pixels q among all: 1 - A = FP + FN = q (R/P - R) + q (1 - R).
+
+    >>> round(positive_share(0.5, 0.5, 0.8), 3)  # 1 - A = 0.2 = q (1 - 0.5) + q (1 - 0.5)
+    0.2
+    """
     return (1 - accuracy) / (recall / precision - 2 * recall + 1)
 
 

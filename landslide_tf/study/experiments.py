@@ -31,7 +31,13 @@ VARIED = ("data", "split", "preset", "model", "attention", "loss", "fusion", "se
 
 @dataclass(frozen=True)
 class Experiment:
-    """One row of the matrix; `group` is the part of the paper that it belongs to."""
+    """One row of the matrix; `group` is the part of the paper that it belongs to.
+
+    >>> Experiment("resunet", "none", "wce").name
+    'resunet-none-wce'
+    >>> Experiment("unetpp", "contextual", "dice", "rgb", "ablation").name
+    'unetpp-contextual-dice-rgb'
+    """
 
     model: str
     attention: str
@@ -87,7 +93,18 @@ def matrix(fusion: str) -> tuple[Experiment, ...]:
 
 @dataclass(frozen=True)
 class Study:
-    """What `OUT/study.json` holds: the options common to all runs, and the seeds."""
+    """What `OUT/study.json` holds: the options common to all runs, and the seeds.
+
+    Raises:
+        InputError: no seed, or `resplit` with a split that is given in a file.
+
+    >>> study = Study(TrainConfig(data="tiles", epochs=10), seeds=3)
+    >>> len(plan(study, "out"))  # 17 experiments
+    51
+    >>> Study(TrainConfig(split="split.json"), seeds=3, resplit=True)
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: --resplit makes new splits, which the file split.json does ...
+    """
 
     base: TrainConfig
     seeds: int = 1
@@ -105,7 +122,12 @@ class Study:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One seed of an experiment: its options and its folder."""
+    """One seed of an experiment: its options and its folder.
+
+    >>> run = plan(Study(TrainConfig()), "out")[0]
+    >>> run.experiment.title, run.folder.name, run.config.model, run.config.loss
+    ('U-Net (BCE)', 'unet-none-bce', 'unet', 'bce')
+    """
 
     experiment: Experiment
     config: TrainConfig
@@ -117,6 +139,13 @@ def plan(study: Study, out, only: tuple[str, ...] = ()) -> list[PlannedRun]:
 
     Raises:
         InputError: a name that is none.
+
+    >>> study = Study(TrainConfig(), seeds=2)
+    >>> [run.folder.name for run in plan(study, "out", only=("unet-none-bce", "unetpp-none-dice"))]
+    ['unet-none-bce', 'unetpp-none-dice', 'unet-none-bce-seed1', 'unetpp-none-dice-seed1']
+    >>> plan(study, "out", only=("unet",))
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: `only` must be one of 'six', 'ablation', 'losses', ...
     """
     experiments = matrix(study.base.fusion)
     for name in only:
@@ -144,14 +173,25 @@ def _planned(study: Study, out: Path, experiment: Experiment, seed: int) -> Plan
 
 
 def split_file(study: Study, out) -> str:
-    """The split of all seeds of a study without `resplit`, as a path."""
+    """The split of all seeds of a study without `resplit`, as a path.
+
+    >>> from pathlib import Path
+    >>> Path(split_file(Study(TrainConfig(split="random")), "out")).name
+    'split.json'
+    >>> split_file(Study(TrainConfig(split="mine.json")), "out")
+    'mine.json'
+    """
     if study.base.split in ("random", "group"):
         return str(Path(out) / "split.json")
     return study.base.split
 
 
 def differences(config: TrainConfig, base: TrainConfig) -> list[str]:
-    """What a run's options differ in from a study's base, beyond what a study varies."""
+    """What a run's options differ in from a study's base, beyond what a study varies.
+
+    >>> differences(TrainConfig(model="unet", epochs=20), TrainConfig())  # a study varies the model
+    ['epochs 20, study 50']
+    """
     ours, wanted = config.to_dict(), base.to_dict()
     return [
         f"{name.replace('_', '-')} {ours[name]!r}, study {value!r}"
@@ -161,7 +201,15 @@ def differences(config: TrainConfig, base: TrainConfig) -> list[str]:
 
 
 def check_runs(planned: list[PlannedRun], base: TrainConfig) -> None:
-    """Raise `InputError` where a folder of the plan holds something else."""
+    """Raise `InputError` where a folder of the plan holds something else.
+
+    >>> study = read_study("study")
+    >>> check_runs(plan(study, "study"), study.base)  # the runs of this study: nothing to say
+    >>> other = Study(TrainConfig(epochs=50))
+    >>> check_runs(plan(other, "study"), other.base)
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: study...unet-none-bce: was made with other options (...
+    """
     for run in planned:
         if not runs.is_run(run.folder):  # what else may lie there is for `train` to say
             continue
@@ -185,6 +233,11 @@ def read_study(out) -> Study | None:
 
     Raises:
         InputError: its file is damaged.
+
+    >>> read_study("study").base.epochs
+    3
+    >>> read_study("elsewhere") is None
+    True
     """
     path = Path(out) / "study.json"
     if not path.is_file():
@@ -197,7 +250,13 @@ def read_study(out) -> Study | None:
 
 
 def write_study(study: Study, out) -> None:
-    """Write `OUT/study.json`."""
+    """Write `OUT/study.json`.
+
+    >>> study = Study(TrainConfig(filters=8), seeds=2)
+    >>> write_study(study, "out")
+    >>> read_study("out") == study
+    True
+    """
     Path(out).mkdir(parents=True, exist_ok=True)
     content = {"base": study.base.to_dict(), "seeds": study.seeds, "resplit": study.resplit}
     write_json(Path(out) / "study.json", content)

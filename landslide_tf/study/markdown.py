@@ -24,7 +24,21 @@ PROTOCOL = ("filters", "epochs", "batch_size", "learning_rate", "dropout", "tile
 
 
 def report_text(study: Study, out: Path, results: Results, frames, missing) -> str:
-    """The report; `missing` names the figures that were not drawn, with the reason."""
+    """The report; `missing` names the figures that were not drawn, with the reason.
+
+    `frames` are the tables by name, as `report.write_report` makes them.
+
+    >>> from landslide_tf.study import tables
+    >>> from landslide_tf.study.records import read_results
+    >>> study, out = Study(TrainConfig(data="bijie")), Path("out")
+    >>> results = read_results(study, out)  # no run yet
+    >>> names = ("table1", "table3", "table4", "comparisons")
+    >>> frames = {name: getattr(tables, name)(results) for name in names}
+    >>> frames |= {"audit": tables.audit_table(results), "cost": tables.cost_table(results)}
+    >>> frames["dem"] = tables.dem_table(results, study)
+    >>> print(report_text(study, out, results, frames, {}).splitlines()[0])
+    # Study of bijie
+    """
     found = claims(results)
     parts = [
         f"# Study of {_data_name(study)}",
@@ -53,7 +67,17 @@ def _data_name(study: Study) -> str:
 
 
 def protocol(study: Study, results: Results) -> list[str]:
-    """What a reader must know before comparing with the paper: data, options, hardware."""
+    """What a reader must know before comparing with the paper: data, options, hardware.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> study = read_study("study")
+    >>> lines = protocol(study, read_results(study, "study"))
+    >>> lines[0]
+    'Data: tiles, 1 training, 1 validation and 12 test tiles (the paper: 770 tiles of Bijie, ...
+    >>> lines[1].split("; ")
+    ['Options: filters 4 (paper, or our reading of it: 64)', 'epochs 3 (paper, or our reading ...
+    """
     base, paper = study.base, TrainConfig()
     lines = []
     record = next((r for result in results.values() for r in result.records), None)

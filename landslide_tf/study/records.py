@@ -20,7 +20,12 @@ DEM_SCORES = {"zero": "dem-zero.json", "others": "dem-others.json"}
 
 @dataclass(frozen=True)
 class Record:
-    """A complete run. `tiles` is None where the run kept no counts of its tiles."""
+    """A complete run. `tiles` is None where the run kept no counts of its tiles.
+
+    >>> record = read_record("runs/first")
+    >>> record.config.model, len(record.history), record.metrics["tiles"]["test"]
+    ('unet', 3, 2)
+    """
 
     folder: Path
     config: TrainConfig
@@ -33,6 +38,7 @@ class Record:
 
     @property
     def has_weights(self) -> bool:
+        """Whether the folder still holds the model, which figures of predictions need."""
         return (self.folder / "model.keras").is_file()
 
     @property
@@ -48,7 +54,16 @@ class Record:
 
 @dataclass(frozen=True)
 class Result:
-    """An experiment with its complete runs (one a seed; none: not run)."""
+    """An experiment with its complete runs (one a seed; none: not run).
+
+    >>> from landslide_tf.study.experiments import SIX, read_study
+    >>> results = read_results(read_study("study"), "study")
+    >>> result = results["unet-none-bce"]
+    >>> len(result.records), len(result.values("miou")), result.deviation("miou")  # one seed
+    (1, 1, nan)
+    >>> bool(Result(SIX[0], ())), Result(SIX[0], ()).mean("miou")  # not run
+    (False, nan)
+    """
 
     experiment: Experiment
     records: tuple[Record, ...]
@@ -72,7 +87,17 @@ class Result:
 
 
 def read_record(folder) -> Record:
-    """The complete run in a folder."""
+    """The complete run in a folder.
+
+    Raises:
+        InputError: config, metrics, environment, split or counts cannot be read.
+
+    >>> record = read_record("runs/first")
+    >>> record.folder.name, record.has_weights, record.dem_scores  # the DEM was not replaced
+    ('first', True, {})
+    >>> 0 <= record.test["miou"] <= 1
+    True
+    """
     folder = Path(folder)
     content = {}
     for name in ("metrics", "environment", "split"):
@@ -110,6 +135,13 @@ def read_results(study: Study, out) -> dict[str, Result]:
 
     Raises:
         InputError: runs of one seed that were made from different data or splits.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> results = read_results(read_study("study"), "study")
+    >>> list(results)[:3]
+    ['unet-none-bce', 'resunet-none-wce', 'unetpp-none-dice']
+    >>> len(results["unet-none-bce"].records)  # one seed
+    1
     """
     records = []
     for path in sorted(Path(out).glob("*/metrics.json")):

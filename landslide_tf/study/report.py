@@ -17,7 +17,18 @@ from landslide_tf.study.tables import Results
 
 
 def write_report(study: Study, out) -> Path:
-    """Write `OUT/tables/*.csv`, `OUT/figures/*` and `OUT/REPORT.md`; returns the last's path."""
+    """Write `OUT/tables/*.csv`, `OUT/figures/*` and `OUT/REPORT.md`; returns the last's path.
+
+    Raises:
+        InputError: a run cannot be read, or runs were made from different data or splits.
+
+    >>> from landslide_tf.config import TrainConfig
+    >>> report = write_report(Study(TrainConfig(filters=1)), "out")  # before the first run
+    >>> report.read_text().splitlines()[0]
+    '# Study of the demo terrain'
+    >>> len(list(Path("out/tables").iterdir())), len(list(Path("out/figures").iterdir()))
+    (8, 6)
+    """
     out = Path(out)
     results = read_results(study, out)
     frames = {
@@ -41,7 +52,15 @@ def write_report(study: Study, out) -> Path:
 
 
 def draw_figures(study: Study, results: Results, cost: pd.DataFrame, folder) -> dict[str, str]:
-    """Draw what the runs and the data allow; returns a reason for each figure that was left out."""
+    """Draw what the runs and the data allow; returns a reason for each figure that was left out.
+
+    >>> from landslide_tf.config import TrainConfig
+    >>> study = Study(TrainConfig(filters=1))
+    >>> draw_figures(study, read_results(study, "out"), pd.DataFrame(), "figures")
+    {'all but Figure 2': 'no complete run yet'}
+    >>> sorted(path.name for path in Path("figures").glob("*.png"))
+    ['figure2-unet-none.png', 'figure2-unetpp-contextual.png', 'figure2-unetpp-none.png']
+    """
     from landslide_tf.data.demo import demo_folder
     from landslide_tf.data.tiles import load_tiles
     from landslide_tf.study.figures import architecture, common, curves, inputs, outcomes

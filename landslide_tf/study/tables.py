@@ -38,7 +38,16 @@ def paper_values() -> dict[tuple[str, str, str], float]:
 
 
 def best_on_validation(results: list[Result]) -> Result | None:
-    """The result with the highest validation mIoU; None unless there are two to choose from."""
+    """The result with the highest validation mIoU; None unless there are two to choose from.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> results = read_results(read_study("study"), "study")
+    >>> best_on_validation(loss_results(results, "unet")).experiment.title
+    'U-Net (WCE)'
+    >>> best_on_validation([results["unet-none-bce"]]) is None
+    True
+    """
     made = [result for result in results if result]
     if len(made) < 2:
         return None
@@ -46,18 +55,43 @@ def best_on_validation(results: list[Result]) -> Result | None:
 
 
 def loss_results(results: Results, model: str) -> list[Result]:
-    """The base model's results under the four losses, in their order."""
+    """The base model's results under the four losses, in their order.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> results = read_results(read_study("study"), "study")
+    >>> [result.experiment.loss for result in loss_results(results, "unet")]
+    ['bce', 'focal', 'dice', 'wce']
+    """
     return [results[f"{model}-none-{loss}"] for loss in LOSSES]
 
 
 def our_choices(results: Results) -> list[Result]:
-    """Per base model, the loss that is best on validation, where it is not the paper's."""
+    """Per base model, the loss that is best on validation, where it is not the paper's.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> results = read_results(read_study("study"), "study")
+    >>> [choice.experiment.name for choice in our_choices(results)]
+    ['unet-none-wce', 'resunet-none-dice', 'unetpp-none-wce']
+    """
     chosen = [best_on_validation(loss_results(results, model)) for model in MODELS]
     return [choice for choice in chosen if choice and choice.experiment not in SIX]
 
 
 def table1(results: Results) -> pd.DataFrame:
-    """mIoU of the base models under each loss: test, validation, the paper's."""
+    """mIoU of the base models under each loss: test, validation, the paper's.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> results = read_results(read_study("study"), "study")
+    >>> table1(results)[["model", "loss", "miou_paper", "our_choice"]].head(4)
+       model   loss  miou_paper  our_choice
+    0  U-Net    BCE       0.575       False
+    1  U-Net  focal       0.572       False
+    2  U-Net   Dice       0.557       False
+    3  U-Net    WCE       0.508        True
+    """
     paper, rows = paper_values(), []
     for model in MODELS:
         best = best_on_validation(loss_results(results, model))
@@ -91,12 +125,34 @@ def _cells(result: Result, metric: str, paper: float | None) -> dict:
 
 
 def table2(results: Results) -> pd.DataFrame:
-    """The base models with the paper's losses."""
+    """The base models with the paper's losses.
+
+    Scores with standard deviation, interval, the paper's number and the difference, as in `table3`.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> results = read_results(read_study("study"), "study")
+    >>> table2(results)[["model", "loss", "miou_paper"]]
+         model  loss  miou_paper
+    0    U-Net   BCE        0.50
+    1  ResUNet   WCE        0.70
+    2  U-Net++  Dice        0.75
+    """
     return _score_table(results, [e.name for e in SIX if e.attention == "none"], "2")
 
 
 def table3(results: Results) -> pd.DataFrame:
-    """The six models, our own choices of loss, and the baselines that any model should beat."""
+    """The six models, our own choices of loss, and the baselines that any model should beat.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> results = read_results(read_study("study"), "study")
+    >>> frame = table3(results)
+    >>> frame.kind.value_counts(sort=False).to_dict()
+    {'paper': 6, 'our choice on validation': 3, 'baseline': 2}
+    >>> frame.columns[4:8].tolist()
+    ['miou', 'miou_sd', 'miou_low', 'miou_high']
+    """
     names = [e.name for e in SIX] + [r.experiment.name for r in our_choices(results)]
     return pd.concat(
         [_score_table(results, names, "3"), pd.DataFrame(_baselines(results))], ignore_index=True
@@ -146,7 +202,14 @@ def _baselines(results: Results) -> list[dict]:
 
 
 def table4(results: Results) -> pd.DataFrame:
-    """What others reported on their own data, the paper's proposed model, and ours."""
+    """What others reported on their own data, the paper's proposed model, and ours.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> results = read_results(read_study("study"), "study")
+    >>> table4(results).by.value_counts(sort=False).to_dict()
+    {'as the paper cites it': 4, 'the paper': 1, 'ours': 2}
+    """
     rows = {}
     for (table, row, column), value in paper_values().items():
         if table == "4":
@@ -167,7 +230,16 @@ def table4(results: Results) -> pd.DataFrame:
 
 
 def dem_table(results: Results, study: Study) -> pd.DataFrame:
-    """What the DEM is worth: models trained with it in two ways and without, and it replaced."""
+    """What the DEM is worth: models trained with it in two ways and without, and it replaced.
+
+    `dem_zero` and `dem_others`: mIoU with the DEM replaced; NaN where that was not scored.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> study = read_study("study")
+    >>> dem_table(read_results(study, "study"), study).fusion.tolist()
+    ['early', 'early', 'early', 'early', 'early', 'early', 'rgb', 'bottleneck']
+    """
     rows = []
     for result in results.values():
         experiment = result.experiment
@@ -183,7 +255,17 @@ def dem_table(results: Results, study: Study) -> pd.DataFrame:
 
 
 def cost_table(results: Results) -> pd.DataFrame:
-    """Cost of the six models beside the paper's: size, arithmetic, time an epoch and an image."""
+    """Cost of the six models beside the paper's: size, arithmetic, time an epoch and an image.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> first = read_results(read_study("study"), "study")["unet-none-bce"]
+    >>> frame = cost_table({e.name: Result(e, ()) for e in SIX[1:]} | {"unet-none-bce": first})
+    >>> frame[["model", "seconds_per_epoch", "ms_per_image"]].head(2)  # ResUNet: not run
+               model  seconds_per_epoch  ms_per_image
+    0    U-Net (BCE)                7.0           2.0
+    1  ResUNet (WCE)                NaN           NaN
+    """
     from landslide_tf.models.cost import forward_gmac
     from landslide_tf.training import build
 
@@ -212,7 +294,17 @@ def cost_table(results: Results) -> pd.DataFrame:
 
 
 def audit_table(results: Results) -> pd.DataFrame:
-    """Each row of the paper's Table 3, then ours to two digits, recomputed from its own numbers."""
+    """Each row of the paper's Table 3, then ours to two digits, recomputed from its own numbers.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> results = read_results(read_study("study"), "study")
+    >>> frame = audit_table(results)
+    >>> frame[["whose", "precision", "recall", "f1", "f1_recomputed", "fits"]].head(2)
+       whose  precision  recall    f1  f1_recomputed  fits
+    0  paper       0.94    0.12  0.21       0.212830  True
+    1  paper       0.85    0.53  0.65       0.652899  True
+    """
     paper, rows = paper_values(), []
     for whose in ("paper", "ours"):
         for experiment in SIX:
@@ -242,7 +334,19 @@ def audit_table(results: Results) -> pd.DataFrame:
 
 
 def comparisons(results: Results) -> pd.DataFrame:
-    """Paired differences in test mIoU between all pairs of the six models."""
+    """Paired differences in test mIoU between all pairs of the six models.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> results = read_results(read_study("study"), "study")
+    >>> frame = comparisons(results)
+    >>> len(frame)  # six models: 6 x 5 / 2 pairs
+    15
+    >>> frame[["a", "b", "a_is"]].head(2)
+                 a               b   a_is
+    0  U-Net (BCE)   ResUNet (WCE)  worse
+    1  U-Net (BCE)  U-Net++ (Dice)  worse
+    """
     rows = []
     for i, first in enumerate(SIX):
         for second in SIX[i + 1 :]:

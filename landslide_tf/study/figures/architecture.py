@@ -56,7 +56,14 @@ def _place(block: str, levels: int) -> tuple[float, float]:
 
 
 def architecture(model, title: str, folder, name: str):
-    """Boxes: blocks with height, width and channels of their output; lines: what feeds what."""
+    """Boxes: blocks with height, width and channels of their output; lines: what feeds what.
+
+    Returns the path of `FOLDER/NAME.png`.
+
+    >>> from landslide_tf import build_model
+    >>> architecture(build_model("unet", filters=1), "U-Net, 1 filter", "figures", "unet").name
+    'unet.png'
+    """
     blocks, edges = blocks_and_edges(model)
     levels = 1 + max(int(block[-1]) for block in blocks if block.startswith("encoder"))
     nested = any(block.startswith("node") for block in blocks)

@@ -22,7 +22,14 @@ STYLES = dict(zip(COLOURS, ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))
 
 
 def save(figure, folder, name: str) -> Path:
-    """Write `NAME.png` and `NAME.pdf`; returns the PNG's path."""
+    """Write `NAME.png` and `NAME.pdf`; returns the PNG's path.
+
+    >>> figure, axes = pyplot().subplots(figsize=(2, 1))
+    >>> save(figure, "figures", "empty").name
+    'empty.png'
+    >>> sorted(path.name for path in Path("figures").iterdir())
+    ['empty.pdf', 'empty.png']
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for suffix in (".pdf", ".png"):
@@ -40,6 +47,12 @@ def spread_tiles(records: list[Record], count: int = SHOWN_TILES) -> list[str]:
 
     IoU is the mean over the records, so that no model's best tiles are picked. Where no run kept
     the counts of its tiles, evenly spaced by name.
+
+    >>> from landslide_tf.study.records import read_record
+    >>> record = read_record("study/unet-none-bce")
+    >>> names = spread_tiles([record], count=3)
+    >>> len(names), set(names) <= set(record.split["test"])
+    (3, True)
     """
     tiles = [record.tiles for record in records if record.tiles is not None]
     if not tiles:

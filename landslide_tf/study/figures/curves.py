@@ -18,7 +18,14 @@ FEW_PX = 100
 
 
 def loss_curves(results: Results, folder):
-    """Figure 4: training and validation loss of the six models, first seed."""
+    """Figure 4: training and validation loss of the six models, first seed.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> results = read_results(read_study("study"), "study")
+    >>> loss_curves(results, "figures").name
+    'figure4-loss.png'
+    """
     figure, axes = pyplot().subplots(2, 3, figsize=(9.5, 5.2), sharex=True, layout="constrained")
     for axis, experiment in zip(axes.flat, SIX, strict=True):
         result = results[experiment.name]
@@ -57,6 +64,13 @@ def precision_recall(histogram) -> tuple[np.ndarray, np.ndarray]:
     """Precision and recall at each of `EDGES` from pixel counts (2, BINS) by label.
 
     A precision that rests on fewer than 100 pixels is NaN.
+
+    >>> histogram = np.zeros((2, len(EDGES) + 1))
+    >>> histogram[:, -1] = 100, 300  # background and landslide called at any threshold
+    >>> histogram[1, 0] = 300  # landslide missed at all of them
+    >>> precision, recall = precision_recall(histogram)
+    >>> float(precision[0]), float(recall[0])  # 300 / 400, 300 / 600
+    (0.75, 0.5)
     """
     fp, tp = histogram[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]  # at or above each edge
     precision = np.where(tp + fp >= FEW_PX, tp / np.maximum(tp + fp, 1), np.nan)
@@ -67,6 +81,13 @@ def reliability(histogram) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean probability, share of landslide and pixels of ten equal bins of probability.
 
     A pixel's probability is taken to be the middle of its bin in the counts; empty bins are NaN.
+
+    >>> from landslide_tf.tile_scores import tile_scores
+    >>> probability = np.full((1, 10, 10), 0.355, "float32")
+    >>> mask = np.arange(100).reshape(1, 10, 10) < 30
+    >>> counts = tile_scores(["a"], probability, mask, probability > 0)
+    >>> [round(float(values[3]), 3) for values in reliability(counts.histogram[0])]  # 0.3 to 0.4
+    [0.355, 0.3, 100.0]
     """
     middles = (np.concatenate([[0], EDGES]) + np.concatenate([EDGES, [1]])) / 2
     group = np.minimum((middles * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
@@ -78,7 +99,16 @@ def reliability(histogram) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def probability_curves(results: Results, folder):
-    """Precision against recall, and observed against predicted share, on the test tiles."""
+    """Precision against recall, and observed against predicted share, on the test tiles.
+
+    None where no run kept the counts of its tiles.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> results = read_results(read_study("study"), "study")
+    >>> probability_curves(results, "figures").name
+    'precision-recall-reliability.png'
+    """
     shown = _with_counts(results)
     if not shown:
         return None
@@ -112,6 +142,17 @@ def size_table(result: Result) -> pd.DataFrame:
 
     `iou`: pooled over the test tiles of a class, by landslide pixels in the tile; `found`: share
     of single landslides of a class of which at least half is predicted, by their own pixels.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> results = read_results(read_study("study"), "study")
+    >>> table = size_table(results["unet-none-bce"])
+    >>> table[table.kind == "iou"][["from_px", "to_px", "count"]]  # 11 tiles with landslide
+       from_px  to_px  count
+    0        8     15      2
+    1       16     23      2
+    2       24     35      4
+    3       36     48      3
     """
     tiles, rows = result.records[0].tiles, []
     counts = tiles.counts(0.5)
@@ -142,7 +183,16 @@ def size_table(result: Result) -> pd.DataFrame:
 
 
 def by_size(results: Results, folder):
-    """IoU by landslide area in the tile, and the share of landslides found by their size."""
+    """IoU by landslide area in the tile, and the share of landslides found by their size.
+
+    None where no run kept the counts of its tiles.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> results = read_results(read_study("study"), "study")
+    >>> by_size(results, "figures").name
+    'iou-by-size.png'
+    """
     shown = _with_counts(results)
     if not shown:
         return None
@@ -167,7 +217,17 @@ def by_size(results: Results, folder):
 
 
 def cost(table: pd.DataFrame, folder):
-    """Parameters, arithmetic, time an epoch and an image, beside the paper's times."""
+    """Parameters, arithmetic, time an epoch and an image, beside the paper's times.
+
+    `table` is that of `tables.cost_table`; None where nothing was run.
+
+    >>> row = {"model": "U-Net", "parameters": 2e6, "gflop": 24.0, "seconds_per_epoch": 60.0}
+    >>> row |= {"ms_per_image": 5.0, "paper_seconds_per_epoch": 20.0, "paper_ms_per_image": 30.0}
+    >>> cost(pd.DataFrame([row]), "figures").name
+    'cost.png'
+    >>> cost(pd.DataFrame([{"model": "U-Net"}]), "figures") is None
+    True
+    """
     made = table.dropna(subset=["parameters"]) if "parameters" in table else table[:0]
     if made.empty:
         return None

@@ -12,7 +12,18 @@ from landslide_tf.study.records import Record
 
 
 def samples(tiles: Tiles, record: Record, names: list[str], folder):
-    """Figure 1: image, DEM and mask of the tiles called `names`."""
+    """Figure 1: image, DEM and mask of the tiles called `names`.
+
+    Raises:
+        KeyError: a name is none of the tiles'.
+
+    >>> from landslide_tf.data.tiles import load_tiles
+    >>> from landslide_tf.study.records import read_record
+    >>> record = read_record("runs/first")
+    >>> tiles = load_tiles("tiles", record.config)
+    >>> samples(tiles, record, record.split["test"][:1], "figures").name
+    'figure1-samples.png'
+    """
     chosen = tiles.indices(names)
     with_dem = record.config.fusion != "rgb"
     titles = ["image", *(["DEM"] if with_dem else []), "mask"]
@@ -39,7 +50,13 @@ def samples(tiles: Tiles, record: Record, names: list[str], folder):
 
 
 def workflow(study: Study, record: Record, folder):
-    """Figure 3: what the study does, with this study's numbers in it."""
+    """Figure 3: what the study does, with this study's numbers in it.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_record
+    >>> workflow(read_study("study"), read_record("study/unet-none-bce"), "figures").name
+    'figure3-workflow.png'
+    """
     config, count = study.base, record.metrics["tiles"]
     dem = "RGB only" if config.fusion == "rgb" else f"RGB + DEM ({config.fusion} fusion)"
     steps = [

@@ -23,13 +23,30 @@ from landslide_tf.study.tables import Results
 
 
 def shown_records(results: Results) -> list[Record]:
-    """The first seeds of the six models whose weights are there."""
+    """The first seeds of the six models whose weights are there.
+
+    >>> from landslide_tf.study.records import Result, read_record
+    >>> results = {e.name: Result(e, ()) for e in SIX}  # nothing was run ...
+    >>> results["unet-none-bce"] = Result(SIX[0], (read_record("runs/first"),))  # ... but this
+    >>> [record.folder.name for record in shown_records(results)]
+    ['first']
+    """
     made = [results[e.name].records[0] for e in SIX if results[e.name]]
     return [record for record in made if record.has_weights]
 
 
 def outcomes_and_cams(tiles: Tiles, results: Results, names: list[str], folder) -> list:
-    """Figure 5 and one Figure 6 for the last encoder level and one for the last decoder block."""
+    """Figure 5 and one Figure 6 for the last encoder level and one for the last decoder block.
+
+    >>> from landslide_tf.data.tiles import load_tiles
+    >>> from landslide_tf.study.records import Result, read_record
+    >>> record = read_record("runs/first")
+    >>> results = {e.name: Result(e, ()) for e in SIX[1:]}  # not run
+    >>> results["unet-none-bce"] = Result(SIX[0], (record,))
+    >>> tiles, names = load_tiles("tiles", record.config), record.split["test"][:1]
+    >>> [path.name for path in outcomes_and_cams(tiles, results, names, "figures")]
+    ['figure5-predictions.png', 'figure6-gradcam-encoder.png', 'figure6-gradcam-decoder.png']
+    """
     records = shown_records(results)
     outcomes, cams, titles = [], {"encoder": [], "decoder": []}, []
     for record in records:
