@@ -162,14 +162,22 @@ def _attention_doubles_time(results: Results) -> Claim:
     for attention in ATTENTIONS[1:]:
         result = results[f"unetpp-{attention}-dice"]
         if plain and result:
-            seconds = [min(r.seconds_per_epoch for r in x.records) for x in (result, plain)]
+            fastest = [min(x.records, key=lambda r: r.seconds_per_epoch) for x in (result, plain)]
+            if fastest[0].machine != fastest[1].machine:
+                figures.append(
+                    f"{result.experiment.title}: run on {fastest[0].machine}, without attention "
+                    f"on {fastest[1].machine}"
+                )
+                continue
+            seconds = [record.seconds_per_epoch for record in fastest]
             ratios.append(seconds[0] / seconds[1])
             figures.append(
                 f"{result.experiment.title}: {seconds[0]:.1f} s against {seconds[1]:.1f} s "
-                f"without, x {ratios[-1]:.2f} (fastest epochs)"
+                f"without, x {ratios[-1]:.2f} (fastest epochs, {fastest[0].machine})"
             )
     if not ratios:
-        return Claim(text, CANNOT_TELL, (), "not run")
+        why = "not run on the same hardware" if figures else "not run"
+        return Claim(text, CANNOT_TELL, tuple(figures), why)
     inside = [DOUBLE[0] <= ratio <= DOUBLE[1] for ratio in ratios]
     verdict = HOLDS if all(inside) else DOES_NOT if not any(inside) else CANNOT_TELL
     if len(ratios) < len(ATTENTIONS) - 1:

@@ -319,16 +319,18 @@ def _cost(frame: pd.DataFrame, results: Results) -> str:
                 r["model"],
                 f"{parameters / 1e6:.2f} M" if np.isfinite(parameters) else DASH,
                 _number(r.get("gflop", np.nan), 2),
+                r["machine"] if isinstance(r.get("machine"), str) else DASH,
                 _number(r.get("seconds_per_epoch", np.nan), 1),
                 f"{r['paper_seconds_per_epoch']:.0f}",
                 _number(r.get("ms_per_image", np.nan), 1),
                 f"{r['paper_ms_per_image']:.0f}",
             ]
         )
-    header = ["model", "parameters", "GFLOP a tile", "s an epoch", "paper", "ms an image", "paper"]
+    header = ["model", "parameters", "GFLOP a tile", "on", "s an epoch", "paper", "ms an image",
+              "paper"]  # fmt: skip
     return (
-        "## Cost\n\nSeconds of the fastest epoch and milliseconds an image in batches, both on the "
-        "hardware named above and not free of other work on it; the paper's are from a T4 GPU at "
+        "## Cost\n\nSeconds of the fastest epoch and milliseconds an image in batches, both "
+        "on the hardware named and not free of other work on it; the paper's are from a T4 GPU at "
         "its own width.\n\n" + _markdown(header, rows)
     )
 

@@ -47,6 +47,14 @@ class Record:
         return self.metrics["test"] or self.metrics["validation"]
 
     @property
+    def machine(self) -> str:
+        """What times were taken on: 'GPU', '1 core', '2 cores' …"""
+        cores = self.environment["cores"]
+        if self.environment["gpu"]:
+            return "GPU"
+        return "1 core" if cores == 1 else f"{cores} cores"
+
+    @property
     def seconds_per_epoch(self) -> float:
         """Of the fastest epoch: other work on the machine only ever adds."""
         return min(row["seconds"] for row in self.history)
@@ -90,7 +98,7 @@ def read_record(folder) -> Record:
     """The complete run in a folder.
 
     Raises:
-        InputError: config, metrics, environment, split or counts cannot be read.
+        InputError: config, metrics, environment, split, history or counts cannot be read.
 
     >>> record = read_record("runs/first")
     >>> record.folder.name, record.has_weights, record.dem_scores  # the DEM was not replaced
@@ -105,12 +113,15 @@ def read_record(folder) -> Record:
             content[name] = json.loads((folder / f"{name}.json").read_text())
         except (OSError, ValueError) as error:
             raise InputError(f"{folder / name}.json: cannot be read ({error})") from None
+    try:
+        content["history"] = read_history(folder / "history.csv")
+    except (OSError, ValueError) as error:  # pandas' errors are ValueErrors
+        raise InputError(f"{folder / 'history.csv'}: cannot be read ({error})") from None
     tiles = folder / "tile_scores.npz"
     return Record(
         folder,
         runs.read_config(folder),
         **content,
-        history=read_history(folder / "history.csv"),
         tiles=read_tile_scores(tiles) if tiles.is_file() else None,
         dem_scores={
             name: _dem_scores(folder / file)

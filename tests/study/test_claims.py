@@ -1,5 +1,7 @@
 """Verdicts on the paper's claims, from made-up runs whose order is known."""
 
+import dataclasses
+
 import pytest
 
 from landslide_tf.study.claims import CANNOT_TELL, DOES_NOT, HOLDS, claims, summary
@@ -108,6 +110,17 @@ def test_equal_epochs_are_not_double(make_results):
     assert claim.verdict == DOES_NOT
     # the fastest of 9, 8 and 7 s, in both
     assert "7.0 s against 7.0 s without, x 1.00" in claim.figures[0]
+
+
+def test_epochs_on_unlike_machines_are_not_compared(make_results):
+    results = make_results({"unetpp-none-dice": 0.8, "unetpp-spatial-dice": 0.8})
+    result = results["unetpp-spatial-dice"]
+    record = result.records[0]
+    slower = dataclasses.replace(record, environment={**record.environment, "cores": 1})
+    results["unetpp-spatial-dice"] = dataclasses.replace(result, records=(slower,))
+    claim = claims(results)[NAMES.index("time")]
+    assert claim.verdict == CANNOT_TELL
+    assert claim.figures == ("U-Net++ spatial (Dice): run on 1 core, without attention on 2 cores",)
 
 
 def test_summary_names_first_and_last(make_results):

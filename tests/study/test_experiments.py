@@ -16,6 +16,7 @@ from landslide_tf.study.experiments import (
     split_file,
     write_study,
 )
+from landslide_tf.study.records import read_record
 
 SIX = [
     "unet-none-bce",
@@ -122,3 +123,13 @@ def test_runs_that_others_started_count(study, tmp_path):
     config = dataclasses.replace(run.config, data="/elsewhere/tiles", loss="auto", preset="demo")
     write_run(run.folder, config, 0.9)
     check_runs([run], study.base)
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_a_run_without_its_history_is_named(content, tmp_path):
+    folder = write_run(tmp_path / "run", BASE, 0.9)
+    (folder / "history.csv").unlink()
+    if content is not None:
+        (folder / "history.csv").write_text(content)
+    with pytest.raises(InputError, match=r"history.csv: cannot be read"):
+        read_record(folder)

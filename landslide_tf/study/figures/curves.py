@@ -33,6 +33,7 @@ def loss_curves(results: Results, folder):
         axis.spines[["top", "right"]].set_visible(False)
         if not result:
             axis.text(0.5, 0.5, "not run", ha="center", transform=axis.transAxes, color="0.5")
+            axis.set_axis_off()
             continue
         record = result.records[0]
         epochs = [row["epoch"] for row in record.history]
@@ -124,7 +125,7 @@ def probability_curves(results: Results, folder):
         right.plot(predicted, observed, marker="o", ms=3, **line)
     share = histogram[1].sum() / histogram.sum()
     left.axhline(share, color="0.7", lw=1, zorder=0)
-    left.text(0.99, share, "share of landslide ", ha="right", va="bottom", color="0.4", fontsize=7)
+    left.text(0.01, share, "share of landslide", va="bottom", color="0.4", fontsize=7)
     left.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     left.set_title("precision and recall (dots: threshold 0.5)", fontsize=9)
     right.plot([0, 1], [0, 1], color="0.7", lw=1, zorder=0)
@@ -247,7 +248,10 @@ def cost(table: pd.DataFrame, folder):
             )
         axis.set_xlabel(title, fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_yticks(rows, made.model, fontsize=8)
+    labels = made.model
+    if "machine" in made and made.machine.nunique() > 1:
+        labels = made.model + "\n" + made.machine  # times of one row and another do not compare
+    axes[0].set_yticks(rows, labels, fontsize=8)
     figure.legend(
         *axes[2].get_legend_handles_labels(), loc="outside lower right", frameon=False, fontsize=8
     )
