@@ -16,7 +16,14 @@ EIGHT = np.ones((3, 3), int)
 
 @dataclass
 class Component:
-    """Pixels that touch each other, corners included."""
+    """Pixels that touch each other, corners included.
+
+    >>> found = Components()
+    >>> found.add(0, np.array([[1, 1, 0]], bool), {"height": np.array([[5.0, 7.0, 9.0]])})
+    []
+    >>> found.end()
+    [Component(px=2, sums={'height': 12.0}, lows={'height': 5.0}, highs={'height': 7.0}, pieces=[])]
+    """
 
     px: int
     sums: dict[str, float]  # of each layer, over the pixels

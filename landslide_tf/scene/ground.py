@@ -10,7 +10,17 @@ DISTORTION = 0.01  # an areal scale further from 1 than this is corrected
 
 
 class Ground:
-    """Measures in metres of shapes given in pixels (x, y) of a scene."""
+    """Measures in metres of shapes given in pixels (x, y) of a scene.
+
+    >>> from rasterio.crs import CRS
+    >>> from rasterio.transform import from_origin
+    >>> pixels = from_origin(470000, 3445000, 2, 2)  # of 2 m
+    >>> ground = Ground(CRS.from_epsg(32647), pixels, size=(64, 96))  # height, width
+    >>> ground.area_m2(shapely.box(0, 0, 8, 8))
+    256.0
+    >>> round(ground.distance_m((0, 0), (10, 0)), 1)
+    20.0
+    """
 
     def __init__(self, crs, transform, size):
         self.crs, self.transform, self.size = crs, transform, size

@@ -21,7 +21,13 @@ AHEAD = 4  # batches read ahead of the model
 
 @dataclass
 class BlockResult:
-    """What one block adds to the map."""
+    """What one block adds to the map.
+
+    >>> total = np.array([[0.2, 0.4, np.nan]], "float32")
+    >>> result = BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int))
+    >>> int(np.isfinite(result.total).sum())  # pixels with data
+    2
+    """
 
     block: tuple[int, int]
     total: np.ndarray  # (h, w) float32 within the scene: weighted probability, NaN is no data
@@ -30,7 +36,13 @@ class BlockResult:
 
 
 def scene_run(run: Run) -> Run:
-    """The run with the scene's georeference in the place of `config.resolution_m`."""
+    """The run with the scene's georeference in the place of `config.resolution_m`.
+
+    >>> from landslide_tf.config import TrainConfig
+    >>> run = Run("run", TrainConfig(resolution_m=10.0), model=None, split={}, metrics={})
+    >>> scene_run(run).config.resolution_m is None
+    True
+    """
     return dataclasses.replace(run, config=dataclasses.replace(run.config, resolution_m=None))
 
 
@@ -40,6 +52,14 @@ def compute_blocks(
     """The `BlockResult` of each block, in order; a function of the arguments alone.
 
     `tta` averages over the eight flips and quarter turns. A window without data is not computed.
+
+    >>> from landslide_tf.runs import load_run
+    >>> from landslide_tf.scene.source import open_scene
+    >>> run = load_run("runs/first")
+    >>> scene = open_scene("scene.tif", "dem.tif", run.config)
+    >>> for result in compute_blocks(scene, run, scene.layout.blocks):
+    ...     result.block, result.total.shape, result.windows
+    ((0, 0), (64, 96), 15)
     """
     run = scene_run(run)
     result = None

@@ -28,7 +28,14 @@ OUTPUTS = (
 
 @dataclass(frozen=True)
 class MapOptions:
-    """What decides a map beside run, image and DEM; lengths in pixels, metres where named so."""
+    """What decides a map beside run, image and DEM; lengths in pixels, metres where named so.
+
+    >>> MapOptions(geojson=True).dtype
+    'uint8'
+    >>> MapOptions(threshold=1.2)
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: --threshold must lie between 0 and 1. Received: 1.2
+    """
 
     threshold: float | None = None  # default: the one the run chose on validation
     min_area: float | None = None  # m2; default: nine pixels
@@ -56,7 +63,16 @@ class MapOptions:
 
 @dataclass(frozen=True)
 class Job:
-    """One scene to map into one folder, checked."""
+    """One scene to map into one folder, checked.
+
+    >>> job = Job(Path("map"), None, MapOptions(), {"image_sha256": "e3b0c442"}, "start")
+    >>> job.begin()
+    >>> json.loads(Path("map/unfinished/job.json").read_text())
+    {'image_sha256': 'e3b0c442'}
+    >>> job.forget()
+    >>> job.out.exists()
+    False
+    """
 
     out: Path
     scene: Scene
@@ -90,6 +106,15 @@ def make_job(
 
     Raises:
         InputError: bad files or options, or an output that exists.
+
+    Example:
+        >>> from landslide_tf.runs import load_run
+        >>> run, options = load_run("runs/first"), MapOptions(tta=True)
+        >>> job = make_job(
+        ...     run, "scene.tif", "dem.tif", "map", options, resume=False, overwrite=False
+        ... )
+        >>> job.action, job.key["tta"], job.out.exists()
+        ('start', True, False)
     """
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; give one of them")
@@ -165,6 +190,11 @@ def read_list(path, dem) -> list[tuple[str, str | None]]:
 
     Raises:
         InputError: no such file, a line with more than two entries, nothing listed.
+
+    Example:
+        >>> _ = Path("scenes.txt").write_text("a.tif, a_dem.tif\\nb.tif\\n")
+        >>> read_list("scenes.txt", dem="dem.tif")
+        [('a.tif', 'a_dem.tif'), ('b.tif', 'dem.tif')]
     """
     path = Path(path)
     if not path.is_file():
@@ -184,7 +214,17 @@ def read_list(path, dem) -> list[tuple[str, str | None]]:
 
 
 def describe(job: Job, run: Run) -> dict:
-    """What the report says of inputs, model and options."""
+    """What the report says of inputs, model and options.
+
+    >>> from landslide_tf.runs import load_run
+    >>> run, options = load_run("runs/first"), MapOptions()
+    >>> job = make_job(
+    ...     run, "scene.tif", "dem.tif", "map", options, resume=False, overwrite=False
+    ... )
+    >>> described = describe(job, run)
+    >>> described["inputs"]["size_px"], described["inputs"]["dem"]["grid"]
+    ([64, 96], "on the image's grid")
+    """
     scene = job.scene
     data = run.config.data or "the built-in synthetic demo terrain"
     inputs = {

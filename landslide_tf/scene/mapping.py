@@ -70,7 +70,13 @@ def map_scenes(
         JobError: failed on the way; what is done is kept for `resume`.
 
     Example:
-        map_scenes("runs/first", [("scene.tif", "dem.tif", "map")], MapOptions(geojson=True))
+        >>> places = [("scene.tif", "dem.tif", "map")]
+        >>> (report,) = map_scenes("runs/first", places, MapOptions(geojson=True))
+        map: ... landslides, ... km2 of 0.02458 km2 mapped, threshold ...; ... s, ... MiB
+        >>> report["windows"]
+        {'all': 15, 'with_data': 15, 'computed_now': 15}
+        >>> sorted(path.name for path in Path("map").glob("landslides.*"))
+        ['landslides.geojson', 'landslides.gpkg', 'landslides.tif']
     """
     run, options = load_run(run_dir), options or MapOptions()
     jobs = []

@@ -29,7 +29,17 @@ ERROR_COLOURS = {
 
 
 class StripFile:
-    """A one-band GeoTIFF that grows strip by strip; a context manager."""
+    """A one-band GeoTIFF that grows strip by strip; a context manager.
+
+    `grid` has the height, width, CRS and transform: an open raster or a `Grid`.
+
+    >>> with rasterio.open("scene.tif") as scene, StripFile("map.tif", scene, "uint8", 255) as file:
+    ...     file.write(0, np.ones((40, 96), "uint8"))
+    ...     file.write(40, np.zeros((24, 96), "uint8"))
+    >>> with rasterio.open("map.tif") as file:
+    ...     file.shape, int(file.read().sum())
+    ((64, 96), 3840)
+    """
 
     def __init__(self, path, grid, dtype, nodata, colours=None):
         self.path = Path(path)
@@ -66,6 +76,12 @@ def write_cog(strips, target, resampling: str) -> None:
 
     Raises:
         JobError: it cannot be written, or not read back.
+
+    Example:
+        >>> write_cog("scene.tif", "map.tif", "average")
+        >>> with rasterio.open("map.tif") as file:
+        ...     file.shape, file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"]
+        ((64, 96), 'COG')
     """
     options = {
         "compress": "deflate",
@@ -83,7 +99,11 @@ def write_cog(strips, target, resampling: str) -> None:
 
 
 def write_error(path, error) -> Exception:
-    """What a failed write of GDAL is for the user: the disk is full, or its own words."""
+    """What a failed write of GDAL is for the user: the disk is full, or its own words.
+
+    >>> write_error("map.tif", "write failed")
+    JobError('map.tif: cannot be written (write failed); continue with --resume')
+    """
     if shutil.disk_usage(Path(path).parent).free < FULL_DISK:
         return OSError(errno.ENOSPC, "No space left on device", str(path))
     return JobError(f"{path}: cannot be written ({error}); continue with --resume")

@@ -18,6 +18,17 @@ def overview(path, image, valid, share, ground: Ground, step: int, title: str) -
         valid: (h, w) bool.
         share: (h, w) share of landslide pixels in each pixel of the picture.
         step: scene pixels in one of the picture's.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from rasterio.crs import CRS
+        >>> from rasterio.transform import from_origin
+        >>> ground = Ground(CRS.from_epsg(32647), from_origin(470000, 3445000, 2, 2), (64, 96))
+        >>> share = np.zeros((64, 96))
+        >>> share[10:18, 10:18] = 1
+        >>> overview("overview.png", np.ones((64, 96, 3)), share >= 0, share, ground, 1, "scene")
+        >>> Path("overview.png").is_file()
+        True
     """
     from matplotlib.colors import to_rgb
 
@@ -37,6 +48,14 @@ def error_map(path, outcome, ground: Ground, step: int, title: str) -> None:
     """`errors.png`: found, false alarm and missed, without imagery.
 
     `outcome` (h, w) uint8: 0 background, 1 found, 2 false alarm, 3 missed, 255 not known.
+
+    >>> from pathlib import Path
+    >>> from rasterio.crs import CRS
+    >>> from rasterio.transform import from_origin
+    >>> ground = Ground(CRS.from_epsg(32647), from_origin(470000, 3445000, 2, 2), (64, 96))
+    >>> error_map("errors.png", np.ones((64, 96), "uint8"), ground, 1, "all found")
+    >>> Path("errors.png").is_file()
+    True
     """
     from matplotlib.colors import to_rgb
 

@@ -24,6 +24,18 @@ class PolygonWriter:
     pixels), `probability_mean` and `probability_max`, and, with a DEM, `slope_mean_deg`,
     `elevation_min_m`, `elevation_max_m`, `elevation_range_m`; `longest_axis_m` is the longer
     side of the smallest rectangle around it.
+
+    >>> from landslide_tf.config import TrainConfig
+    >>> from landslide_tf.scene.source import open_scene
+    >>> reader = Reader(open_scene("scene.tif", "dem.tif", TrainConfig(tile_px=32)))
+    >>> ground = Ground(reader.grid.crs, reader.grid.transform, (64, 96))
+    >>> writer = PolygonWriter("map.gpkg", ground, reader, min_area_m2=36)
+    >>> landslide = np.zeros((64, 96), bool)
+    >>> landslide[10:18, 20:28] = True  # 8 x 8 pixels of 2 m
+    >>> len(writer.add(0, np.where(landslide, 0.9, 0.1), landslide, {})), writer.end()
+    (1, [])
+    >>> writer.landslides, writer.area_m2
+    (1, 256.0)
     """
 
     def __init__(self, path, ground: Ground, reader: Reader, min_area_m2: float):
@@ -149,7 +161,15 @@ def _valid(shape):
 
 
 def write_geojson(gpkg, path) -> None:
-    """The polygons of a GeoPackage as GeoJSON in WGS 84 (RFC 7946)."""
+    """The polygons of a GeoPackage as GeoJSON in WGS 84 (RFC 7946).
+
+    >>> import geopandas
+    >>> geopandas.read_file("landslides.geojson").to_file("map.gpkg", layer="landslides")
+    >>> write_geojson("map.gpkg", "map.geojson")
+    >>> polygons = geopandas.read_file("map.geojson")
+    >>> len(polygons), polygons.crs.to_epsg()
+    (2, 4326)
+    """
     import pyogrio
 
     frame = pyogrio.read_dataframe(gpkg, layer=LAYER).to_crs("EPSG:4326")

@@ -20,6 +20,13 @@ class Scorer:
     Pixels count where both map and reference are known. A landslide of the reference
     (8-connected) is found when half of its pixels are predicted; a predicted one is a false alarm
     when none of its pixels is landslide in the reference. Sizes are in m2.
+
+    >>> scorer = Scorer({"map": 0.5}, pixel_area_m2=4.0)
+    >>> p, mask = np.array([[0.9, 0.2, 0.6]], "float32"), np.array([[True, True, False]])
+    >>> scorer.add(0, p, mask, known=mask >= 0, landslide=p >= 0.5)
+    >>> result = scorer.result()
+    >>> round(result["pixels"]["map"]["iou"], 3), result["landslides"]["found"]
+    (0.333, 1)
     """
 
     def __init__(self, thresholds: dict[str, float], pixel_area_m2: float):

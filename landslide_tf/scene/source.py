@@ -28,7 +28,13 @@ DARK = 0.25  # an image whose brightest pixels are below this share of full scal
 
 @dataclass(frozen=True)
 class Scene:
-    """What is read, and in which windows: plain values, which can be sent to another machine."""
+    """What is read, and in which windows: plain values, which can be sent to another machine.
+
+    >>> from landslide_tf.config import TrainConfig
+    >>> scene = open_scene("scene.tif", "dem.tif", TrainConfig())
+    >>> scene.size, scene.resolution_m, scene.dem_in_model
+    ((64, 96), (2.0, 2.0), True)
+    """
 
     image: str
     dem: str | None
@@ -52,6 +58,13 @@ class Reader:
     A box is (top, left, bottom, right) in pixels; beyond the scene there is no data. What cannot
     be read raises `JobError`, or with `skip_bad` is no data and listed in `bad` as ('image' or
     'dem', top, left, bottom, right).
+
+    >>> from landslide_tf.config import TrainConfig
+    >>> reader = Reader(open_scene("scene.tif", "dem.tif", TrainConfig()))
+    >>> reader.image((0, 0, 4, 6)).values.shape
+    (4, 6, 3)
+    >>> reader.dem((0, 0, 2, 3)).values[..., 0].tolist()
+    [[1000.0, 1001.0, 1002.0], [1001.0, 1002.0, 1003.0]]
     """
 
     def __init__(self, scene: Scene):
@@ -163,6 +176,17 @@ def open_scene(
 
     Raises:
         InputError: one line with the file or option and the repair.
+
+    Example:
+        >>> from landslide_tf.config import TrainConfig
+        >>> config = TrainConfig(tile_px=32)
+        >>> open_scene("scene.tif", "dem.tif", config).layout.window  # pixels of 2 m
+        (32, 32)
+        >>> open_scene("scene.tif", "dem.tif", config, resolution_m=1.0).layout.window
+        (16, 16)
+        >>> open_scene("scene.tif", None, config)
+        Traceback (most recent call last):
+        landslide_tf.checks.InputError: this model (fusion 'early') reads elevation; give --dem
     """
     for path in filter(None, (image, dem)):
         if not Path(path).is_file():
@@ -271,7 +295,12 @@ def _check_overlap(dem, grid: Grid) -> None:
 
 
 def dem_note(scene: Scene) -> str | None:
-    """How the DEM came onto the image's pixels, in words; None where there is no DEM."""
+    """How the DEM came onto the image's pixels, in words; None where there is no DEM.
+
+    >>> from landslide_tf.config import TrainConfig
+    >>> dem_note(open_scene("scene.tif", "dem.tif", TrainConfig()))
+    "on the image's grid"
+    """
     if scene.dem is None:
         return None
     with open_raster(scene.image) as image, open_raster(scene.dem) as dem:
@@ -288,6 +317,15 @@ def thumbnail(scene: Scene):
     """The image thinned out to at most 1200 pixels a side: values (h, w, 3), valid, and the step.
 
     One pixel in `step` x `step` is kept. Damaged parts are no data.
+
+    Raises:
+        InputError: nothing of the image can be read.
+
+    Example:
+        >>> from landslide_tf.config import TrainConfig
+        >>> values, valid, step = thumbnail(open_scene("scene.tif", "dem.tif", TrainConfig()))
+        >>> values.shape, bool(valid.all()), step
+        ((64, 96, 3), True, 1)
     """
     step = -(-max(scene.size) // THUMBNAIL_PX)
     height, width = (-(-n // step) for n in scene.size)
@@ -361,6 +399,13 @@ def scale_note(scene: Scene, values, valid, config) -> str | None:
 
     Raises:
         InputError: a float image beyond [0, 1].
+
+    Example:
+        >>> from landslide_tf.config import TrainConfig
+        >>> scene = open_scene("scene.tif", "dem.tif", TrainConfig())
+        >>> dark = np.full((8, 8, 3), 51, "uint8")
+        >>> scale_note(scene, dark, dark[..., 0] > 0, TrainConfig())
+        'the image reaches 0.20 of full scale only: ...; give --scale percentile or ...'
     """
     if scene.stretch is not None or not valid.any():
         return None

@@ -21,12 +21,24 @@ def _path(folder, block) -> Path:
 
 
 def is_stored(folder, block) -> bool:
-    """Whether the block is finished."""
+    """Whether the block is finished.
+
+    >>> total = np.full((2, 3), 0.5, "float32")
+    >>> save_block(".", BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int)))
+    >>> is_stored(".", (0, 0)), is_stored(".", (0, 1))
+    (True, False)
+    """
     return _path(folder, block).is_file()
 
 
 def save_block(folder, result: BlockResult) -> None:
-    """Write a finished block, whole or not at all."""
+    """Write a finished block, whole or not at all.
+
+    >>> total = np.full((2, 3), 0.5, "float32")
+    >>> save_block(".", BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int)))
+    >>> [path.name for path in Path().iterdir()]
+    ['block_0000_0000.npz']
+    """
     # most of a scene's rim is no data: nothing is kept of it
     total = result.total if result.windows else np.zeros((0, 0), "float32")
     with atomic_path(_path(folder, result.block)) as scratch:
@@ -38,13 +50,27 @@ def load_block(folder, block) -> BlockResult:
 
     Raises:
         JobError: the file is damaged.
+
+    Example:
+        >>> total = np.full((2, 3), 0.5, "float32")
+        >>> save_block(".", BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int)))
+        >>> load_block(".", (0, 0)).total
+        array([[0.5, 0.5, 0.5],
+               [0.5, 0.5, 0.5]], dtype=float32)
     """
     with _reading(folder, block) as file:
         return BlockResult(block, file["total"], int(file["windows"]), file["bad"])
 
 
 def load_facts(folder, block) -> tuple[int, np.ndarray]:
-    """`windows` and `bad` of a finished block, without its pixels."""
+    """`windows` and `bad` of a finished block, without its pixels.
+
+    >>> total = np.full((2, 3), 0.5, "float32")
+    >>> save_block(".", BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int)))
+    >>> windows, bad = load_facts(".", (0, 0))
+    >>> windows, bad.shape
+    (1, (0, 5))
+    """
     with _reading(folder, block) as file:
         return int(file["windows"]), file["bad"]
 
@@ -65,6 +91,12 @@ def strips(folder, layout: Layout):
     """(top, probability) of the whole map from its finished blocks, from top to bottom.
 
     Probability is float32 (h, width), NaN without data; strips have about 2 million pixels.
+
+    >>> total = np.full((2, 3), 0.5, "float32")
+    >>> save_block(".", BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int)))
+    >>> for top, probability in strips(".", Layout(size=(2, 3), window=(2, 3), overlap=(1, 1))):
+    ...     top, probability.tolist()
+    (0, [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]])
     """
     height, width = layout.size
     rows, columns = (len(spans) for _, _, spans in layout.axes)

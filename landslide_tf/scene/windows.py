@@ -48,7 +48,14 @@ def window_weights(size: int, window: int, overlap: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Layout:
-    """The windows of a scene on their grid, and their blocks. All sizes (y, x) in image pixels."""
+    """The windows of a scene on their grid, and their blocks. All sizes (y, x) in image pixels.
+
+    >>> layout = Layout(size=(64, 96), window=(32, 32), overlap=(16, 16))
+    >>> layout.count()  # 3 along y, 5 along x
+    15
+    >>> [layout.box(block) for block in layout.blocks]
+    [(0, 0, 64, 96)]
+    """
 
     size: tuple[int, int]  # of the scene
     window: tuple[int, int]
