@@ -22,7 +22,10 @@ NEEDS = {
 
 
 def check_installed(format_: str) -> None:
-    """Raise `InputError` unless what the format needs is installed."""
+    """Raise `InputError` unless what the format needs is installed.
+
+    >>> check_installed("savedmodel")  # TensorFlow is there
+    """
     missing = [name for name in ("tensorflow", *NEEDS[format_]) if find_spec(name) is None]
     if missing:
         raise InputError(
@@ -33,7 +36,13 @@ def check_installed(format_: str) -> None:
 
 
 def float32_model(model):
-    """The same layers and weights under the float32 policy; the model itself where it has it."""
+    """The same layers and weights under the float32 policy; the model itself where it has it.
+
+    >>> logits = keras.layers.Conv2D(1, 1, dtype="mixed_bfloat16")
+    >>> model = keras.Sequential([keras.Input((8, 8, 4)), logits])
+    >>> float32_model(model).layers[0].compute_dtype
+    'float32'
+    """
     if all(layer.compute_dtype == "float32" for layer in model.layers):
         return model
     text = json.dumps(model.get_config())
@@ -45,7 +54,14 @@ def float32_model(model):
 
 
 def write_savedmodel(model, config: TrainConfig, statistics, folder: Path) -> None:
-    """SavedModel with the signature `serve` and, unless there is terrain, `serve_raw`."""
+    """SavedModel with the signature `serve` and, unless there is terrain, `serve_raw`.
+
+    >>> model = keras.Sequential([keras.Input((16, 16, 4)), keras.layers.Conv2D(1, 1)])
+    >>> write_savedmodel(model, TrainConfig(tile_px=16), None, Path("exported"))
+    >>> import tensorflow as tf
+    >>> sorted(tf.saved_model.load("exported").signatures)
+    ['serve', 'serve_raw', 'serving_default']
+    """
     import tensorflow as tf
 
     from landslide_tf.export.graph import raw_probability
@@ -77,7 +93,13 @@ def write_savedmodel(model, config: TrainConfig, statistics, folder: Path) -> No
 
 
 def write_onnx(model, path: Path, *, channels_first: bool = False, metadata=None) -> None:
-    """ONNX from float32 input to probability (B, H, W, 1), or (B, 1, H, W) with channels first."""
+    """ONNX from float32 input to probability (B, H, W, 1), or (B, 1, H, W) with channels first.
+
+    >>> if find_spec("tf2onnx") and find_spec("onnxruntime"):  # in requirements-export.txt
+    ...     model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(1, 1)])
+    ...     write_onnx(model, Path("model.onnx"), metadata={"tile_size": 8})
+    ...     assert onnx_session("model.onnx").get_inputs()[0].shape[1:] == [8, 8, 4]
+    """
     import onnx
     import tensorflow as tf
     import tf2onnx
@@ -104,6 +126,12 @@ def write_litert(model, path: Path, calibration=None) -> None:
     """LiteRT for one tile at a time; with `calibration` (N, H, W, C) all arithmetic is int8.
 
     Input and output stay float32.
+
+    >>> if find_spec("ai_edge_litert"):  # in requirements-export.txt
+    ...     model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(1, 1)])
+    ...     write_litert(model, Path("model.tflite"))
+    ...     (source,) = litert_interpreter(Path("model.tflite")).get_input_details()
+    ...     assert source["shape"].tolist() == [1, 8, 8, 4]
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -125,7 +153,14 @@ def write_litert(model, path: Path, calibration=None) -> None:
 
 
 def run_savedmodel(folder, signature: str, **inputs) -> np.ndarray:
-    """Probability from a SavedModel's signature, loaded without Keras."""
+    """Probability from a SavedModel's signature, loaded without Keras.
+
+    >>> model = keras.Sequential([keras.Input((16, 16, 4)), keras.layers.Conv2D(1, 1)])
+    >>> write_savedmodel(model, TrainConfig(tile_px=16), None, Path("exported"))
+    >>> black = np.zeros((1, 16, 16, 4), "float32")  # without a bias its logits are 0
+    >>> run_savedmodel("exported", "serve", inputs=black)[0, 0, :3]
+    array([0.5, 0.5, 0.5], dtype=float32)
+    """
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(folder))  # kept: signatures die with it
@@ -134,7 +169,14 @@ def run_savedmodel(folder, signature: str, **inputs) -> np.ndarray:
 
 
 def run_onnx(path, x, *, channels_first: bool = False) -> np.ndarray:
-    """Probability (B, H, W) from an ONNX file in ONNX Runtime."""
+    """Probability (B, H, W) from an ONNX file in ONNX Runtime.
+
+    >>> if find_spec("tf2onnx") and find_spec("onnxruntime"):  # in requirements-export.txt
+    ...     model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(1, 1)])
+    ...     write_onnx(model, Path("model.onnx"))
+    ...     black = np.zeros((2, 8, 8, 4), "float32")  # without a bias its logits are 0
+    ...     assert (run_onnx("model.onnx", black) == np.full((2, 8, 8), 0.5)).all()
+    """
     session = onnx_session(path)
     feed = np.moveaxis(x, -1, 1) if channels_first else x
     (result,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(feed)})
@@ -142,19 +184,40 @@ def run_onnx(path, x, *, channels_first: bool = False) -> np.ndarray:
 
 
 def onnx_session(path):
-    """An ONNX Runtime session on the CPU."""
+    """An ONNX Runtime session on the CPU.
+
+    >>> if find_spec("tf2onnx") and find_spec("onnxruntime"):  # in requirements-export.txt
+    ...     model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(1, 1)])
+    ...     write_onnx(model, Path("model.onnx"))
+    ...     assert onnx_session("model.onnx").get_providers() == ["CPUExecutionProvider"]
+    """
     import onnxruntime
 
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
 def run_litert(path, x) -> np.ndarray:
-    """Probability (B, H, W) from a LiteRT file in its interpreter."""
+    """Probability (B, H, W) from a LiteRT file in its interpreter.
+
+    >>> if find_spec("ai_edge_litert"):  # in requirements-export.txt
+    ...     model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(1, 1)])
+    ...     write_litert(model, Path("model.tflite"))
+    ...     black = np.zeros((2, 8, 8, 4), "float32")  # without a bias its logits are 0
+    ...     assert (run_litert(Path("model.tflite"), black) == np.full((2, 8, 8), 0.5)).all()
+    """
     return invoke_litert(litert_interpreter(path), x)
 
 
 def invoke_litert(interpreter, x) -> np.ndarray:
-    """Probability (B, H, W), tile by tile."""
+    """Probability (B, H, W), tile by tile.
+
+    >>> if find_spec("ai_edge_litert"):  # in requirements-export.txt
+    ...     model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(1, 1)])
+    ...     write_litert(model, Path("model.tflite"))
+    ...     interpreter = litert_interpreter(Path("model.tflite"))
+    ...     black = np.zeros((2, 8, 8, 4), "float32")
+    ...     assert invoke_litert(interpreter, black).shape == (2, 8, 8)
+    """
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     result = []
     for tile in x:
@@ -165,7 +228,18 @@ def invoke_litert(interpreter, x) -> np.ndarray:
 
 
 def litert_interpreter(path):
-    """A LiteRT interpreter, ready to run."""
+    """A LiteRT interpreter, ready to run.
+
+    Raises:
+        JobError: LiteRT has no kernel for an operation of the model.
+
+    Example:
+        >>> if find_spec("ai_edge_litert"):  # in requirements-export.txt
+        ...     model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(1, 1)])
+        ...     write_litert(model, Path("model.tflite"))
+        ...     (target,) = litert_interpreter(Path("model.tflite")).get_output_details()
+        ...     assert target["shape"].tolist() == [1, 8, 8, 1]
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path))

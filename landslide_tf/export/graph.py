@@ -11,7 +11,14 @@ from landslide_tf.config import TrainConfig
 
 
 def resize_weights(size_in, size_out):
-    """Matrix (size_out, size_in) of `data.raster.resize_weights` for sizes known at run time."""
+    """Matrix (size_out, size_in) of `data.raster.resize_weights` for sizes known at run time.
+
+    >>> resize_weights(2, 4).numpy()
+    array([[1.  , 0.  ],
+           [0.75, 0.25],
+           [0.25, 0.75],
+           [0.  , 1.  ]], dtype=float32)
+    """
     scale = tf.cast(size_in, tf.float64) / tf.cast(size_out, tf.float64)
     support = tf.maximum(scale, 1.0)
     centre = (tf.cast(tf.range(size_out), tf.float64)[:, None] + 0.5) * scale - 0.5
@@ -21,7 +28,13 @@ def resize_weights(size_in, size_out):
 
 
 def resize_bilinear(values, size, valid=None):
-    """`data.raster.resize_bilinear` of (B, H, W, C), with `valid` (B, H, W, 1) as 0 and 1."""
+    """`data.raster.resize_bilinear` of (B, H, W, C), with `valid` (B, H, W, 1) as 0 and 1.
+
+    >>> row = tf.constant([0.0, 1.0], shape=(1, 1, 2, 1))
+    >>> wide, _ = resize_bilinear(row, (1, 4))
+    >>> wide.numpy().ravel()
+    array([0.  , 0.25, 0.75, 1.  ], dtype=float32)
+    """
     rows = resize_weights(tf.shape(values)[1], size[0])
     columns = resize_weights(tf.shape(values)[2], size[1])
 
@@ -36,7 +49,12 @@ def resize_bilinear(values, size, valid=None):
 
 
 def resize_nearest(values, size):
-    """`data.raster.resize_nearest` of (B, H, W, C)."""
+    """`data.raster.resize_nearest` of (B, H, W, C).
+
+    >>> row = tf.constant([0.0, 1.0], shape=(1, 1, 2, 1))
+    >>> resize_nearest(row, (1, 4)).numpy().ravel()
+    array([0., 0., 1., 1.], dtype=float32)
+    """
     for axis, wanted in ((1, size[0]), (2, size[1])):
         have = tf.shape(values)[axis]
         place = (tf.cast(tf.range(wanted), tf.float64) + 0.5) * tf.cast(have, tf.float64)
@@ -46,7 +64,12 @@ def resize_nearest(values, size):
 
 
 def normalise_dem(dem, valid, how: str, statistics=None):
-    """`data.channels.normalise_dem` of (B, H, W, 1), with `valid` as 0 and 1."""
+    """`data.channels.normalise_dem` of (B, H, W, 1), with `valid` as 0 and 1.
+
+    >>> z = tf.constant([100.0, 125.0, 200.0], shape=(1, 1, 3, 1))
+    >>> normalise_dem(z, tf.ones_like(z), "relief").numpy().ravel()
+    array([0.  , 0.25, 1.  ], dtype=float32)
+    """
     z, keep = tf.cast(dem, tf.float64), tf.cast(valid, tf.float64)
     axes, far = [1, 2, 3], tf.constant(1e30, tf.float64)
     count = tf.maximum(tf.reduce_sum(keep, axes, keepdims=True), 1)
@@ -69,6 +92,14 @@ def raw_probability(model, config: TrainConfig, statistics, image, dem=None):
     """Probability (B, h, w) of raw rasters, NaN where the DEM has none.
 
     image: uint8 (B, h, w, 3); dem: float32 (B, h', w') metres over the same ground, NaN is no data.
+
+    >>> import keras
+    >>> model = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(1, 1)])
+    >>> config = TrainConfig(fusion="rgb", tile_px=16)
+    >>> black = tf.zeros((1, 2, 3, 3), tf.uint8)  # without a bias its logits are 0
+    >>> raw_probability(model, config, None, black).numpy().round(3)
+    array([[[0.5, 0.5, 0.5],
+            [0.5, 0.5, 0.5]]], dtype=float32)
     """
     size = (config.tile_px, config.tile_px)
     rgb = tf.clip_by_value(tf.cast(image, tf.float32) / (config.rgb_scale or 255.0), 0, 1)

@@ -43,6 +43,16 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
         InputError: no such run or format, a package is missing, `out` exists.
         JobError: the export differs from the Keras model by more than 1e-4 in probability, or, for
             int8, in more than 2 % of the pixels; nothing is left of it.
+
+    Example:
+        >>> folder = export_run("runs/first", "savedmodel", "exported")
+        serve: largest difference in probability ...
+        exported to exported
+        >>> x = np.zeros((2, 32, 32, 4), "float32")
+        >>> formats.run_savedmodel(folder, "serve", inputs=x).shape
+        (2, 32, 32)
+        >>> (folder / "model-card.json").is_file()
+        True
     """
     check_choice("format", format_, formats.FORMATS)
     if int8 is not None and format_ != "litert":
@@ -175,6 +185,10 @@ def qgis_metadata(run: Run) -> dict:
     """What QGIS' Deepness plugin reads from an ONNX file.
 
     It gives the model bands as value / 255, in the order of the model's channels.
+
+    >>> facts = qgis_metadata(load_run("runs/first"))
+    >>> facts["model_type"], facts["tile_size"], facts["class_names"]["1"]
+    ('Segmentor', 32, 'landslide')
     """
     resolution = run.metrics.get("resolution_m")
     return {
@@ -188,7 +202,14 @@ def qgis_metadata(run: Run) -> dict:
 
 
 def model_card(run: Run, format_: str, checks: dict, folder: Path) -> dict:
-    """What a user of the exported files must know of the model."""
+    """What a user of the exported files must know of the model.
+
+    >>> run, folder = load_run("runs/first"), Path("exported")
+    >>> folder.mkdir()
+    >>> card = model_card(run, "savedmodel", checks={}, folder=folder)
+    >>> card["model"], card["channels"], card["input_px"]
+    ('unet', ['red', 'green', 'blue', 'dem'], [32, 32])
+    """
     config, m = run.config, run.metrics
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
