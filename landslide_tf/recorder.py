@@ -161,7 +161,8 @@ def read_history(path) -> list[dict[str, float]]:
 def check_tensorboard() -> None:
     """Raise `InputError` unless TensorFlow and TensorBoard are installed.
 
-    >>> check_tensorboard()  # says nothing: both are there
+    >>> if find_spec("tensorboard"):  # else InputError: --tensorboard needs tensorboard
+    ...     check_tensorboard()
     """
     missing = [name for name in ("tensorflow", "tensorboard") if find_spec(name) is None]
     if missing:

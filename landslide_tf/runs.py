@@ -324,8 +324,10 @@ def load_run(path, *, onnx: bool = True) -> Run:
     Raises:
         InputError: no run there, or one that is not complete.
 
-    Example:
-        probability = load_run("runs/unetpp-contextual-dice-001").predict(image, dem)
+    >>> run = load_run("runs/first")
+    >>> image, dem = np.zeros((50, 70, 3), "uint8"), np.zeros((50, 70))  # RGB and metres
+    >>> run.predict(image, dem).shape
+    (50, 70)
     """
     folder = Path(path)
     config = read_config(folder)

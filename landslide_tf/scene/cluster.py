@@ -49,11 +49,14 @@ def connect(scheduler: str):
     """
     try:
         from distributed import Client
+        from distributed.comm import get_address_host_port
     except ImportError:
         raise InputError(
             "--scheduler needs Dask: pip install -r requirements-cluster.txt"
         ) from None
     try:
+        if not scheduler.startswith("inproc://"):
+            get_address_host_port(scheduler)  # else a half-made client hangs at the end
         client = Client(scheduler, timeout=20, set_as_default=False)
     except (OSError, ValueError) as error:
         raise InputError(

@@ -20,7 +20,11 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A percentile interval of 95 %."""
+    """A percentile interval of 95 %.
+
+    >>> Interval(0.70, 0.75).high
+    0.75
+    """
 
     low: float
     high: float
@@ -28,7 +32,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """Score of A minus that of B: its mean over seeds, and its interval over test tiles."""
+    """Score of A minus that of B: its mean over seeds, and its interval over test tiles.
+
+    >>> Difference(0.02, Interval(0.01, 0.03)).verdict
+    'better'
+    >>> Difference(0.02, Interval(-0.01, 0.05)).verdict
+    'cannot tell'
+    """
 
     value: float
     interval: Interval
@@ -52,7 +62,13 @@ def draws(tiles: int) -> np.ndarray:
 
 
 def resampled(record: Record, metric: str) -> np.ndarray:
-    """A score of one run in each resample of its test tiles, (RESAMPLES,), at threshold 0.5."""
+    """A score of one run in each resample of its test tiles, (RESAMPLES,), at threshold 0.5.
+
+    >>> from landslide_tf.study.records import read_record
+    >>> values = resampled(read_record("study/unet-none-bce"), "miou")
+    >>> values.shape
+    (2000,)
+    """
     times = draws(len(record.tiles.names))
     if metric == "auc":
         counts = np.tensordot(times, record.tiles.histogram, axes=1)  # (RESAMPLES, 2, BINS)
@@ -68,7 +84,15 @@ def _mean_over_seeds(result: Result, metric: str) -> np.ndarray | None:
 
 
 def interval(result: Result, metric: str) -> Interval | None:
-    """The interval of a score's mean over seeds; None where a run kept no counts of its tiles."""
+    """The interval of a score's mean over seeds; None where a run kept no counts of its tiles.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> result = read_results(read_study("study"), "study")["unet-none-bce"]
+    >>> found = interval(result, "miou")
+    >>> found.low < result.mean("miou") < found.high
+    True
+    """
     return _percentiles(_mean_over_seeds(result, metric))
 
 
@@ -83,6 +107,12 @@ def difference(a: Result, b: Result, metric: str = "miou") -> Difference | None:
     """A minus B over the seeds that both have, each resample drawing the same tiles for both.
 
     None where a run is missing or kept no counts of its tiles, or a score is undefined.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> results = read_results(read_study("study"), "study")
+    >>> difference(results["unet-none-bce"], results["unet-none-bce"])
+    Difference(value=0.0, interval=Interval(low=0.0, high=0.0))
     """
     by_seed = [{r.config.seed: r for r in result.records if r.tiles} for result in (a, b)]
     seeds = sorted(by_seed[0].keys() & by_seed[1].keys())

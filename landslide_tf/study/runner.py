@@ -43,6 +43,12 @@ def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict
 
     Raises:
         InputError: more jobs than cores, or more than one on a GPU.
+
+    >>> from landslide_tf.study.experiments import plan, read_study
+    >>> study = read_study("study")
+    >>> run_all(study, plan(study, "study", ("unet-none-bce",)), "study")
+    1/1 unet-none-bce: complete
+    {}
     """
     from tqdm import tqdm
 
@@ -137,7 +143,11 @@ def _complete(run: PlannedRun, out: Path, stop: threading.Event) -> str:
 
 
 def read_failures(out) -> dict[str, str]:
-    """The reasons of failed runs by name, from `OUT/failures.json`."""
+    """The reasons of failed runs by name, from `OUT/failures.json`.
+
+    >>> read_failures("study")
+    {}
+    """
     path = Path(out) / "failures.json"
     try:
         return json.loads(path.read_text()) if path.exists() else {}
@@ -208,7 +218,12 @@ def _epochs(run: PlannedRun) -> int:
 
 
 def run_cost(config: TrainConfig) -> float:
-    """GMAC of one forward pass of a run's model on one tile, for estimates of time."""
+    """GMAC of one forward pass of a run's model on one tile, for estimates of time.
+
+    >>> config = TrainConfig(model="unet", filters=16)
+    >>> round(run_cost(dataclasses.replace(config, filters=32)) / run_cost(config), 6)
+    4.0
+    """
     # Loss, seed and data change nothing: seeds and losses of a model share one count.
     small = dataclasses.replace(
         config, filters=COST_FILTERS, loss="auto", seed=0, data=None, split="random"
@@ -229,6 +244,11 @@ def estimate_seconds(planned: list[PlannedRun]) -> dict[Path, float]:
 
     From the epochs of runs in the plan that have been made; without any, from a few timed steps
     of the first run's model on this machine.
+
+    >>> from landslide_tf.study.experiments import plan, read_study
+    >>> planned = plan(read_study("study"), "study", ("unet-none-bce",))
+    >>> list(estimate_seconds(planned).values())  # complete
+    [0.0]
     """
     cost = {run.folder: run_cost(run.config) for run in planned}
     rates, left = [], {}
@@ -273,7 +293,15 @@ def _timed_epoch(config: TrainConfig) -> float:
 
 
 def format_plan(planned: list[PlannedRun], seconds: dict[Path, float]) -> str:
-    """The plan for the terminal: a line a run, its state and the time that it still takes."""
+    """The plan for the terminal: a line a run, its state and the time that it still takes.
+
+    >>> from landslide_tf.study.experiments import plan, read_study
+    >>> planned = plan(read_study("study"), "study", ("unet-none-bce",))
+    >>> print(format_plan(planned, estimate_seconds(planned)))
+    run                                       epochs     about
+    unet-none-bce                           complete...
+    1 runs, about 0 min left, one at a time, on this machine
+    """
     lines = [f"{'run':<40}{'epochs':>10}{'about':>10}"]
     for run in planned:
         done = runs.is_complete(run.folder)
