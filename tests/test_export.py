@@ -230,7 +230,12 @@ def test_litert(finished_run, tiny_tiles, tmp_path, monkeypatch):
     monkeypatch.setattr(export_module, "MAX_FLIPPED", -1)
     with pytest.raises(JobError, match="model-int8.tflite.*change sides.*removed"):
         export_run(finished_run, "litert", tmp_path / "again", int8=tiny_tiles)
-    assert not (tmp_path / "again").exists()
+    # what was good is kept
+    assert {path.name for path in (tmp_path / "again").iterdir()} == {
+        "model.tflite", "model-card.json",
+    }  # fmt: skip
+    card = json.loads((tmp_path / "again/model-card.json").read_text())
+    assert list(card["checked"]) == ["model.tflite"]
 
 
 # --- files from others -------------------------------------------------------------------------

@@ -246,5 +246,5 @@ def litert_interpreter(path):
     try:
         interpreter.allocate_tensors()
     except RuntimeError as error:  # some quantised operations have no kernel
-        raise JobError(f"{path.name}: LiteRT cannot run it ({str(error).strip()})") from None
+        raise JobError(f"{Path(path).name}: LiteRT cannot run it ({str(error).strip()})") from None
     return interpreter

@@ -42,7 +42,8 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
     Raises:
         InputError: no such run or format, a package is missing, `out` exists.
         JobError: the export differs from the Keras model by more than 1e-4 in probability, or, for
-            int8, in more than 2 % of the pixels; nothing is left of it.
+            int8, in more than 2 % of the pixels; nothing is left of it (beside a bad int8 file,
+            `model.tflite` is kept).
 
     Example:
         >>> folder = export_run("runs/first", "savedmodel", "exported")
@@ -70,7 +71,10 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch = out.with_name(f"{SCRATCH}{os.getpid()}-{out.name}")
     try:
-        checks = _write_and_check(run, model, format_, scratch, x, calibration)
+        checks = _write_and_check(run, model, format_, scratch, x)
+        failure = None
+        if calibration is not None:
+            checks, failure = _add_int8(run, model, scratch, x, calibration, checks)
         write_json(scratch / "model-card.json", model_card(run, format_, checks, scratch))
         if out.exists():
             shutil.rmtree(out)
@@ -85,6 +89,8 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
     if format_ == "savedmodel" and run.config.terrain:
         runs.say("serve_raw is left out: slope and hillshade need the pixel's size in metres")
     runs.say(f"exported to {out}")
+    if failure:
+        raise JobError(f"{failure}. {out / 'model.tflite'} is kept")
     return out
 
 
@@ -102,23 +108,17 @@ def _model_inputs(run: Run, tiles, count: int) -> np.ndarray:
     return Part(tiles, indices, run.config, run.dem_statistics).arrays(range(len(indices)))[0]
 
 
-def _write_and_check(run: Run, model, format_, folder: Path, x, calibration) -> dict[str, dict]:
+def _write_and_check(run: Run, model, format_, folder: Path, x) -> dict[str, dict]:
     expected = predict_probability(model, x)
     folder.mkdir()
     checks = {}
 
-    def check(name, got, wanted=expected, *, exact=True):
+    def check(name, got, wanted=expected):
         checks[name] = compare(got, wanted, run.threshold)
-        if exact and checks[name]["difference"] > MAX_DIFFERENCE:
+        if checks[name]["difference"] > MAX_DIFFERENCE:
             raise JobError(
                 f"{name} differs from the Keras model by {checks[name]['difference']:.1e} in "
                 f"probability (limit {MAX_DIFFERENCE:g}); it was removed"
-            )
-        if not exact and checks[name]["flipped"] > MAX_FLIPPED:
-            raise JobError(
-                f"{name}: {checks[name]['flipped']:.1%} of the pixels change sides of the "
-                f"threshold (limit {MAX_FLIPPED:.0%}); it was removed. Give --int8 more and "
-                "typical tiles, or leave it out"
             )
 
     if format_ == "savedmodel":
@@ -143,11 +143,27 @@ def _write_and_check(run: Run, model, format_, folder: Path, x, calibration) -> 
     else:
         formats.write_litert(model, folder / "model.tflite")
         check("model.tflite", formats.run_litert(folder / "model.tflite", x))
-        if calibration is not None:
-            path = folder / "model-int8.tflite"
-            formats.write_litert(model, path, calibration)
-            check(path.name, formats.run_litert(path, x), exact=False)
     return checks
+
+
+def _add_int8(run: Run, model, folder: Path, x, calibration, checks):
+    """Add the int8 file; returns all checks, and why it was not kept (or None)."""
+    path = folder / "model-int8.tflite"
+    try:
+        formats.write_litert(model, path, calibration)
+        check = compare(formats.run_litert(path, x), predict_probability(model, x), run.threshold)
+    except JobError as error:
+        failure = str(error)
+    else:
+        if check["flipped"] <= MAX_FLIPPED:
+            return {**checks, path.name: check}, None
+        failure = (
+            f"{path.name}: {check['flipped']:.1%} of the pixels change sides of the threshold "
+            f"(limit {MAX_FLIPPED:.0%}); it was removed. Give --int8 more and typical tiles, or "
+            "leave it out"
+        )
+    path.unlink(missing_ok=True)
+    return checks, failure
 
 
 def compare(got, wanted, threshold: float) -> dict[str, float]:

@@ -182,12 +182,15 @@ def _process(command: list[str], log: Path, stop: threading.Event) -> str | None
     if stop.is_set():
         return "interrupted"
     log.parent.mkdir(parents=True, exist_ok=True)
+    # where this package was found, though another folder may be the current one
+    paths = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))
     start = log.stat().st_size if log.exists() else 0  # earlier attempts' errors are not ours
     with open(log, "ab") as file:
         child = subprocess.Popen(
             [sys.executable, "-m", "landslide_tf", *command],
             stdout=file,
             stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
             start_new_session=True,  # Ctrl-C comes to us alone: the child gets it once, below
         )
         while child.poll() is None:
@@ -297,10 +300,8 @@ def format_plan(planned: list[PlannedRun], seconds: dict[Path, float]) -> str:
 
     >>> from landslide_tf.study.experiments import plan, read_study
     >>> planned = plan(read_study("study"), "study", ("unet-none-bce",))
-    >>> print(format_plan(planned, estimate_seconds(planned)))
-    run                                       epochs     about
-    unet-none-bce                           complete...
-    1 runs, about 0 min left, one at a time, on this machine
+    >>> format_plan(planned, estimate_seconds(planned)).splitlines()[-1]
+    '1 runs, about 0 min left, one at a time, on this machine'
     """
     lines = [f"{'run':<40}{'epochs':>10}{'about':>10}"]
     for run in planned:

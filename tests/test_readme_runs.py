@@ -1,0 +1,111 @@
+"""The README's commands and Python, all of them, from top to bottom in a small form."""
+
+import functools
+import http.server
+import re
+import shlex
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import write_tiles
+from landslide_tf.cli import main
+from landslide_tf.data.cut import cut_scene
+from landslide_tf.data.demo import write_demo_scene
+from landslide_tf.data.download import DATA_SETS, DataSet
+from landslide_tf.data.raster import read_raster, write_geotiff
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+STEP = re.compile(
+    r"^```python\n(?P<code>(?:(?!```).*\n)*)|"
+    r"^(?P<command>landslide [a-z].*)|"
+    r"python train\.py(?P<train> (?!--help)[^`\n]*)",
+    re.MULTILINE,
+)
+TRAIN = shlex.split("--filters 2 --tile-px 32 --epochs 1 --batch-size 8 --learning-rate 0.01")
+
+
+def small(line: str) -> list[str]:
+    """The words of a command after 'landslide', so that it takes seconds."""
+    words = shlex.split(line.split("#")[0])[1:]
+    if words[0] == "train":
+        return [*words, *TRAIN]
+    if words[0] == "study":
+        only = [] if "--only" in words else ["--only", "unet-none-bce"]
+        return [*words, *only, *(TRAIN if "--data" in words else [])]
+    if words[0] == "map" and "--resume" not in words:  # all are written to one place
+        return [*words, "--overwrite"]
+    if words[:2] == ["data", "tiles"]:
+        return [*words, "--tile-px", "64", "--name", "B"]
+    if words[:2] == ["data", "demo"]:  # the tiles are made by the first of all commands
+        return ["data", "demo", "demo", "--scene"]
+    return words
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A user's folder: a scene of three bands, one of four, DEM, landslides, tiles of area A."""
+    monkeypatch.chdir(tmp_path)
+    write_demo_scene(".", size_px=320)
+    scene = read_raster("scene.tif")
+    four = np.dstack([scene.values, scene.values[..., :1]]).astype("uint16") * 40
+    write_geotiff("s2.tif", four, scene)
+    cut_scene("scene.tif", "landslides.gpkg", "DIR", dem="dem.tif", tile_px=64, name="A")
+    return tmp_path
+
+
+@pytest.fixture
+def published(tmp_path_factory, monkeypatch):
+    """The Bijie archive as a few tiles on a server of this machine."""
+    web = tmp_path_factory.mktemp("web")
+    write_tiles(web / "made", count=4)
+    shutil.make_archive(web / "Bijie", "zip", web / "made")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=web)
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/Bijie.zip"
+    bijie = DataSet("Bijie", "http://page", "terms", "the archive", urls=(url,))
+    monkeypatch.setitem(DATA_SETS, "bijie", bijie)
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.slow
+def test_all_of_it_runs(desk, published, capsys):
+    pytest.importorskip("tf2onnx")
+    pytest.importorskip("ai_edge_litert")
+    rng = np.random.default_rng(0)
+    names = {
+        "image": rng.integers(0, 256, (60, 80, 3), "uint8"),
+        "dem": np.zeros((60, 80)),
+        "images": rng.integers(0, 256, (2, 60, 80, 3), "uint8"),
+        "dems": np.zeros((2, 60, 80), "float32"),
+    }
+    steps = list(STEP.finditer(README))
+    train, others = [s for s in steps if s["train"]], [s for s in steps if not s["train"]]
+    assert len(train) >= 7 and len(others) > 24
+    # the table of models stands before the command that makes the tiles in DIR
+    others.sort(key=lambda step: "data tiles" not in step[0])
+    for step in (*others, *train):
+        if step["code"]:
+            exec(step["code"], names)
+            continue
+        words = small(step["command"] or "landslide train" + step["train"])
+        code = main(words)
+        output = "".join(capsys.readouterr())
+        # with attention and after one epoch int8 may flip too many pixels, and says so
+        refused = "--int8" in words and "model.tflite is kept" in output
+        assert code == 0 or refused, f"landslide {' '.join(words)}\n{output}"
+    assert names["probability"].shape == (2, 60, 80)
+    for made in ("map/errors.png", "runs/bijie/REPORT.md", "explained/gradcam.png", "tiles.npz"):
+        assert Path(made).exists(), made
