@@ -9,7 +9,7 @@ from rasterio.enums import ColorInterp
 from scipy import ndimage
 
 from landslide_tf.checks import InputError
-from landslide_tf.data.demo import demo_scene, landforms, write_demo
+from landslide_tf.data.demo import demo_folder, demo_scene, landforms, write, write_demo
 from landslide_tf.data.demo.scene import make_scene
 
 SIZE = 256
@@ -252,3 +252,23 @@ def test_write_refuses_bad_arguments(tmp_path, arguments):
     with pytest.raises(InputError, match=next(iter(arguments))):
         write_demo(tmp_path / "data", progress=False, **arguments)
     assert os.listdir(tmp_path) == []
+
+
+def test_the_built_in_set_that_another_process_made_meanwhile_is_taken(tmp_path, monkeypatch):
+    """Two runs that start at one time both begin to write it; one is first."""
+    monkeypatch.setenv("LANDSLIDE_CACHE", str(tmp_path))
+
+    def slower(folder):
+        (folder / "landslide").mkdir(parents=True)
+        folder.rmdir()  # as `write_demo` does before its last step: the folder is not empty
+
+    monkeypatch.setattr(write, "write_demo", slower)
+    folder = demo_folder()
+    assert (folder / "landslide").is_dir()
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LANDSLIDE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(InputError, match="cannot be written .*set LANDSLIDE_CACHE"):
+        demo_folder()

@@ -3,6 +3,7 @@
 import os
 import shutil
 import string
+import sys
 import uuid
 from pathlib import Path
 
@@ -37,10 +38,12 @@ def demo_folder() -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(os.environ.get("LANDSLIDE_CACHE") or home) / "landslide_tf" / f"demo-{VERSION}"
     if not folder.is_dir():
-        print(f"making the demo terrain in {folder}", flush=True)
+        print(f"making the demo terrain in {folder}", file=sys.stderr, flush=True)
         try:
             write_demo(folder)
         except OSError as error:
+            if folder.is_dir():  # another process made it meanwhile
+                return folder
             raise InputError(
                 f"{folder}: cannot be written ({error.strerror}); set LANDSLIDE_CACHE to a folder "
                 "that can, or give --data"
