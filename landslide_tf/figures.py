@@ -227,20 +227,33 @@ def cam_grid(names, tiles, probability, cams, with_dem: bool, path) -> None:
         pictures = [(rgb, {})]
         if with_dem:
             pictures.append((np.where(tile.input_valid, tile.dem, np.nan), {"cmap": "gray"}))
-        pictures.append((probability[i], {"cmap": "viridis", "vmin": 0, "vmax": 1}))
+        shown = np.where(tile.input_valid, probability[i], np.nan)
+        pictures.append((shown, {"cmap": "viridis", "vmin": 0, "vmax": 1}))
         pictures += [(heat_overlay(rgb, cam[i]), {}) for cam in cams.values()]
         rows.append(pictures)
     figure, axes = _picture_grid(rows, titles, 0.7, 9)
     for axis, name in zip(axes[:, 0], names, strict=True):
         axis.set_ylabel(name, fontsize=8)
-    for column, cam in enumerate(cams.values(), len(titles) - len(cams)):
-        for row in np.flatnonzero(~cam.any(axis=(1, 2))):
-            axes[row, column].text(
-                0.5, 0.5, "0 everywhere:\nnothing speaks\nfor landslide", fontsize=8,
-                color="white", ha="center", va="center", transform=axes[row, column].transAxes,
-            )  # fmt: skip
+    for column, cam in zip(axes[:, len(titles) - len(cams) :].T, cams.values(), strict=True):
+        for axis, one in zip(column, cam, strict=True):
+            mark_zero(axis, one)
     colour_bar(figure, axes, "Grad-CAM, share of each map's highest value")
     save(figure, path)
+
+
+def mark_zero(axis, cam) -> None:
+    """Say so where a Grad-CAM map (H, W) is 0 everywhere, which else looks like a fault.
+
+    >>> figure, axis = pyplot().subplots()
+    >>> mark_zero(axis, np.zeros((8, 8)))
+    >>> axis.texts[0].get_text().splitlines()[0]
+    '0 everywhere:'
+    """
+    if not cam.any():
+        axis.text(
+            0.5, 0.5, "0 everywhere:\nno landslide called,\nor nothing for it", fontsize=7,
+            color="white", ha="center", va="center", transform=axis.transAxes,
+        )  # fmt: skip
 
 
 def colour_bar(figure, axes, label: str) -> None:

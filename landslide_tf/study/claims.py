@@ -231,7 +231,7 @@ def _sentences_on_six(six: list[Result], made: list[Result]) -> list[str]:
         ranked = sorted(six, key=lambda r: r.mean("miou"))
         low, high = ranked[0], ranked[-1]
         lines.append(
-            f"Of the paper's {'six' if len(six) == 6 else f'six, {len(six)} run so far,'} "
+            f"Of the paper's six{'' if len(six) == 6 else f', {len(six)} run so far'}, "
             f"{high.experiment.title} has the highest test mIoU at threshold 0.5 "
             f"({high.mean('miou'):.3f}) and {low.experiment.title} the lowest "
             f"({low.mean('miou'):.3f}); the paper has U-Net++ contextual first (0.76) and U-Net "

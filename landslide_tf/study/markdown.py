@@ -100,12 +100,12 @@ def protocol(study: Study, results: Results) -> list[str]:
         else "Options: as the paper's, all of them."
     )
     if record:
-        environments = [r.environment for result in results.values() for r in result.records]
         hardware = sorted(
             {
-                f"{e['processor']} ({e['cores']} cores{', GPU' if e['gpu'] else ', no GPU'}), "
-                f"{e['backend']}, {e['dtype_policy']}"
-                for e in environments
+                f"{e['processor']} ({r.machine}), {e['backend']}, {e['dtype_policy']}"
+                for result in results.values()
+                for r in result.records
+                for e in (r.environment,)
             }
         )
         lines.append(f"Hardware: {'; '.join(hardware)} (the paper: a Colab T4 GPU).")

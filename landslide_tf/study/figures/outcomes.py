@@ -12,6 +12,7 @@ from landslide_tf.figures import (
     OUTCOME_COLOURS,
     colour_bar,
     heat_overlay,
+    mark_zero,
     outcome_overlay,
     pyplot,
 )
@@ -111,6 +112,7 @@ def _figure6(kind, rgb, names, cams, titles, folder):
         _show(row[0], rgb[position])
         for axis, cam in zip(row[1:], cams, strict=True):
             _show(axis, heat_overlay(rgb[position], cam[position]))
+            mark_zero(axis, cam[position])
         row[0].set_ylabel(names[position], fontsize=7)
     _titles(axes, ["image", *titles])
     place = "level" if kind == "encoder" else "block"
