@@ -112,6 +112,11 @@ def _map(run: Run, job: Job, client) -> dict:
     if windows == 0:
         job.forget()
         both = " and DEM" if job.scene.dem_in_model else ""
+        if len(bad):
+            raise InputError(
+                f"{job.scene.image}: nothing is left of image{both} without the {len(bad)} blocks "
+                "that cannot be read; restore the damaged file"
+            )
         raise InputError(f"{job.scene.image}: image{both} have no data in common; look at both")
     try:
         found = _join(run, job, grid, labels)

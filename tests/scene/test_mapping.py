@@ -11,7 +11,7 @@ import shapely
 from rasterio.transform import Affine, from_origin
 
 from conftest import write_raster
-from landslide_tf.checks import JobError
+from landslide_tf.checks import InputError, JobError
 from landslide_tf.runs import load_run
 from landslide_tf.scene import infer, mapping
 from landslide_tf.scene.job import MapOptions
@@ -368,6 +368,18 @@ def test_a_damaged_block_is_kept_out(red_run, tmp_path, make_scene, monkeypatch)
     np.testing.assert_allclose(read(out / "probability.tif")[~bad], expected[~bad], atol=1e-5)
     assert report["bad_blocks"] != []
     assert report["windows"]["computed_now"] < report["windows"]["with_data"]
+
+
+def test_a_dem_of_another_grid_that_is_all_damaged_is_blamed(red_run, tmp_path, make_scene):
+    image, _ = make_scene((64, 64))
+    place = {"crs": "EPSG:32647", "transform": from_origin(470000, 3445000, 4, 4)}
+    values = np.random.default_rng(0).random((32, 32)).astype("float32")
+    dem = write_raster(tmp_path / "coarse.tif", values, **place)
+    content = bytearray(dem.read_bytes())
+    dem.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match="without the . blocks that cannot be read"):
+        make_map(red_run, (image, dem), tmp_path / "map", dataclasses.replace(FLOAT, skip_bad=True))
+    assert not (tmp_path / "map").exists()
 
 
 def test_polygons_that_cannot_be_written_are_one_line(red_run, make_scene, tmp_path, monkeypatch):
