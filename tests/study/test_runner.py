@@ -208,10 +208,24 @@ def test_a_study_from_the_command_line(tiny_tiles, tmp_path, capsys):
     assert splits[0] == splits[1]
     results = read_results(Study(dataclasses.replace(BASE, **_base(study_folder)), 2), study_folder)
     assert len(results["unet-none-bce"].records) == 2
-    # other options than the study was begun with
+    # without the weights of one, a picture of both is kept
+    picture = study_folder / "figures/figure5-predictions.png"
+    before = picture.read_bytes()
+    (study_folder / "unet-none-bce/model.keras").unlink()
     capsys.readouterr()
+    assert main(["study", "--out", out, "--report"]) == 0
+    assert "left as they were: no weights (model.keras) of U-Net (BCE)" in capsys.readouterr().out
+    assert picture.read_bytes() == before
+    # other options than the study was begun with
     assert main(["study", "--out", out, "--filters", "4"]) == 2
     assert "--filters 2 there, 4 now" in capsys.readouterr().err
+    assert main(["study", "--out", out, "--seeds", "1"]) == 2
+    assert "--seeds 2 there, 1 now" in capsys.readouterr().err
+    assert main(["study", "--out", f"{out}-typo", "--report"]) == 2
+    assert "holds no study" in capsys.readouterr().err
+    # a path that leads to the same place
+    other = os.path.relpath(tiny_tiles)
+    assert main(["study", "--out", out, "--report", "--data", other]) == 0
 
 
 def _base(folder):
