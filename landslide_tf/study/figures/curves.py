@@ -13,6 +13,7 @@ from landslide_tf.study.tables import Results
 from landslide_tf.tile_scores import EDGES
 
 SIZE_CLASSES = 4
+LEAST_RECALL = 0.01
 RELIABILITY_BINS = 10
 FEW_PX = 100
 
@@ -102,6 +103,7 @@ def reliability(histogram) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def probability_curves(results: Results, folder):
     """Precision against recall, and observed against predicted share, on the test tiles.
 
+    The first from a recall of 0.01 on: below, the precision of a few pixels jumps about.
     None where no run kept the counts of its tiles.
 
     >>> from landslide_tf.study.experiments import read_study
@@ -118,7 +120,8 @@ def probability_curves(results: Results, folder):
         histogram = result.records[0].tiles.histogram.sum(axis=0)
         line = {"color": COLOURS[name], "ls": STYLES[name], "lw": 1.5}
         precision, recall = precision_recall(histogram)
-        left.plot(recall, precision, label=result.experiment.title, **line)
+        drawn = recall >= LEAST_RECALL
+        left.plot(recall[drawn], precision[drawn], label=result.experiment.title, **line)
         here = np.flatnonzero(np.float32(0.5) == EDGES)[0]
         left.plot(recall[here], precision[here], "o", color=COLOURS[name], ms=5)
         predicted, observed, _ = reliability(histogram)
