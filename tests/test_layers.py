@@ -18,7 +18,7 @@ LEVEL = {
     0: ["checks", "config", "files"],
     1: ["losses", "metrics", "models.attention", "models.blocks", "models.cost", "models.encoder",
         "models.unet", "models.unetpp", "data.raster", "data.index", "data.channels", "data.tile",
-        "data.tiles",
+        "data.tiles", "data.decode",
         "data.split", "data.augment", "data.report", "data.demo", "data.landslide4sense",
         "data.download", "data.fetch", "data.unpack", "data.cut", "data.overlay"],
     2: ["models.registry", "data.pipeline"],

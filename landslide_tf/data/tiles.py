@@ -1,14 +1,9 @@
-"""All tiles of a data set as arrays, decoded once: in memory, a cache folder, or a pack file."""
+"""All tiles of a data set as arrays, from their folder or from a pack file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import sys
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +11,10 @@ import numpy as np
 
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
-from landslide_tf.data.index import Sample, find_samples
-from landslide_tf.data.tile import read_file, read_tile
-from landslide_tf.files import atomic_path, sha256
-
-FORMAT = 1  # of cache folders and pack files
+from landslide_tf.data.decode import FORMAT, array_shapes, decode
+from landslide_tf.data.index import find_samples
+from landslide_tf.data.tile import read_file
+from landslide_tf.files import atomic_path
 
 
 @dataclass(frozen=True)
@@ -111,32 +105,13 @@ def ground_resolution_m(data, config: TrainConfig) -> float | None:
     return float(np.median(known)) if known else None
 
 
-def _array_shapes(count: int, config: TrainConfig, terrain: int) -> dict[str, tuple]:
-    px = config.tile_px
-    return {
-        "rgb": ((count, px, px, 3), "float32"),
-        "dem": ((count, px, px), "float32"),
-        "terrain": ((count, px, px, terrain), "float32"),
-        "mask": ((count, px, px), "uint8"),
-        "image_valid": ((count, px, px), "bool"),
-        "input_valid": ((count, px, px), "bool"),
-        "valid": ((count, px, px), "bool"),
-    }
-
-
 def _load_folder(folder, config, cache) -> Tiles:
     index = find_samples(folder, negatives=config.negatives)
     problems = list(index.unpaired)
     if problems and not config.skip_bad:
         raise InputError(_summary(problems, index.root))
     samples = index.samples
-    shapes = _array_shapes(len(samples), config, len(config.terrain))
-    if cache is None:
-        _check_memory(folder, shapes)
-        arrays = {name: np.zeros(shape, dtype) for name, (shape, dtype) in shapes.items()}
-        facts = _decode(samples, config, arrays)
-    else:
-        arrays, facts = _decode_cached(samples, config, shapes, Path(cache))
+    arrays, facts = decode(samples, config, folder, cache)
     bad = {name: fact["error"] for name, fact in facts.items() if "error" in fact}
     if bad and not config.skip_bad:
         raise InputError(_summary(list(bad.values()), index.root))
@@ -171,109 +146,6 @@ def _summary(problems: list[str], root) -> str:
     )
 
 
-def _check_memory(folder, shapes) -> None:
-    need = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes.values())
-    free = available_memory()
-    if free is not None and need > free / 2:
-        raise InputError(
-            f"{folder}: the tiles need {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB of memory "
-            "are free; keep them on disk with --cache DIR"
-        )
-
-
-def available_memory() -> int | None:
-    """Free memory of this machine in bytes; None where the system does not tell.
-
-    >>> free = available_memory()
-    >>> free is None or free > 0
-    True
-    """
-    try:
-        with open("/proc/meminfo") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return None
-
-
-def _decode(samples, config, arrays) -> dict[str, dict]:
-    """Fill `arrays`; return for each tile its hashes and place, or the error that it has."""
-    from tqdm import tqdm
-
-    def one(i: int, sample: Sample):
-        try:
-            tile, place = read_tile(sample, config)
-        except InputError as error:
-            return {"error": str(error)}
-        for name, array in arrays.items():
-            value = getattr(tile, name)
-            if value is not None:
-                array[i] = value
-        return {
-            "files": {kind: sha256(path) for kind, path in sample.files.items()},
-            "place": place,
-        }
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # GDAL and NumPy release the lock
-        done = tqdm(
-            pool.map(one, range(len(samples)), samples),
-            total=len(samples),
-            desc="reading tiles",
-            unit="tile",
-            disable=not sys.stderr.isatty(),
-        )
-        return {sample.name: fact for sample, fact in zip(samples, done, strict=True)}
-
-
-def _decode_cached(samples, config, shapes, cache: Path):
-    """Memory-mapped arrays in a folder of `cache` whose name stands for files and options."""
-    stamps = [
-        (kind, str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
-        for sample in samples
-        for kind, path in sample.files.items()
-    ]
-    options = [FORMAT, config.tile_px, config.terrain, config.resolution_m, config.nodata,
-               config.rgb_scale, config.bands, stamps]  # fmt: skip
-    key = hashlib.sha256(json.dumps(options).encode()).hexdigest()[:16]
-    folder = cache / f"tiles-{key}"
-    if not (folder / "facts.json").exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".tiles-", dir=cache))
-        try:
-            arrays = {
-                name: np.lib.format.open_memmap(scratch / f"{name}.npy", "w+", dtype, shape)
-                for name, (shape, dtype) in shapes.items()
-                if 0 not in shape
-            }
-            _reserve(scratch)
-            facts = _decode(samples, config, arrays)
-            for array in arrays.values():
-                array.flush()
-            (scratch / "facts.json").write_text(json.dumps(facts))
-            shutil.rmtree(folder, ignore_errors=True)
-            scratch.rename(folder)
-        except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
-            raise
-    arrays = {
-        name: np.zeros(shape, dtype)
-        if 0 in shape
-        else np.load(folder / f"{name}.npy", mmap_mode="r")
-        for name, (shape, dtype) in shapes.items()
-    }
-    return arrays, json.loads((folder / "facts.json").read_text())
-
-
-def _reserve(folder: Path) -> None:
-    """Take the files' disk space now: writing to a mapped file on a full disk kills the process."""
-    for path in folder.iterdir():
-        with open(path, "r+b") as file:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-
-
 def pack_tiles(tiles: Tiles, path, *, rgb_uint8: bool = False) -> None:
     """Write tiles to one compressed .npz, atomically; `load_tiles` reads it like the folder.
 
@@ -286,7 +158,7 @@ def pack_tiles(tiles: Tiles, path, *, rgb_uint8: bool = False) -> None:
     (12, 32, 32, 3)
     """
     path = Path(path)
-    arrays = {name: getattr(tiles, name) for name in _array_shapes(0, TrainConfig(), 0)}
+    arrays = {name: getattr(tiles, name) for name in array_shapes(0, TrainConfig(), 0)}
     if rgb_uint8:
         arrays["rgb"] = np.round(np.clip(tiles.rgb, 0, 1) * 255).astype("uint8")
     facts = {
@@ -339,7 +211,7 @@ def _load_pack(path: Path, config: TrainConfig) -> Tiles:
             arrays = {name: pack[name] for name in pack.files}
         facts = json.loads(str(arrays.pop("facts")))
         format_ = facts["format"]
-        missing = {"names", *_array_shapes(0, config, 0)} - set(arrays)
+        missing = {"names", *array_shapes(0, config, 0)} - set(arrays)
         if missing:
             raise KeyError(*missing)
     except Exception as error:  # zip, zlib, pickle, json and NumPy each raise their own
@@ -388,7 +260,7 @@ def take(tiles: Tiles, indices) -> Tiles:
     >>> take(tiles, [0, 2]).names
     ('a000', 'a004')
     """
-    fields = {name: getattr(tiles, name)[indices] for name in _array_shapes(0, TrainConfig(), 0)}
+    fields = {name: getattr(tiles, name)[indices] for name in array_shapes(0, TrainConfig(), 0)}
     names = tuple(tiles.names[i] for i in indices)
     return Tiles(
         names=names,

@@ -14,7 +14,8 @@ import numpy as np
 from landslide_tf.checks import JobError
 from landslide_tf.data.raster import Raster
 from landslide_tf.runs import PREDICT_BATCH, Run, predict_probability
-from landslide_tf.scene.source import Reader, Scene
+from landslide_tf.scene.reader import Reader
+from landslide_tf.scene.source import Scene
 
 AHEAD = 4  # batches read ahead of the model
 

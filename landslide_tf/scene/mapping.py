@@ -34,8 +34,9 @@ from landslide_tf.scene.outputs import (
     write_error,
 )
 from landslide_tf.scene.polygons import PolygonWriter, write_geojson
+from landslide_tf.scene.reader import Reader
 from landslide_tf.scene.reference import Scorer
-from landslide_tf.scene.source import Reader, scale_note, thumbnail
+from landslide_tf.scene.source import scale_note, thumbnail
 from landslide_tf.scene.store import is_stored, load_facts, save_block, strips
 
 SPECK_PX = 9  # smaller landslides are dropped unless `min_area` says else

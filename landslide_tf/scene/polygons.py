@@ -10,7 +10,7 @@ from landslide_tf.files import atomic_path
 from landslide_tf.scene.components import Component, Components
 from landslide_tf.scene.ground import Ground
 from landslide_tf.scene.outputs import write_error
-from landslide_tf.scene.source import Reader
+from landslide_tf.scene.reader import Reader
 
 SIMPLIFY_PX = 0.5
 CHUNK = 5000  # polygons in memory

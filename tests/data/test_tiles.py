@@ -12,7 +12,7 @@ import rasterio
 from conftest import write_raster, write_tiles
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
-from landslide_tf.data import tiles as tiles_module
+from landslide_tf.data import decode as decode_module
 from landslide_tf.data.tiles import ground_resolution_m, load_tiles, pack_tiles, take
 
 PX = 16
@@ -93,13 +93,13 @@ def test_hashes_tell_the_content_and_not_the_place(folder, tmp_path):
 def test_cache_is_reused_until_a_file_or_an_option_changes(folder, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     first = load_tiles(folder, CONFIG, cache=cache)
-    read, read_tile = [], tiles_module.read_tile
+    read, read_tile = [], decode_module.read_tile
 
     def counting(sample, config):
         read.append(sample.name)
         return read_tile(sample, config)
 
-    monkeypatch.setattr(tiles_module, "read_tile", counting)
+    monkeypatch.setattr(decode_module, "read_tile", counting)
     load_tiles(folder, CONFIG, cache=cache)
     # what belongs to the training and not to the reading
     load_tiles(folder, TrainConfig(tile_px=PX, epochs=3, fusion="rgb", seed=4), cache=cache)
@@ -127,7 +127,7 @@ def test_cut_off_cache_is_made_again(folder, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(tiles_module, "read_tile", killed)
+        patch.setattr(decode_module, "read_tile", killed)
         with pytest.raises(KeyboardInterrupt):
             load_tiles(folder, CONFIG, cache=cache)
     assert not list(cache.iterdir())
@@ -139,7 +139,7 @@ def test_cut_off_cache_is_made_again(folder, tmp_path, monkeypatch):
 
 
 def test_too_little_memory_names_the_cache(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(tiles_module, "available_memory", lambda: 1000)
+    monkeypatch.setattr(decode_module, "available_memory", lambda: 1000)
     with pytest.raises(InputError, match="--cache DIR"):
         load_tiles(folder, CONFIG)
     assert len(load_tiles(folder, CONFIG, cache=tmp_path / "cache")) == 5

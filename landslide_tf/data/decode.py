@@ -1,0 +1,166 @@
+"""Files of tiles decoded into arrays, each once: in memory or in a cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from landslide_tf.checks import InputError
+from landslide_tf.config import TrainConfig
+from landslide_tf.data.index import Sample
+from landslide_tf.data.tile import read_tile
+from landslide_tf.files import sha256
+
+FORMAT = 1  # of cache folders and pack files
+
+
+def array_shapes(count: int, config: TrainConfig, terrain: int) -> dict[str, tuple]:
+    """Shape and dtype of each array of `count` tiles with `terrain` channels of terrain.
+
+    >>> array_shapes(12, TrainConfig(tile_px=32), 0)["rgb"]
+    ((12, 32, 32, 3), 'float32')
+    """
+    px = config.tile_px
+    return {
+        "rgb": ((count, px, px, 3), "float32"),
+        "dem": ((count, px, px), "float32"),
+        "terrain": ((count, px, px, terrain), "float32"),
+        "mask": ((count, px, px), "uint8"),
+        "image_valid": ((count, px, px), "bool"),
+        "input_valid": ((count, px, px), "bool"),
+        "valid": ((count, px, px), "bool"),
+    }
+
+
+def decode(samples, config: TrainConfig, folder, cache=None) -> tuple[dict, dict]:
+    """The arrays of samples, in memory or as memory-mapped files in the folder `cache`.
+
+    Returns the arrays by name, and for each tile's name the hashes of its files and its place, or
+    the error that it has.
+
+    Raises:
+        InputError: too little memory for the tiles of `folder`.
+
+    >>> from landslide_tf.data.index import find_samples
+    >>> samples = find_samples("tiles").samples
+    >>> arrays, facts = decode(samples, TrainConfig(tile_px=32), "tiles")
+    >>> arrays["mask"].shape, list(facts["a000"])
+    ((12, 32, 32), ['files', 'place'])
+    """
+    shapes = array_shapes(len(samples), config, len(config.terrain))
+    if cache is not None:
+        return _decode_cached(samples, config, shapes, Path(cache))
+    _check_memory(folder, shapes)
+    arrays = {name: np.zeros(shape, dtype) for name, (shape, dtype) in shapes.items()}
+    return arrays, _fill(samples, config, arrays)
+
+
+def _check_memory(folder, shapes) -> None:
+    need = sum(int(np.prod(shape)) * np.dtype(dtype).itemsize for shape, dtype in shapes.values())
+    free = available_memory()
+    if free is not None and need > free / 2:
+        raise InputError(
+            f"{folder}: the tiles need {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB of memory "
+            "are free; keep them on disk with --cache DIR"
+        )
+
+
+def available_memory() -> int | None:
+    """Free memory of this machine in bytes; None where the system does not tell.
+
+    >>> free = available_memory()
+    >>> free is None or free > 0
+    True
+    """
+    try:
+        with open("/proc/meminfo") as file:
+            for line in file:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+def _fill(samples, config, arrays) -> dict[str, dict]:
+    """Fill `arrays`; return for each tile its hashes and place, or the error that it has."""
+    from tqdm import tqdm
+
+    def one(i: int, sample: Sample):
+        try:
+            tile, place = read_tile(sample, config)
+        except InputError as error:
+            return {"error": str(error)}
+        for name, array in arrays.items():
+            value = getattr(tile, name)
+            if value is not None:
+                array[i] = value
+        return {
+            "files": {kind: sha256(path) for kind, path in sample.files.items()},
+            "place": place,
+        }
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # GDAL and NumPy release the lock
+        done = tqdm(
+            pool.map(one, range(len(samples)), samples),
+            total=len(samples),
+            desc="reading tiles",
+            unit="tile",
+            disable=not sys.stderr.isatty(),
+        )
+        return {sample.name: fact for sample, fact in zip(samples, done, strict=True)}
+
+
+def _decode_cached(samples, config, shapes, cache: Path):
+    """Memory-mapped arrays in a folder of `cache` whose name stands for files and options."""
+    stamps = [
+        (kind, str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
+        for sample in samples
+        for kind, path in sample.files.items()
+    ]
+    options = [FORMAT, config.tile_px, config.terrain, config.resolution_m, config.nodata,
+               config.rgb_scale, config.bands, stamps]  # fmt: skip
+    key = hashlib.sha256(json.dumps(options).encode()).hexdigest()[:16]
+    folder = cache / f"tiles-{key}"
+    if not (folder / "facts.json").exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".tiles-", dir=cache))
+        try:
+            arrays = {
+                name: np.lib.format.open_memmap(scratch / f"{name}.npy", "w+", dtype, shape)
+                for name, (shape, dtype) in shapes.items()
+                if 0 not in shape
+            }
+            _reserve(scratch)
+            facts = _fill(samples, config, arrays)
+            for array in arrays.values():
+                array.flush()
+            (scratch / "facts.json").write_text(json.dumps(facts))
+            shutil.rmtree(folder, ignore_errors=True)
+            scratch.rename(folder)
+        except BaseException:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+    arrays = {
+        name: np.zeros(shape, dtype)
+        if 0 in shape
+        else np.load(folder / f"{name}.npy", mmap_mode="r")
+        for name, (shape, dtype) in shapes.items()
+    }
+    return arrays, json.loads((folder / "facts.json").read_text())
+
+
+def _reserve(folder: Path) -> None:
+    """Take the files' disk space now: writing to a mapped file on a full disk kills the process."""
+    for path in folder.iterdir():
+        with open(path, "r+b") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
