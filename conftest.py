@@ -3,7 +3,10 @@
 It lies beside the package, not in `tests`, because the examples in docstrings use it too.
 """
 
+import functools
+import http.server
 import os
+import threading
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -97,6 +100,24 @@ def finished_run(tiny_config, tmp_path_factory) -> Path:
     from landslide_tf.training import fit
 
     return fit(tiny_config, tmp_path_factory.mktemp("runs") / "finished", command=["test"])
+
+
+@pytest.fixture
+def web(tmp_path_factory):
+    """A folder that a server of this machine shows, and its address."""
+    folder = tmp_path_factory.mktemp("web")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=folder)
+    )
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture

@@ -1,11 +1,8 @@
 """The README's commands and Python, all of them, from top to bottom in a small form."""
 
-import functools
-import http.server
 import re
 import shlex
 import shutil
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -58,26 +55,13 @@ def desk(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def published(tmp_path_factory, monkeypatch):
+def published(web, tmp_path_factory, monkeypatch):
     """The Bijie archive as a few tiles on a server of this machine."""
-    web = tmp_path_factory.mktemp("web")
-    write_tiles(web / "made", count=4)
-    shutil.make_archive(web / "Bijie", "zip", web / "made")
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Handler, directory=web)
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_port}/Bijie.zip"
-    bijie = DataSet("Bijie", "http://page", "terms", "the archive", urls=(url,))
+    folder, address = web
+    made = write_tiles(tmp_path_factory.mktemp("made"), count=4)
+    shutil.make_archive(folder / "Bijie", "zip", made)
+    bijie = DataSet("Bijie", "http://page", "terms", "the archive", urls=(f"{address}Bijie.zip",))
     monkeypatch.setitem(DATA_SETS, "bijie", bijie)
-    yield
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
 from rasterio.features import rasterize
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
@@ -86,6 +87,35 @@ def same_grid(grid: Grid, file) -> bool:
     return bool(np.abs(apart).max() < TOLERANCE_PX)
 
 
+def bounds_apart(file, grid: Grid) -> tuple[str, str] | None:
+    """Bounds of an open raster and of the scene, in the scene's CRS, where they do not overlap.
+
+    None where they do, or where a rotated raster's bounds do not tell.
+
+    Raises:
+        InputError: the raster's CRS cannot be brought to the scene's.
+
+    >>> with open_raster("scene.tif") as scene, open_raster("dem.tif") as dem:
+    ...     bounds_apart(dem, Grid(scene)) is None
+    True
+    """
+    try:
+        bounds = transform_bounds(file.crs, grid.crs, *file.bounds, densify_pts=21)
+    except (RasterioError, ValueError) as error:
+        raise InputError(
+            f"{file.name}: its CRS cannot be brought to the image's ({error}); reproject it"
+        ) from None
+    if not file.transform.is_rectilinear:
+        return None
+    left, bottom, right, top = grid.outline().bounds
+    west, east = sorted((bounds[0], bounds[2]))
+    south, north = sorted((bounds[1], bounds[3]))  # of a raster with south up, too
+    apart = west >= right or east <= left or south >= top or north <= bottom
+    if not apart and np.isfinite(bounds).all():
+        return None
+    return _box(bounds), _box((left, bottom, right, top))
+
+
 def open_dem(path, grid: Grid, nodata: float | None = None):
     """A function from windows of the scene to the DEM there: as it is where the grids agree,
     else bilinear, float64.
@@ -132,7 +162,12 @@ def open_labels(path, grid: Grid, all_touched: bool = False):
                 "take that off (gdal_edit -unsetnodata)"
             )
         mask = grid.warped(file, Resampling.nearest)
-        _check_reaches(file, grid, path)
+        apart = bounds_apart(file, grid)
+        if apart:
+            raise InputError(
+                f"{path}: does not reach into the scene {grid.path}; it covers {apart[0]}, the "
+                f"scene {apart[1]}"
+            )
         return lambda window: check_mask(read_window(mask, window, palette=False), path)
     shapes = read_polygons(path, grid)
 
@@ -145,17 +180,6 @@ def open_labels(path, grid: Grid, all_touched: bool = False):
         return Raster(values[..., None], np.ones(values.shape, bool))
 
     return burn
-
-
-def _check_reaches(file, grid: Grid, path) -> None:
-    here = transform_bounds(grid.crs, file.crs, *grid.outline().bounds)
-    left, bottom, right, top = file.bounds  # of a raster with south up, bottom is above top
-    west, east, south, north = *sorted((left, right)), *sorted((bottom, top))
-    if here[0] >= east or here[2] <= west or here[1] >= north or here[3] <= south:
-        raise InputError(
-            f"{path}: does not reach into the scene {grid.path}; it covers {_box(file.bounds)}, "
-            f"the scene {_box(here)}"
-        )
 
 
 def read_polygons(path, grid: Grid):

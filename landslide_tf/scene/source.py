@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
-from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
 from landslide_tf.data.channels import scale_rgb
-from landslide_tf.data.overlay import Grid, check_georeference, same_grid
+from landslide_tf.data.overlay import Grid, bounds_apart, check_georeference, same_grid
 from landslide_tf.data.raster import Raster, open_raster, read_window
 from landslide_tf.scene.windows import Layout
 
@@ -178,21 +176,10 @@ def _check_overlap(dem, grid: Grid) -> None:
         check_georeference(file)
         if file.count == 0:
             raise InputError(f"{dem}: has no band of elevation")
-        try:
-            bounds = transform_bounds(file.crs, grid.crs, *file.bounds, densify_pts=21)
-        except (RasterioError, ValueError) as error:
-            raise InputError(
-                f"{dem}: its CRS cannot be brought to the image's ({error}); reproject it"
-            ) from None
-        if not file.transform.is_rectilinear:
-            return  # `bounds` does not hold all of it
-    left, bottom, right, top = grid.outline().bounds
-    apart = bounds[0] >= right or bounds[2] <= left or bounds[1] >= top or bounds[3] <= bottom
-    if apart or not np.isfinite(bounds).all():
-        covers = ", ".join(f"{value:.6g}" for value in bounds)
-        own = ", ".join(f"{value:.6g}" for value in (left, bottom, right, top))
+        apart = bounds_apart(file, grid)
+    if apart:
         raise InputError(
-            f"{dem}: covers ({covers}) in the image's CRS, the image ({own}): they do not "
+            f"{dem}: covers {apart[0]} in the image's CRS, the image {apart[1]}: they do not "
             "overlap; give the DEM of this place"
         )
 

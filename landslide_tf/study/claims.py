@@ -175,18 +175,18 @@ def _attention_doubles_time(results: Results) -> Claim:
     for attention in ATTENTIONS[1:]:
         result = results[f"unetpp-{attention}-dice"]
         if plain and result:
-            fastest = [min(x.records, key=lambda r: r.seconds_per_epoch) for x in (result, plain)]
-            if fastest[0].machine != fastest[1].machine:
+            ours, theirs = result.fastest, plain.fastest
+            if ours.machine != theirs.machine:
                 figures.append(
-                    f"{result.experiment.title}: run on {fastest[0].machine}, without attention "
-                    f"on {fastest[1].machine}"
+                    f"{result.experiment.title}: run on {ours.machine}, without attention "
+                    f"on {theirs.machine}"
                 )
                 continue
-            seconds = [record.seconds_per_epoch for record in fastest]
-            ratios.append(seconds[0] / seconds[1])
+            ratios.append(ours.seconds_per_epoch / theirs.seconds_per_epoch)
             figures.append(
-                f"{result.experiment.title}: {seconds[0]:.1f} s against {seconds[1]:.1f} s "
-                f"without, x {ratios[-1]:.2f} (fastest epochs, {fastest[0].machine})"
+                f"{result.experiment.title}: {ours.seconds_per_epoch:.1f} s against "
+                f"{theirs.seconds_per_epoch:.1f} s without, x {ratios[-1]:.2f} (fastest epochs, "
+                f"{ours.machine})"
             )
     if not ratios:
         why = "not run on the same hardware" if figures else "not run"

@@ -79,6 +79,11 @@ class Result:
     def __bool__(self) -> bool:
         return bool(self.records)
 
+    @property
+    def fastest(self) -> Record:
+        """The run with the shortest epoch: other work on the machine only ever adds."""
+        return min(self.records, key=lambda record: record.seconds_per_epoch)
+
     def values(self, metric: str, part: str = "test") -> np.ndarray:
         """A score of each seed; NaN where it is undefined."""
         scores = [(r.test if part == "test" else r.metrics[part]) or {} for r in self.records]

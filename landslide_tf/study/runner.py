@@ -28,7 +28,6 @@ from landslide_tf.study.records import DEM_SCORES
 
 POLL_S = 2.0
 GRACE_S = 30.0  # for an interrupted process to end by itself
-FAILED = "failed: "
 COST_FILTERS = 8  # models are counted at this width: quick to build, and cost grows as its square
 TIMED_STEPS = 3
 
@@ -61,17 +60,18 @@ def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict
         disable=None,
     )
     numbers = {run.folder: number for number, run in enumerate(planned, 1)}
-    failures, ended, stop = read_failures(out), {}, threading.Event()
+    failures, ended, stop = read_failures(out), [], threading.Event()
 
     def label(run):
         return f"{numbers[run.folder]}/{len(planned)} {run.folder.name}"
 
-    def end(run, outcome):
-        ended[run.folder] = outcome
+    def end(run, known, reason):
+        ended.append(run.folder)
+        outcome = f"failed: {reason}" if reason else "complete" if known else "done"
         bar.write(f"{label(run)}: {outcome}")
         failures.pop(run.folder.name, None)
-        if outcome.startswith(FAILED):
-            failures[run.folder.name] = outcome.removeprefix(FAILED)
+        if reason:
+            failures[run.folder.name] = reason
         if failures or (out / "failures.json").exists():
             write_json(out / "failures.json", failures)
 
@@ -93,7 +93,7 @@ def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict
             while futures:
                 show(list(futures.values()))
                 for future in wait(futures, POLL_S, FIRST_COMPLETED).done:
-                    end(futures.pop(future), future.result())
+                    end(futures.pop(future), *future.result())
         finally:  # also when interrupted: the processes save after each epoch
             if futures:
                 stop.set()
@@ -131,15 +131,15 @@ def _take_cores(shares: queue.SimpleQueue) -> None:
         os.sched_setaffinity(0, shares.get())
 
 
-def _complete(run: PlannedRun, out: Path, stop: threading.Event) -> str:
-    """Make what a run lacks; returns 'complete', 'done' or `FAILED` and the reason."""
+def _complete(run: PlannedRun, out: Path, stop: threading.Event) -> tuple[bool, str | None]:
+    """Make what a run lacks; returns whether it was complete, and the reason where it failed."""
     known = runs.is_complete(run.folder)
     log = out / "logs" / f"{run.folder.name}.log"
     command = ["train", *run.config.to_arguments(), "--out", str(run.folder), "--resume"]
     reason = None if known else _process(command, log, stop)
     for step in _dem_steps(run) if reason is None else ():
         reason = reason or _process(step, log, stop)
-    return f"{FAILED}{reason}" if reason else "complete" if known else "done"
+    return known, reason
 
 
 def read_failures(out) -> dict[str, str]:

@@ -275,8 +275,7 @@ def cost_table(results: Results) -> pd.DataFrame:
         kind = "base" if experiment.attention == "none" else "attention"
         row = {"model": experiment.title}
         if result:
-            # other work on the machine only ever adds
-            record = min(result.records, key=lambda record: record.seconds_per_epoch)
+            record = result.fastest
             per_image = record.metrics["seconds"]["per_image"]
             row |= {
                 "parameters": record.metrics["parameters"],

@@ -1,10 +1,7 @@
 """Whole data sets from a local server: terms, files, unpacking, and the command."""
 
-import functools
 import hashlib
-import http.server
 import json
-import threading
 
 import pytest
 
@@ -18,23 +15,10 @@ from landslide_tf.data.index import find_samples
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
-    """A folder that is on the web, and its address."""
+def server(web, monkeypatch):
+    """A folder that is on the web, and its address; what fails is tried again at once."""
     monkeypatch.setattr(fetching, "PAUSE_S", 0)
-    folder = tmp_path / "web"
-    folder.mkdir()
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    web = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Handler, directory=folder)
-    )
-    threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.01}).start()
-    yield folder, f"http://127.0.0.1:{web.server_port}/"
-    web.shutdown()
-    web.server_close()
+    return web
 
 
 @pytest.fixture
