@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from scipy.sparse import csr_array
 
 from landslide_tf.checks import InputError
+from landslide_tf.data.ground import Ground
 from landslide_tf.files import atomic_path
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
@@ -24,7 +24,6 @@ warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 # A truncated JPEG is a warning to libjpeg, and GDAL's fast way to read a whole PNG returns noise
 # for a truncated one without a word: both are lost data to us.
 STRICT = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True, "GDAL_PNG_WHOLE_IMAGE_OPTIM": False}
-METRES_PER_DEGREE = 111_320.0  # of latitude, on the sphere of the WGS 84 equator
 
 
 @dataclass(frozen=True)
@@ -66,17 +65,11 @@ class Raster:
         return min(xs), min(ys), max(xs), max(ys)
 
     def resolution_m(self) -> tuple[float, float] | None:
-        """Ground size of a pixel (along y, along x) in metres; None without a known CRS."""
+        """Size on the ground of the pixel in the middle (along y, along x) in metres; None without
+        a known CRS."""
         if self.transform is None or self.crs is None:
             return None
-        t = self.transform
-        per_x, per_y = math.hypot(t.a, t.d), math.hypot(t.b, t.e)
-        if self.crs.is_geographic:
-            left, bottom, right, top = self.bounds
-            cos_latitude = math.cos(math.radians((bottom + top) / 2))
-            return per_y * METRES_PER_DEGREE, per_x * METRES_PER_DEGREE * cos_latitude
-        factor = self.crs.linear_units_factor[1]
-        return per_y * factor, per_x * factor
+        return Ground(self.crs, self.transform, self.size).pixel_size_m()
 
 
 def read_raster(path, *, nodata: float | None = None, palette: bool = True, bands=None) -> Raster:

@@ -17,11 +17,11 @@ from rasterio.errors import RasterioError
 
 from landslide_tf import runs
 from landslide_tf.checks import InputError
+from landslide_tf.data.ground import Ground
 from landslide_tf.data.overlay import open_labels
 from landslide_tf.files import atomic_path, remove_scratch, write_json
 from landslide_tf.runs import Run, load_run
 from landslide_tf.scene import cluster, pictures
-from landslide_tf.scene.ground import Ground
 from landslide_tf.scene.infer import compute_blocks
 from landslide_tf.scene.job import OUTPUTS, Job, MapOptions, describe, make_job
 from landslide_tf.scene.outputs import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from landslide_tf.data.ground import Ground
 from landslide_tf.figures import OUTCOME_COLOURS, VERMILION, pyplot, save
-from landslide_tf.scene.ground import Ground
 
 NICE = (1, 2, 5)
 

@@ -6,9 +6,9 @@ import numpy as np
 import shapely
 
 from landslide_tf.data.channels import slope
+from landslide_tf.data.ground import Ground
 from landslide_tf.files import atomic_path
 from landslide_tf.scene.components import Component, Components
-from landslide_tf.scene.ground import Ground
 from landslide_tf.scene.outputs import write_error
 from landslide_tf.scene.reader import Reader
 
@@ -68,6 +68,7 @@ class PolygonWriter:
             # slope needs a pixel around the strip
             before, after = min(top, 1), min(self._reader.scene.size[0] - top - shape[0], 1)
             dem = self._reader.dem((top - before, 0, top + shape[0] + after, shape[1]))
+            pixel = dem.resolution_m()
             columns = np.flatnonzero(landslide.any(axis=0))
             for left in range(columns[0], columns[-1] + 1, 4096):  # its arrays are large
                 right = min(left + 4096, shape[1])
@@ -76,7 +77,7 @@ class PolygonWriter:
                 inner = np.s_[
                     before : before + shape[0], min(left, 1) : min(left, 1) + right - left
                 ]
-                degrees = slope(z, valid, self._reader.scene.resolution_m) * 90
+                degrees = slope(z, valid, pixel) * 90
                 elevation[:, left:right] = np.where(valid, z, 0)[inner]
                 steep[:, left:right] = np.where(valid, degrees, 0)[inner]
                 known[:, left:right] = valid[inner]

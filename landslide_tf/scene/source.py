@@ -12,8 +12,9 @@ from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
 from landslide_tf.data.channels import scale_rgb
+from landslide_tf.data.ground import Ground
 from landslide_tf.data.overlay import Grid, bounds_apart, check_georeference, same_grid
-from landslide_tf.data.raster import Raster, open_raster, read_window
+from landslide_tf.data.raster import open_raster, read_window
 from landslide_tf.scene.windows import Layout
 
 THUMBNAIL_PX = 1200  # the longer side at most
@@ -106,9 +107,7 @@ def open_scene(
         numbers = _band_numbers(file, bands) if bands else config.bands
         _check_bands(file, numbers)
         size = (file.height, file.width)
-        pixel = Raster(
-            np.broadcast_to(np.uint8(0), (*size, 1)), None, file.crs, file.transform
-        ).resolution_m()
+        pixel = Ground(grid.crs, grid.transform, size).pixel_size_m()
     if dem is not None:
         _check_overlap(dem, grid)
     window = _window_px(config.tile_px, pixel, resolution_m)

@@ -240,8 +240,8 @@ def test_resolution_of_projected_rasters(tmp_path):
 
 
 def test_resolution_of_geographic_rasters(tmp_path):
-    # 10 rows of 0.001 degrees from 60.005 down: the centre is at 60 degrees north, cos = 1/2;
-    # a degree of latitude is 2 pi 6378137 m / 360 = 111 319.5 m
+    # 10 rows of 0.001 degrees from 60.005 down: the centre is at 60 degrees north, where on the
+    # WGS 84 ellipsoid a degree of latitude is 111 412 m and one of longitude 55 800 m
     path = write_raster(
         tmp_path / "a.tif",
         np.ones((10, 4), "uint8"),
@@ -249,8 +249,8 @@ def test_resolution_of_geographic_rasters(tmp_path):
         transform=from_origin(10, 60.005, 0.001, 0.001),
     )
     along_y, along_x = read_raster(path).resolution_m()
-    assert along_y == pytest.approx(111.3195, rel=1e-4)
-    assert along_x == pytest.approx(111.3195 / 2, rel=1e-4)
+    assert along_y == pytest.approx(111.412, abs=1e-3)
+    assert along_x == pytest.approx(55.800, abs=1e-3)
 
 
 def test_resolution_of_a_rotated_raster():

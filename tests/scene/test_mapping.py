@@ -105,6 +105,18 @@ def test_windows_without_data_are_not_computed(red_run, make_scene, tmp_path):
     assert report["windows"] == {"all": 79, "with_data": 1, "computed_now": 1}
 
 
+def test_slope_in_web_mercator_is_that_on_the_ground(red_run, make_scene, tmp_path):
+    # at 60 degrees north a pixel of 4 m on the map is 2.005 m on the ground along x, 2.002 m along y;
+    # the DEM rises by 2 m a pixel along x, by 1 m along y
+    image = np.zeros((64, 64, 3), "uint8")
+    image[20:40, 20:40] = 255
+    place = {"crs": "EPSG:3857", "transform": from_origin(1e6, 8399737.89, 4, 4)}
+    make_map(red_run, make_scene((64, 64), image=image, place=place), tmp_path / "map", FLOAT)
+    frame = pyogrio.read_dataframe(tmp_path / "map/landslides.gpkg")
+    expected = np.degrees(np.arctan(np.hypot(2 / 2.005, 1 / 2.002)))
+    assert frame.slope_mean_deg.tolist() == pytest.approx([expected], abs=0.01)
+
+
 def test_georeference_of_a_rotated_scene(red_run, make_scene, tmp_path):
     t = Affine.translation(470000, 3445000) @ Affine.rotation(30) @ Affine.scale(2, -2)
     image = np.zeros((64, 80, 3), "uint8")

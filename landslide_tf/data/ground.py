@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pyproj
 import shapely
 
-DISTORTION = 0.01  # an areal scale further from 1 than this is corrected
+DISTORTION = 0.01  # a scale further from 1 than this is corrected
 
 
 class Ground:
@@ -20,6 +22,8 @@ class Ground:
     256.0
     >>> round(ground.distance_m((0, 0), (10, 0)), 1)
     20.0
+    >>> ground.pixel_size_m()
+    (2.0, 2.0)
     """
 
     def __init__(self, crs, transform, size):
@@ -34,12 +38,15 @@ class Ground:
         self._factor = 1.0 if own.is_geographic else crs.linear_units_factor[1]
 
     def _distorted(self, own) -> bool:
-        """Whether the projection changes areas, as Web Mercator does."""
+        """Whether the projection changes lengths or areas, as Web Mercator does."""
         if self._geod is None:
             return False
         lon, lat = self.lonlat(*self.centre)
-        scale = pyproj.Proj(own).get_factors(float(lon), float(lat)).areal_scale
-        return not abs(scale - 1) < DISTORTION
+        if not np.isfinite((lon, lat)).all():  # coordinates where the projection says nothing
+            return False
+        here = pyproj.Proj(own).get_factors(float(lon), float(lat))
+        scales = (here.areal_scale, here.meridional_scale, here.parallel_scale)
+        return not all(abs(scale - 1) < DISTORTION for scale in scales)
 
     @property
     def centre(self) -> tuple[float, float]:
@@ -62,7 +69,7 @@ class Ground:
 
     def area_m2(self, shape) -> float:
         """Area of a polygon in pixels: in the plane, or on the ellipsoid where the CRS is
-        geographic or its projection changes areas by more than 1 %."""
+        geographic or its projection changes lengths or areas by more than 1 %."""
         if self._planar:
             return self.shape_in_crs(shape).area * self._factor**2
         shape = shapely.transform(shape, lambda xy: np.stack(self.lonlat(*xy.T), axis=-1))
@@ -73,6 +80,16 @@ class Ground:
         """Area of the pixel in the middle of the scene."""
         x, y = self.centre
         return self.area_m2(shapely.box(x - 0.5, y - 0.5, x + 0.5, y + 0.5))
+
+    def pixel_size_m(self) -> tuple[float, float]:
+        """Lengths along y and along x of the pixel in the middle of the scene: in the plane, or
+        on the ellipsoid where areas are."""
+        t = self.transform
+        if self._planar:
+            return math.hypot(t.b, t.e) * self._factor, math.hypot(t.a, t.d) * self._factor
+        x, y = self.centre
+        along_y = self.distance_m((x, y - 0.5), (x, y + 0.5))
+        return along_y, self.distance_m((x - 0.5, y), (x + 0.5, y))
 
     def distance_m(self, a, b) -> float:
         """Distance of two points in pixels (x, y)."""

@@ -6,7 +6,7 @@ import shapely
 from rasterio.crs import CRS
 from rasterio.transform import Affine, from_origin
 
-from landslide_tf.scene.ground import Ground
+from landslide_tf.data.ground import Ground
 from landslide_tf.scene.pictures import nice_length
 
 A, F = 6378137.0, 1 / 298.257223563  # WGS 84
@@ -45,6 +45,25 @@ def test_web_mercator_is_corrected():
     y = 8399737.89
     ground = Ground(CRS.from_epsg(3857), from_origin(0, y + 50, 10, 10), (10, 10))
     assert ground.area_m2(shapely.box(0, 0, 10, 10)) == pytest.approx(10000 / 4, rel=0.01)
+
+
+def test_pixel_of_web_mercator():
+    # y = a ln tan(45 degrees + phi / 2): a metre of the map is cos(phi) times M / a along the
+    # meridian and N / a along the parallel, with the ellipsoid's radii of curvature M and N
+    phi = math.radians(35)
+    y = A * math.log(math.tan(math.pi / 4 + phi / 2))
+    ground = Ground(CRS.from_epsg(3857), from_origin(0, y + 50, 10, 10), (10, 10))
+    w = 1 - E2 * math.sin(phi) ** 2
+    along_y = 10 * math.cos(phi) * (1 - E2) / w**1.5
+    assert ground.pixel_size_m() == pytest.approx((along_y, 10 * math.cos(phi) / w**0.5), rel=1e-6)
+
+
+def test_pixel_in_the_plane():
+    utm = Ground(CRS.from_epsg(32647), from_origin(470000, 3445000, 0.5, 2), (10, 10))
+    assert utm.pixel_size_m() == (2, 0.5)  # along y, along x: not corrected by 0.9996
+    # beyond the projection's domain nothing is known but the plane
+    far = Ground(CRS.from_epsg(32647), from_origin(1e9, 1e9, 0.5, 2), (10, 10))
+    assert far.pixel_size_m() == (2, 0.5)
 
 
 def test_holes_count_in_any_ring_direction():
