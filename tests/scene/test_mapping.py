@@ -106,7 +106,7 @@ def test_windows_without_data_are_not_computed(red_run, make_scene, tmp_path):
 
 
 def test_slope_in_web_mercator_is_that_on_the_ground(red_run, make_scene, tmp_path):
-    # at 60 degrees north a pixel of 4 m on the map is 2.005 m on the ground along x, 2.002 m along y;
+    # at 60 degrees north a pixel of 4 m on the map is 2.005 m along x and 2.002 m along y there;
     # the DEM rises by 2 m a pixel along x, by 1 m along y
     image = np.zeros((64, 64, 3), "uint8")
     image[20:40, 20:40] = 255
