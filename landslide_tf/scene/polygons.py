@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import shapely
 
@@ -127,6 +129,7 @@ class PolygonWriter:
 
     def _flush(self) -> None:
         import geopandas
+        import pyogrio
 
         columns = ["id", "area_m2", "probability_mean", "probability_max"]
         if self._reader.scene.dem is not None:
@@ -137,14 +140,16 @@ class PolygonWriter:
             frame = frame.astype(
                 {"id": "int64"} | {n: "float64" for n in columns if n not in ("id", "geometry")}
             )
-        _write(
-            frame,
-            self.path,
-            driver="GPKG",
-            append=self._started,
-            geometry_type="MultiPolygon",
-            promote_to_multi=True,
-        )
+        with _told(self.path):
+            pyogrio.write_dataframe(
+                frame,
+                self.path,
+                driver="GPKG",
+                layer=LAYER,
+                append=self._started,
+                geometry_type="MultiPolygon",
+                promote_to_multi=True,
+            )
         self._rows, self._started = [], True
 
 
@@ -173,16 +178,32 @@ def write_geojson(gpkg, path) -> None:
     """
     import pyogrio
 
-    frame = pyogrio.read_dataframe(gpkg, layer=LAYER).to_crs("EPSG:4326")
-    with atomic_path(path) as scratch:
-        _write(frame, scratch, driver="GeoJSON", layer_options={"RFC7946": "YES"})
+    with (
+        atomic_path(path) as scratch,
+        _told(scratch),
+        pyogrio.open_arrow(gpkg, layer=LAYER) as (
+            layer,
+            batches,  # of features: the whole never is in memory
+        ),
+    ):
+        pyogrio.write_arrow(
+            batches,
+            scratch,
+            driver="GeoJSON",
+            layer=LAYER,
+            crs=layer["crs"],
+            geometry_type="MultiPolygon",
+            geometry_name=layer["geometry_name"],
+            layer_options={"RFC7946": "YES"},
+        )
 
 
-def _write(frame, path, **options) -> None:
-    """Write a layer; a full disk and the like are told as for the rasters."""
+@contextlib.contextmanager
+def _told(path):
+    """A full disk and the like are told as for the rasters."""
     import pyogrio
 
     try:
-        pyogrio.write_dataframe(frame, path, layer=LAYER, **options)
+        yield
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         raise write_error(path, error) from None
