@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -90,12 +91,14 @@ def cut_scene(
                 )
             corner = Window(0, 0, min(scene.width, 8), min(scene.height, 8))
             check_image(read_window(scene, corner, bands=bands), image)
-            labels = open_labels(polygons, grid, all_touched)
-            heights = open_dem(dem, grid, nodata) if dem else None
-            counts = _cut(
-                scene, labels, heights, scratch, name, tile_px, overlap, min_valid,
-                min_landslide_px, nodata, bands,
-            )  # fmt: skip
+            readers = (
+                functools.partial(read_window, scene, nodata=nodata, bands=bands),
+                open_labels(polygons, grid, all_touched),
+                open_dem(dem, grid, nodata) if dem else None,
+            )
+            limits = (min_valid * tile_px**2, min_landslide_px)
+            write = functools.partial(_write, tile_px=tile_px, fill=_fill(scene, nodata))
+            counts = _cut(_windows(scene, name, tile_px, overlap), readers, limits, scratch, write)
         if not counts["landslide"]:
             raise InputError(
                 f"{polygons}: no tile of {image} has {min_landslide_px} landslide pixels and "
@@ -144,55 +147,63 @@ def _tiles_called(out: Path, name: str) -> list[Path]:
     )
 
 
-def _cut(
-    scene, labels, heights, folder, name, tile_px, overlap, min_valid, min_landslide_px, nodata,
-    bands,
-):  # fmt: skip
-    from tqdm import tqdm
-
-    fill = _fill(scene, nodata)
+def _windows(scene, name, tile_px, overlap) -> list[tuple[str, Window]]:
+    """File names of the tiles, and their windows within the scene."""
     digits = max(4, len(str(max(scene.height, scene.width))))
-    counts = dict.fromkeys(
-        ("landslide", "non_landslide", "no_data", "few_landslide_px", "landslide_px", "valid_px"), 0
-    )
-    corners = [
-        (row, column)
+    return [
+        (
+            f"{name}_{row:0{digits}d}_{column:0{digits}d}.tif",
+            Window(
+                column, row, min(tile_px, scene.width - column), min(tile_px, scene.height - row)
+            ),
+        )
         for row in tile_starts(scene.height, tile_px, overlap)
         for column in tile_starts(scene.width, tile_px, overlap)
     ]
-    for row, column in tqdm(corners, "cutting", unit="tile", disable=None):
-        window = Window(
-            column, row, min(tile_px, scene.width - column), min(tile_px, scene.height - row)
-        )
-        image = read_window(scene, window, nodata=nodata, bands=bands)
-        if image.valid.sum() < min_valid * tile_px**2:  # before the work on the others
+
+
+def _cut(windows, readers, limits, folder, write) -> dict[str, int]:
+    """Read, judge and write tile after tile; the counts that `cut_scene` returns.
+
+    `readers` of image, labels and DEM (or None) take a window; `limits` are the pixels with data
+    and the landslide pixels that a tile needs.
+    """
+    from tqdm import tqdm
+
+    read_image, read_mask, read_dem = readers
+    least_px, least_landslide_px = limits
+    counts = dict.fromkeys(
+        ("landslide", "non_landslide", "no_data", "few_landslide_px", "landslide_px", "valid_px"), 0
+    )
+    for tile, window in tqdm(windows, "cutting", unit="tile", disable=None):
+        image = read_image(window)
+        if image.valid.sum() < least_px:  # before the work on the others
             counts["no_data"] += 1
             continue
-        mask = labels(window)
-        dem = heights(window) if heights else None
+        mask = read_mask(window)
+        dem = read_dem(window) if read_dem else None
         known = image.valid & mask.valid
         landslide = int((mask.values[..., 0] > 0)[known].sum())
         whole = known if dem is None else known & dem.valid
-        if whole.sum() < min_valid * tile_px**2:
+        if whole.sum() < least_px:
             counts["no_data"] += 1
             continue
-        if 0 < landslide < min_landslide_px:
+        if 0 < landslide < least_landslide_px:
             counts["few_landslide_px"] += 1
             continue
         part = "landslide" if landslide else "non-landslide"
         counts[part.replace("-", "_")] += 1
         counts["landslide_px"] += landslide
         counts["valid_px"] += int(known.sum())
-        tile = f"{name}_{row:0{digits}d}_{column:0{digits}d}.tif"
         # a tile of non-landslide/ has no mask that could say where it is not known
         image_valid = image.valid if landslide else known
-        _write(folder / part / "image" / tile, image.values, image_valid, image, tile_px, fill)
+        write(folder / part / "image" / tile, image.values, image_valid, image)
         if dem is not None:
             values = dem.values[..., :1].astype("float32")
-            _write(folder / part / "dem" / tile, values, dem.valid, image, tile_px, np.nan)
+            write(folder / part / "dem" / tile, values, dem.valid, image, fill=np.nan)
         if landslide:
             values = (mask.values > 0).astype("uint8")
-            _write(folder / part / "mask" / tile, values, mask.valid, image, tile_px, MASK_NODATA)
+            write(folder / part / "mask" / tile, values, mask.valid, image, fill=MASK_NODATA)
     return counts
 
 
