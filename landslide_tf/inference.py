@@ -185,13 +185,19 @@ def predict_folder(
     from tqdm import tqdm
 
     written = []
-    for sample, probability_path, mask_path in tqdm(good, "predicting", unit="tile", disable=None):
-        image, dem = _read(sample, run)
-        probability = run.predict_rasters(image, dem)
-        mask = np.where(np.isnan(probability), 255, probability >= threshold).astype("uint8")
-        write_geotiff(probability_path, probability, image, nodata=float("nan"))
-        write_geotiff(mask_path, mask, image, nodata=255)
-        written += [probability_path, mask_path]
+    progress = tqdm(total=len(good), desc="predicting", unit="tile", disable=None)
+    for start in range(0, len(good), runs.PREDICT_BATCH):
+        batch = good[start : start + runs.PREDICT_BATCH]
+        rasters = [_read(sample, run) for sample, *_ in batch]
+        for (image, _), (_, *paths), probability in zip(
+            rasters, batch, run.predict_rasters(rasters), strict=True
+        ):
+            mask = np.where(np.isnan(probability), 255, probability >= threshold).astype("uint8")
+            write_geotiff(paths[0], probability, image, nodata=float("nan"))
+            write_geotiff(paths[1], mask, image, nodata=255)
+            written += paths
+            progress.update()
+    progress.close()
     runs.say(f"{len(good)} tiles predicted in {out}, threshold {threshold:.2f}")
     return written
 

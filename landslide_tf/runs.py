@@ -219,22 +219,26 @@ class Run:
                     f"`dem` must be (h, w) for one image, (B, h, w) for a batch. "
                     f"Received {np.shape(dem)} for image {image.shape}"
                 )
-        result = np.stack(
-            [self._predict_one(i, d, resolution_m) for i, d in zip(images, dems, strict=True)]
-        )
+        pairs = []
+        for image, dem in zip(images, dems, strict=True):
+            raster = Raster(image, np.isfinite(image).all(axis=-1))
+            height = None if dem is None else Raster(dem[..., None], np.isfinite(dem))
+            if height is not None:
+                check_fit(raster, height, "image", "dem")
+            pairs.append((raster, height))
+        result = np.stack(self.predict_rasters(pairs, resolution_m=resolution_m))
         return result[0] if single else result
 
-    def _predict_one(self, image, dem, resolution_m):
-        rasters = [Raster(image, np.isfinite(image).all(axis=-1)), None]
-        if dem is not None:
-            rasters[1] = Raster(dem[..., None], np.isfinite(dem))
-            check_fit(*rasters, "image", "dem")
-        return self.predict_rasters(*rasters, resolution_m=resolution_m)
-
-    def predict_rasters(self, image: Raster, dem: Raster | None, *, resolution_m=None):
-        """`predict` for rasters as read from files: float32 (h, w) of the image's size."""
-        x = self.input(image, dem, resolution_m=resolution_m)
-        return self.restore(predict_probability(self.model, x[None])[0], image, dem)
+    def predict_rasters(self, pairs, *, resolution_m=None) -> list[np.ndarray]:
+        """`predict` for pairs (image, DEM or None) of rasters as read from files: float32 (h, w)
+        of each image's size."""
+        result = []
+        for start in range(0, len(pairs), PREDICT_BATCH):
+            batch = pairs[start : start + PREDICT_BATCH]
+            x = np.stack([self.input(*pair, resolution_m=resolution_m) for pair in batch])
+            probability = predict_probability(self.model, x)
+            result += [self.restore(p, *pair) for p, pair in zip(probability, batch, strict=True)]
+        return result
 
     def input(self, image: Raster, dem: Raster | None, *, resolution_m=None):
         """The model's input (H, W, C) for rasters as read from files."""

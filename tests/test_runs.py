@@ -121,6 +121,14 @@ class TestPredict:
         np.testing.assert_allclose(single, batch[1], atol=1e-6)
         assert batch.std() > 0  # not a constant
 
+    def test_a_long_batch_equals_its_tiles_one_by_one(self, finished_run, rng):
+        run = runs.load_run(finished_run)
+        count = 2 * runs.PREDICT_BATCH + 1
+        image = rng.integers(0, 255, (count, 20, 24, 3), dtype="uint8")
+        dem = rng.normal(1000, 50, (count, 20, 24))
+        single = [run.predict(i, d) for i, d in zip(image, dem, strict=True)]
+        np.testing.assert_allclose(run.predict(image, dem), single, atol=1e-6)
+
     def test_equals_its_steps_done_by_hand(self, finished_run, rng):
         run = runs.load_run(finished_run)
         image = rng.integers(0, 255, (32, 32, 3), dtype="uint8")  # the model's own size
