@@ -1,7 +1,8 @@
 """Bootstrap over test tiles: intervals of scores, and whether one model is better than another.
 
 Tiles, not pixels, are drawn with replacement (Efron 1979): pixels of one tile are not independent.
-Neighbouring tiles are not either, so that intervals are, if anything, too narrow.
+Neighbouring tiles are not either, so that intervals are, if anything, too narrow. A comparison of
+models draws their seeds as well: what one start alone gave is not a property of the model.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """Score of A minus that of B: its mean over seeds, and its interval over test tiles.
+    """Score of A minus that of B: its mean over seeds, and its interval over tiles and seeds.
 
     >>> Difference(0.02, Interval(0.01, 0.03)).verdict
     'better'
@@ -52,13 +53,16 @@ class Difference:
 
 
 @functools.lru_cache(maxsize=8)
-def draws(tiles: int) -> np.ndarray:
-    """How often each tile is drawn, (RESAMPLES, tiles): the same for all models on as many tiles.
+def draws(count: int, what: str = "tiles") -> np.ndarray:
+    """How often each of `count` tiles, or seeds, is drawn, (RESAMPLES, count).
+
+    The same for all models on as many tiles; seeds are drawn independently of tiles.
 
     >>> draws(5).sum(axis=1).tolist() == [5] * RESAMPLES
     True
     """
-    return np.random.default_rng(0).multinomial(tiles, np.full(tiles, 1 / tiles), RESAMPLES)
+    generator = np.random.default_rng({"tiles": 0, "seeds": 1}[what])
+    return generator.multinomial(count, np.full(count, 1 / count), RESAMPLES)
 
 
 def resampled(record: Record, metric: str) -> np.ndarray:
@@ -106,7 +110,9 @@ def _percentiles(values) -> Interval | None:
 def difference(a: Result, b: Result, metric: str = "miou") -> Difference | None:
     """A minus B over the seeds that both have, each resample drawing the same tiles for both.
 
-    None where a run is missing or kept no counts of its tiles, or a score is undefined.
+    Of several seeds each resample draws as many, with replacement: the interval then holds the
+    luck of the start as well as that of the tiles, as far as so few seeds can show it. None where
+    a run is missing or kept no counts of its tiles, or a score is undefined.
 
     >>> from landslide_tf.study.experiments import read_study
     >>> from landslide_tf.study.records import read_results
@@ -125,6 +131,6 @@ def difference(a: Result, b: Result, metric: str = "miou") -> Difference | None:
     scores = np.array([[x.test[metric], y.test[metric]] for x, y in pairs], float)
     if not np.isfinite(scores).all():  # None, of a metric that is undefined, is NaN by now
         return None
-    values = [resampled(x, metric) - resampled(y, metric) for x, y in pairs]
+    values = np.stack([resampled(x, metric) - resampled(y, metric) for x, y in pairs], axis=1)
     value = float(np.mean(scores[:, 0] - scores[:, 1]))
-    return Difference(value, _percentiles(np.mean(values, axis=0)))
+    return Difference(value, _percentiles(np.average(values, 1, draws(len(seeds), "seeds"))))

@@ -14,6 +14,7 @@ from landslide_tf.study.tables import Results, best_on_validation, loss_results
 
 HOLDS, DOES_NOT, CANNOT_TELL = "holds here", "does not hold here", "cannot tell"
 BALANCED = 0.4  # share of the rarer class from which two classes count as balanced
+ONE_SEED = "one seed each"
 DOUBLE = (1.5, 2.5)  # ratios of epoch times that count as double
 
 
@@ -211,18 +212,30 @@ def summary(results: Results, found: list[Claim]) -> list[str]:
     made = [result for result in results.values() if result]
     if not made:
         return ["No run is complete yet."]
-    seeds = max(len(result.records) for result in made)
+    seeds = seeds_each(made)
+    luck = ", so that no difference below is free of the luck of one start"
     lines = [
-        f"{len(made)} of {len(results)} experiments have a complete run; "
-        + (
-            f"up to {seeds} seeds each."
-            if seeds > 1
-            else "one seed each, so that no difference below is free of the luck of one start."
-        )
+        f"{len(made)} of {len(results)} experiments have a complete run; {seeds}"
+        f"{luck if seeds == ONE_SEED else ''}."
     ]
     lines += _sentences_on_six([r for r in made if r.experiment in SIX], made)
     lines += [f"“{c.text}”: **{c.verdict}** ({c.short})." for c in found]
     return lines
+
+
+def seeds_each(made: list[Result]) -> str:
+    """How many seeds the experiments that were run have.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> seeds_each(list(read_results(read_study("study"), "study").values()))
+    'one seed each'
+    """
+    counts = [len(result.records) for result in made]
+    low, high = min(counts), max(counts)
+    if high == 1:
+        return ONE_SEED
+    return f"{high} seeds each" if low == high else f"{low} to {high} seeds each"
 
 
 def _sentences_on_six(six: list[Result], made: list[Result]) -> list[str]:

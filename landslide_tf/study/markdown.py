@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from landslide_tf.config import MODELS, TrainConfig
-from landslide_tf.study.claims import Claim, claims, summary
+from landslide_tf.study.claims import ONE_SEED, Claim, claims, seeds_each, summary
 from landslide_tf.study.experiments import MODEL_TITLES, Study
 from landslide_tf.study.runner import read_failures
 from landslide_tf.study.tables import METRICS, Results
@@ -114,9 +114,10 @@ def protocol(study: Study, results: Results) -> list[str]:
         f"Seeds: {study.seeds} asked for, each with {seeds} (the paper: one run each). "
         "Scores are means over seeds at threshold 0.5, pooled over all test pixels; in brackets "
         "the 95 % bootstrap interval over test tiles, after ± the standard deviation over seeds. "
-        "With one seed the interval does not hold the luck of the start. Neighbouring tiles are "
-        "alike, which makes intervals too narrow; and they are not corrected for the number of "
-        "comparisons, of which one in twenty excludes zero by chance."
+        "A comparison of two models draws the seeds as well; with one seed it does not hold the "
+        "luck of the start, with two or three little of it. Neighbouring tiles are alike, which "
+        "makes intervals too narrow; and they are not corrected for the number of comparisons, "
+        "of which one in twenty excludes zero by chance."
     )
     return lines
 
@@ -195,6 +196,7 @@ def _table3(frame: pd.DataFrame) -> str:
                 _number(row["miou_table1"]),
                 _number(row["miou_validation"]),
                 _number(row["miou_chosen"]),
+                f"{row['seeds']:.0f}" if np.isfinite(row["seeds"]) else DASH,
             ]
         )
         others.append(
@@ -208,7 +210,7 @@ def _table3(frame: pd.DataFrame) -> str:
             ]
         )
     header = ["model", "test mIoU", "paper, Tables 2 and 3", "difference", "paper, Table 1",
-              "validation mIoU", "test mIoU, chosen threshold"]  # fmt: skip
+              "validation mIoU", "test mIoU, chosen threshold", "seeds"]  # fmt: skip
     return (
         "## Tables 2 and 3: the six models\n\n"
         "The paper prints two mIoU for the same pair of model and loss; both are shown. Bold: the "
@@ -245,7 +247,7 @@ def _comparisons(frame: pd.DataFrame) -> str:
     ]
     return (
         "## Which model is better?\n\nTest mIoU of A minus B, both scored on the same resampled "
-        "test tiles; a claim is made only where the 95 % interval excludes zero.\n\n"
+        "test tiles and seeds; a claim is made only where the 95 % interval excludes zero.\n\n"
         + _markdown(["A", "B", "difference", "verdict"], rows)
     )
 
@@ -285,7 +287,8 @@ def _audit(frame: pd.DataFrame) -> str:
         "## Audit: do the rows of Table 3 fit together?\n\n"
         "F1 and the two-class mIoU follow from precision, recall and accuracy. 'Fits': some values "
         "within the printed rounding (half a unit of the second digit) give all five numbers. Ours "
-        "are held to the same check after rounding to two digits.\n\n"
+        "(the first seed: means need not fit together) are held to the same check after rounding "
+        "to two digits.\n\n"
         + _markdown(
             ["whose", "model", "F1, printed / recomputed", "mIoU, printed / recomputed",
              "implied share of landslide", "fits"],
@@ -297,17 +300,16 @@ def _audit(frame: pd.DataFrame) -> str:
 def _claims(results: Results, found: list[Claim]) -> str:
     rows = [[c.text, f"**{c.verdict}**", "<br>".join(c.figures) or c.short] for c in found]
     return (
-        "## The paper's claims\n\nDifferences are in test mIoU, intervals over test tiles. "
-        f"{_seeds(results)}"
-        "\n\n" + _markdown(["claim", "here", "figures"], rows)
+        "## The paper's claims\n\nDifferences are in test mIoU, intervals over test tiles "
+        f"and seeds. {_seeds(results)}\n\n" + _markdown(["claim", "here", "figures"], rows)
     )
 
 
 def _seeds(results: Results) -> str:
-    counts = [len(result.records) for result in results.values() if result]
-    if not counts or max(counts) < 2:
+    made = [result for result in results.values() if result]
+    if not made or seeds_each(made) == ONE_SEED:
         return "One seed each: a verdict can still be the luck of one start."
-    return f"{min(counts)} to {max(counts)} seeds each; pairs are compared seed by seed."
+    return f"{seeds_each(made).capitalize()}; pairs are compared seed by seed."
 
 
 def _cost(frame: pd.DataFrame, results: Results) -> str:
@@ -352,7 +354,8 @@ PICTURES = {
 
 
 def _pictures(out: Path, missing: dict[str, str]) -> str:
-    lines = ["## Figures", *(f"- {what}: not drawn, {why}" for what, why in missing.items())]
+    lines = ["## Figures\n\nCurves and predictions are of the first seed."]
+    lines += [f"- {what}: not drawn, {why}" for what, why in missing.items()]
     for name, caption in PICTURES.items():
         if (out / "figures" / f"{name}.png").exists():
             lines.append(

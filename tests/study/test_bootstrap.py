@@ -120,6 +120,17 @@ def test_pairs_are_formed_by_seed():
     assert difference(result(P, MASK, seed=3), b) is None
 
 
+def test_better_with_one_seed_and_worse_with_another_cannot_be_told():
+    """Equal tiles, so that only the seeds spread: a quarter of the resamples holds each alone."""
+    good, bad = [[0.9, 0.1, 0.1, 0.1]] * 3, [[0.1, 0.1, 0.1, 0.1]] * 3
+    middle, mask = [[0.9, 0.9, 0.1, 0.1]] * 3, [[1, 0, 0, 0]] * 3  # IoU 1, 0 and 1/2
+    a = joined(result([good], [mask]), result([bad], [mask], seed=1))
+    b = joined(result([middle], [mask]), result([middle], [mask], seed=1))
+    found = difference(a, b, "iou")
+    assert (found.value, found.interval.low, found.interval.high) == (0, -0.5, 0.5)
+    assert found.verdict == "cannot tell"
+
+
 def test_other_tiles_cannot_be_compared():
     assert difference(result(P, MASK), result(P, MASK, names=["a", "b"])) is None
 
