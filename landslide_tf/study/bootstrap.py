@@ -100,6 +100,19 @@ def interval(result: Result, metric: str) -> Interval | None:
     return _percentiles(_mean_over_seeds(result, metric))
 
 
+def ratio_interval(parts: np.ndarray, wholes: np.ndarray) -> Interval | None:
+    """The interval of sum(parts) / sum(wholes), both (N,), one a test tile.
+
+    Resamples in which no tile counts are left out; None where that is all of them.
+
+    >>> ratio_interval(np.array([1, 0]), np.array([1, 1]))  # either tile alone: 1 or 0
+    Interval(low=0.0, high=1.0)
+    """
+    times = draws(len(parts))
+    with np.errstate(invalid="ignore"):  # 0 / 0
+        return _percentiles((times @ parts) / (times @ wholes))
+
+
 def _percentiles(values) -> Interval | None:
     if values is None or not np.isfinite(values).any():
         return None

@@ -348,7 +348,7 @@ PICTURES = {
     "figure6-gradcam-encoder": "Figure 6: Grad-CAM at the last encoder level.",
     "figure6-gradcam-decoder": "Figure 6: Grad-CAM at the last decoder block.",
     "precision-recall-reliability": "Precision, recall and reliability on the test tiles.",
-    "iou-by-size": "IoU by landslide area, landslides found by size.",
+    "iou-by-size": "IoU by landslide area, landslides found by size; bars: 95 % intervals.",
     "cost": "Cost beside the paper's times.",
 }
 

@@ -115,3 +115,16 @@ def test_sizes_by_hand():
     assert found[["from_px", "to_px", "count"]].to_numpy().tolist() == [
         [1, 1, 1], [2, 2, 1], [3, 3, 1], [4, 4, 1]
     ]  # fmt: skip
+    assert (table.low == table.value).all()  # of one tile each: nothing to draw from
+    assert (table.high == table.value).all()
+
+
+def test_interval_of_a_size_class_by_hand():
+    """One class of two tiles with IoU 0 and 1: a quarter of the resamples holds each alone."""
+    mask = np.array([[[1, 1, 0, 0]], [[1, 1, 0, 0]], [[0, 0, 0, 0]]], "uint8")
+    p = 0.9 * mask.astype("float32")
+    p[0] = 0.1
+    table = size_table(Result(None, (record_of(tile_scores(list("abc"), p, mask, mask >= 0)),)))
+    assert table.kind.tolist() == ["iou", "found"]
+    assert table.value.tolist() == [0.5, 0.5]
+    assert (table.low.tolist(), table.high.tolist()) == ([0, 0], [1, 1])

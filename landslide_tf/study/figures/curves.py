@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from landslide_tf.figures import BLUE, ORANGE, pyplot
+from landslide_tf.study.bootstrap import ratio_interval
 from landslide_tf.study.experiments import SIX
 from landslide_tf.study.figures.common import COLOURS, STYLES, save
 from landslide_tf.study.records import Result
@@ -146,6 +147,7 @@ def size_table(result: Result) -> pd.DataFrame:
 
     `iou`: pooled over the test tiles of a class, by landslide pixels in the tile; `found`: share
     of single landslides of a class of which at least half is predicted, by their own pixels.
+    `low`, `high`: the 95 % bootstrap interval over test tiles.
 
     >>> from landslide_tf.study.experiments import read_study
     >>> from landslide_tf.study.records import read_results
@@ -159,28 +161,33 @@ def size_table(result: Result) -> pd.DataFrame:
     3       36     48      3
     """
     tiles, rows = result.records[0].tiles, []
-    counts = tiles.counts(0.5)
-    area = counts[:, 0] + counts[:, 2]
-    _, pixels, hit = tiles.landslides.T
-    for kind, sizes in (("iou", area[area > 0]), ("found", pixels)):
-        if not len(sizes):
+    tp, fp, fn, _ = tiles.counts(0.5).T
+    tile, pixels, hit = tiles.landslides.T
+    everywhere = np.arange(len(tp))
+    for kind, sizes, of_tile, parts, wholes in (
+        ("iou", tp + fn, everywhere, tp, tp + fp + fn),
+        ("found", pixels, tile, hit >= 0.5 * pixels, np.ones_like(pixels)),
+    ):
+        if not (sizes > 0).any():
             continue
-        cuts = np.unique(np.quantile(sizes, np.linspace(0, 1, SIZE_CLASSES + 1)))
+        quantiles = np.linspace(0, 1, SIZE_CLASSES + 1)
+        cuts = np.unique(np.quantile(sizes[sizes > 0], quantiles))
         # the last class holds its upper end
         for low, high in zip(cuts, [*cuts[1:-1], cuts[-1] + 1], strict=False):
             inside = (sizes >= low) & (sizes < high)
-            if kind == "iou":
-                tp, fp, fn, _ = counts[area > 0][inside].sum(axis=0)
-                value = tp / (tp + fp + fn)
-            else:
-                value = np.mean(hit[inside] >= 0.5 * pixels[inside])
+            part, whole = (
+                np.bincount(of_tile[inside], x[inside], minlength=len(tp)) for x in (parts, wholes)
+            )
+            between = ratio_interval(part, whole)
             rows.append(
                 {
                     "kind": kind,
                     "from_px": int(np.ceil(low)),
                     "to_px": int(np.ceil(high)) - 1,
                     "count": int(inside.sum()),
-                    "value": float(value),
+                    "value": part.sum() / whole.sum(),
+                    "low": between.low,
+                    "high": between.high,
                 }
             )
     return pd.DataFrame(rows)
@@ -201,13 +208,16 @@ def by_size(results: Results, folder):
     if not shown:
         return None
     figure, axes = pyplot().subplots(1, 2, figsize=(9.5, 4.2), layout="constrained")
-    for name, result in shown:
+    for i, (name, result) in enumerate(shown):
         table = size_table(result)
+        beside = 0.09 * (i - (len(shown) - 1) / 2)  # so that intervals do not hide each other
         for axis, kind in zip(axes, ("iou", "found"), strict=True):
             part = table[table.kind == kind]
-            line = {"color": COLOURS[name], "ls": STYLES[name], "marker": "o", "ms": 4}
+            places = np.arange(len(part)) + beside
+            line = {"color": COLOURS[name], "marker": "o", "ms": 4, "clip_on": False}
             label = result.experiment.title if kind == "iou" else None
-            axis.plot(range(len(part)), part.value, label=label, **line)
+            axis.plot(places, part.value, ls=STYLES[name], lw=0.8, label=label, **line)
+            axis.vlines(places, part.low, part.high, color=COLOURS[name], lw=1.5, clip_on=False)
             ticks = [f"{r.from_px} to {r.to_px}\n({r.count})" for r in part.itertuples()]
             axis.set_xticks(range(len(part)), ticks, fontsize=8)
     axes[0].set(xlabel="landslide pixels in the tile (tiles)", ylabel="IoU", ylim=(0, 1))
