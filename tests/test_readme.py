@@ -10,6 +10,9 @@ import pytest
 from landslide_tf import __version__
 from landslide_tf.cli import all_commands
 from landslide_tf.cli.model import train_parser
+from landslide_tf.study.experiments import matrix, read_study
+from landslide_tf.study.records import read_results
+from landslide_tf.study.tables import paper_values
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -37,7 +40,41 @@ def test_the_citation_names_this_version():
 
 def test_there_are_commands_and_results():
     assert len(COMMANDS) > 12
-    assert len(ROWS) >= 5
+    assert len(ROWS) == 2  # of the demo
+
+
+def results_row(experiment, studies) -> str:
+    """The paper's Table 3 / Table 1, then per study the mean over seeds ± standard deviation."""
+    paper, model, attention = paper_values(), experiment.model, experiment.attention
+    printed = []
+    if experiment.group == "six":
+        printed.append(f"{paper['3', f'{model}-{attention}', 'miou']:.2f}")
+    if attention == "none":
+        printed.append(f"{paper['1', model, experiment.loss]:.3f}")
+    cells = [experiment.title, " / ".join(printed) or "–"]
+    for results in studies:
+        result = results.get(experiment.name)
+        for part in ("test", "test_chosen"):
+            several = result and len(result.records) > 1
+            spread = f" ± {result.deviation('miou', part):.3f}" if several else ""
+            cells.append(f"{result.mean('miou', part):.3f}{spread}" if result else "–")
+    return f"| {' | '.join(cells)} |"
+
+
+def test_the_table_of_results_is_that_of_the_studies():
+    folders = [ROOT / "results" / name for name in ("bijie-rgb", "jinsha")]
+    studies = [read_results(read_study(folder), folder) for folder in folders]
+    lines = README.splitlines()
+    for experiment in matrix("early"):
+        assert results_row(experiment, studies) in lines
+    records = [results["unet-none-bce"].records[0] for results in studies]
+    titles = {
+        "background": "nothing is a landslide",
+        "threshold": "best single cut through one channel",
+    }
+    for name, title in titles.items():
+        bijie, jinsha = (f"{r.metrics['baseline'][name]['miou']:.3f}" for r in records)
+        assert f"| {title} | – | {bijie} | – | {jinsha} | – |" in lines
 
 
 @pytest.mark.parametrize(("folder", "cells"), ROWS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from importlib import resources
 
 import numpy as np
@@ -335,29 +336,31 @@ def audit_table(results: Results) -> pd.DataFrame:
 
 
 def comparisons(results: Results) -> pd.DataFrame:
-    """Paired differences in test mIoU between all pairs of the six models.
+    """Paired differences in test mIoU: all pairs of the six models, and with and without the DEM.
 
     >>> from landslide_tf.study.experiments import read_study
     >>> from landslide_tf.study.records import read_results
     >>> results = read_results(read_study("study"), "study")
     >>> frame = comparisons(results)
-    >>> len(frame)  # six models: 6 x 5 / 2 pairs
-    15
+    >>> len(frame)  # six models: 6 x 5 / 2 pairs; three ways to use the DEM: 3 pairs
+    18
     >>> frame[["a", "b", "a_is"]].head(2)
                  a               b   a_is
     0  U-Net (BCE)   ResUNet (WCE)  worse
     1  U-Net (BCE)  U-Net++ (Dice)  worse
     """
+    six = [results[e.name] for e in SIX]
+    dem = [r for r in results.values() if r.experiment.group == "ablation"]
     rows = []
-    for i, first in enumerate(SIX):
-        for second in SIX[i + 1 :]:
-            found = difference(results[first.name], results[second.name])
+    for group in (six, [results["unetpp-contextual-dice"], *dem]):
+        for first, second in itertools.combinations(group, 2):
+            found = difference(first, second)
             if found is None:
                 continue
             rows.append(
                 {
-                    "a": first.title,
-                    "b": second.title,
+                    "a": first.experiment.title,
+                    "b": second.experiment.title,
                     "difference": found.value,
                     "low": found.interval.low,
                     "high": found.interval.high,

@@ -112,6 +112,17 @@ def test_comparisons_are_of_pairs_that_were_run(make_results):
     assert frame.a_is.iloc[0] == "worse"
 
 
+def test_comparisons_of_three_ways_to_use_the_dem(make_results):
+    ours = "unetpp-contextual-dice"
+    names = (ours, f"{ours}-rgb", f"{ours}-bottleneck")
+    frame = tables.comparisons(make_results(dict(zip(names, (0.9, 0.8, 0.7), strict=True))))
+    assert [(row.a, row.b) for row in frame.itertuples()] == [
+        ("U-Net++ contextual (Dice)", "U-Net++ contextual (Dice, rgb)"),
+        ("U-Net++ contextual (Dice)", "U-Net++ contextual (Dice, bottleneck)"),
+        ("U-Net++ contextual (Dice, rgb)", "U-Net++ contextual (Dice, bottleneck)"),
+    ]
+
+
 def test_nothing_compared_is_a_table_with_its_header(make_results):
     frame = tables.comparisons(make_results({"unet-none-bce": 0.8}))
     assert frame.empty
