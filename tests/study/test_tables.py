@@ -104,6 +104,18 @@ def test_audit_holds_ours_to_the_same_check(make_results):
     )
 
 
+def test_cost_is_of_the_fastest_run_on_the_same_machine(make_results):
+    results = make_results({"unet-none-bce": 0.8}, seeds=3)
+    first, second, third = results["unet-none-bce"].records  # 7 s an epoch, 2 ms an image each
+    first.history[0]["seconds"] = 6.5
+    second.metrics["seconds"]["per_image"] = 0.0015
+    third.metrics["seconds"]["per_image"] = 0.0005
+    third.environment["cores"] = 8
+    row = tables.cost_table(results).iloc[0]
+    assert (row.machine, row.seconds_per_epoch) == ("2 cores", 6.5)
+    assert row.ms_per_image == pytest.approx(1.5)
+
+
 def test_comparisons_are_of_pairs_that_were_run(make_results):
     frame = tables.comparisons(make_results(SOME))
     assert [(row.a, row.b) for row in frame.itertuples()] == [
