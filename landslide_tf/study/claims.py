@@ -9,7 +9,7 @@ import numpy as np
 from landslide_tf.config import ATTENTIONS, LOSSES, MODELS
 from landslide_tf.study.bootstrap import difference
 from landslide_tf.study.experiments import MODEL_TITLES, SIX
-from landslide_tf.study.records import Result
+from landslide_tf.study.records import Result, on_common_seeds
 from landslide_tf.study.tables import Results, best_on_validation, loss_results
 
 HOLDS, DOES_NOT, CANNOT_TELL = "holds here", "does not hold here", "cannot tell"
@@ -131,7 +131,8 @@ def _bce_is_unsuitable(results: Results) -> Claim:
             compared.append(("not run", f"{MODEL_TITLES[model]} (BCE) - its best other loss"))
             continue
         verdict, figure = _compare(bce, best)
-        chosen = " against ".join(f"{r.mean('miou', 'test_chosen'):.3f}" for r in (bce, best))
+        alike = on_common_seeds([bce, best])
+        chosen = " against ".join(f"{r.mean('miou', 'test_chosen'):.3f}" for r in alike)
         compared.append((verdict, f"{figure}; {chosen} at thresholds chosen on validation"))
     found = [verdict for verdict, _ in compared]
     verdict = HOLDS if set(found) == {"worse"} else DOES_NOT if "better" in found else CANNOT_TELL
@@ -240,12 +241,14 @@ def seeds_each(made: list[Result]) -> str:
 
 def _sentences_on_six(six: list[Result], made: list[Result]) -> list[str]:
     lines = []
-    if len(six) > 1:
-        ranked = sorted(six, key=lambda r: r.mean("miou"))
+    alike = on_common_seeds(six)
+    if len(six) > 1 and all(alike):
+        ranked = sorted(alike, key=lambda r: r.mean("miou"))
         low, high = ranked[0], ranked[-1]
         lines.append(
             f"Of the paper's six{'' if len(six) == 6 else f', {len(six)} run so far'}, "
-            f"{high.experiment.title} has the highest test mIoU at threshold 0.5 "
+            f"{high.experiment.title} has the highest test mIoU at threshold 0.5"
+            f"{'' if alike == six else ', over the seeds that all have'} "
             f"({high.mean('miou'):.3f}) and {low.experiment.title} the lowest "
             f"({low.mean('miou'):.3f}); the paper has U-Net++ contextual first (0.76) and U-Net "
             "last (0.50)."

@@ -79,6 +79,11 @@ class Result:
     def __bool__(self) -> bool:
         return bool(self.records)
 
+    def of_seeds(self, seeds) -> Result:
+        """The same experiment with the runs of these seeds alone."""
+        mine = tuple(record for record in self.records if record.config.seed in seeds)
+        return Result(self.experiment, mine)
+
     @property
     def fastest(self) -> Record:
         """The run with the shortest epoch: other work on the machine only ever adds."""
@@ -97,6 +102,20 @@ class Result:
         """Sample standard deviation over the seeds; NaN for fewer than two."""
         values = self.values(metric, part)
         return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+
+
+def on_common_seeds(results: list[Result]) -> list[Result]:
+    """The results with the seeds alone that all of them have: others do not compare.
+
+    >>> from landslide_tf.study.experiments import SIX
+    >>> first = read_record("runs/first")
+    >>> one, none = on_common_seeds([Result(SIX[0], (first,)), Result(SIX[1], ())])
+    >>> len(one.records)  # no seed in common
+    0
+    """
+    each = [{record.config.seed for record in result.records} for result in results]
+    common = set.intersection(*each) if each else set()
+    return [result.of_seeds(common) for result in results]
 
 
 def read_record(folder) -> Record:

@@ -19,7 +19,7 @@ from landslide_tf.study.experiments import (
     SIX,
     Study,
 )
-from landslide_tf.study.records import DEM_SCORES, Result
+from landslide_tf.study.records import DEM_SCORES, Result, on_common_seeds
 
 METRICS = ("miou", "auc", "precision", "recall", "f1", "accuracy")
 Results = dict[str, Result]
@@ -39,7 +39,9 @@ def paper_values() -> dict[tuple[str, str, str], float]:
 
 
 def best_on_validation(results: list[Result]) -> Result | None:
-    """The result with the highest validation mIoU; None unless there are two to choose from.
+    """The result with the highest validation mIoU over the seeds that all have.
+
+    None unless there are two with a seed in common to choose from.
 
     >>> from landslide_tf.study.experiments import read_study
     >>> from landslide_tf.study.records import read_results
@@ -50,9 +52,10 @@ def best_on_validation(results: list[Result]) -> Result | None:
     True
     """
     made = [result for result in results if result]
-    if len(made) < 2:
+    alike = on_common_seeds(made)
+    if len(made) < 2 or not all(alike):
         return None
-    return max(made, key=lambda result: result.mean("miou", "validation"))
+    return made[np.argmax([result.mean("miou", "validation") for result in alike])]
 
 
 def loss_results(results: Results, model: str) -> list[Result]:

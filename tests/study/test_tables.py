@@ -104,6 +104,23 @@ def test_audit_holds_ours_to_the_same_check(make_results):
     )
 
 
+def test_a_choice_is_made_on_the_seeds_that_all_have(tmp_path):
+    """Seed 1 is an unlucky one, and only BCE was run with it."""
+    both = Study(BASE, seeds=2)
+    quality = {("bce", 0): 0.9, ("bce", 1): 0.5, ("wce", 0): 0.8}
+    for run in plan(both, tmp_path):
+        key = run.experiment.loss, run.config.seed
+        if run.experiment.name.startswith("unet-none") and key in quality:
+            write_run(run.folder, run.config, quality[key])
+    results = read_results(both, tmp_path)
+    bce, wce = results["unet-none-bce"], results["unet-none-wce"]
+    assert bce.mean("miou", "validation") < wce.mean("miou", "validation")
+    assert tables.best_on_validation([bce, wce]) is bce
+    other = wce.of_seeds([])
+    assert tables.best_on_validation([bce, other]) is None
+    assert tables.best_on_validation([bce.of_seeds([1]), wce]) is None  # no seed in common
+
+
 def test_cost_is_of_the_fastest_run_on_the_same_machine(make_results):
     results = make_results({"unet-none-bce": 0.8}, seeds=3)
     first, second, third = results["unet-none-bce"].records  # 7 s an epoch, 2 ms an image each
