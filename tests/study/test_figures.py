@@ -128,3 +128,15 @@ def test_interval_of_a_size_class_by_hand():
     assert table.kind.tolist() == ["iou", "found"]
     assert table.value.tolist() == [0.5, 0.5]
     assert (table.low.tolist(), table.high.tolist()) == ([0, 0], [1, 1])
+
+
+def test_size_classes_without_a_landslide_are_left_out():
+    """Of 1 and 100 pixels: the quartiles between them hold nothing."""
+    mask = np.zeros((2, 1, 128), "uint8")
+    mask[0, 0, 0] = 1
+    mask[1, 0, :100] = 1
+    p = 0.9 * mask.astype("float32")
+    table = size_table(Result(None, (record_of(tile_scores(list("ab"), p, mask, mask >= 0)),)))
+    assert table.kind.tolist() == ["iou", "iou", "found", "found"]
+    assert table["count"].tolist() == [1, 1, 1, 1]
+    assert table.value.tolist() == [1, 1, 1, 1]

@@ -175,6 +175,8 @@ def size_table(result: Result) -> pd.DataFrame:
         # the last class holds its upper end
         for low, high in zip(cuts, [*cuts[1:-1], cuts[-1] + 1], strict=False):
             inside = (sizes >= low) & (sizes < high)
+            if not inside.any():  # few landslides, of very different sizes
+                continue
             part, whole = (
                 np.bincount(of_tile[inside], x[inside], minlength=len(tp)) for x in (parts, wholes)
             )
