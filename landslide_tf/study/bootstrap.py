@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landslide_tf.metrics import histogram_auc, scores_from_counts
-from landslide_tf.study.records import Record, Result
+from landslide_tf.study.records import Record, Result, on_common_seeds
 
 RESAMPLES = 2000
 LEVEL = 0.95
@@ -133,11 +133,10 @@ def difference(a: Result, b: Result, metric: str = "miou") -> Difference | None:
     >>> difference(results["unet-none-bce"], results["unet-none-bce"])
     Difference(value=0.0, interval=Interval(low=0.0, high=0.0))
     """
-    by_seed = [{r.config.seed: r for r in result.records if r.tiles} for result in (a, b)]
-    seeds = sorted(by_seed[0].keys() & by_seed[1].keys())
-    if not seeds:
+    counted = [Result(x.experiment, tuple(r for r in x.records if r.tiles)) for x in (a, b)]
+    pairs = list(zip(*(x.records for x in on_common_seeds(counted)), strict=True))
+    if not pairs:
         return None
-    pairs = [(by_seed[0][seed], by_seed[1][seed]) for seed in seeds]
     for ours, theirs in pairs:
         if ours.tiles.names.tolist() != theirs.tiles.names.tolist():
             return None
@@ -146,4 +145,4 @@ def difference(a: Result, b: Result, metric: str = "miou") -> Difference | None:
         return None
     values = np.stack([resampled(x, metric) - resampled(y, metric) for x, y in pairs], axis=1)
     value = float(np.mean(scores[:, 0] - scores[:, 1]))
-    return Difference(value, _percentiles(np.average(values, 1, draws(len(seeds), "seeds"))))
+    return Difference(value, _percentiles(np.average(values, 1, draws(len(pairs), "seeds"))))

@@ -85,6 +85,9 @@ def _compare(a: Result, b: Result) -> tuple[str, str]:
         return "not run", names
     one = difference(a, b)
     if one is None:
+        a, b = on_common_seeds([a, b])
+        if not a:
+            return CANNOT_TELL, f"{names}: no seed in common"
         value = a.mean("miou") - b.mean("miou")
         return (
             CANNOT_TELL,

@@ -74,7 +74,7 @@ class Result:
     """
 
     experiment: Experiment
-    records: tuple[Record, ...]
+    records: tuple[Record, ...]  # in the order of their seeds
 
     def __bool__(self) -> bool:
         return bool(self.records)

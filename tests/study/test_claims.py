@@ -130,3 +130,12 @@ def test_summary_names_first_and_last(make_results):
     assert lines[0].startswith("3 of 17 experiments have a complete run; one seed each")
     assert "six, 3 run so far, U-Net++ (Dice) has the highest" in lines[1]
     assert "U-Net (BCE) the lowest" in lines[1]
+
+
+def test_no_seed_in_common_no_claim(make_results):
+    ours, without = "unetpp-contextual-dice", "unetpp-contextual-dice-rgb"
+    results = make_results({ours: 0.95, without: 0.7}, seeds=2)
+    results |= {ours: results[ours].of_seeds([0]), without: results[without].of_seeds([1])}
+    claim = claims(results)[NAMES.index("dem")]
+    assert claim.verdict == CANNOT_TELL
+    assert claim.figures[0].endswith("no seed in common")
