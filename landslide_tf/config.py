@@ -119,7 +119,10 @@ class TrainConfig:
         choices=FUSIONS,
     )
     filters: int = _option(64, "filters of the first level; they double at each level")
-    dropout: float = _option(0.5, "dropout rate at the two deepest encoder levels")
+    dropout: float = _option(0.5, "dropout rate")
+    dropout_levels: int = _option(
+        1, "how many of the deepest encoder levels have dropout; 1 is the bottleneck alone"
+    )
     deep_supervision: bool = _option(False, "a loss on each head (unetpp only)")
     # loss
     loss: str = _option(
@@ -148,6 +151,11 @@ class TrainConfig:
     early_stopping: int | None = _option(
         None, "stop after N epochs without a better validation mIoU", group="training", metavar="N"
     )
+    reestimate_batch_norm: bool = _option(
+        False,
+        "before each validation, estimate the batch-normalisation statistics anew",
+        group="training",
+    )
     mixed_precision: str = _option(
         "auto",
         "auto: float16 on a GPU, float32 elsewhere; on: bfloat16 where there is no GPU",
@@ -171,6 +179,7 @@ class TrainConfig:
             _check_number(name, getattr(self, name), low=1, whole=True)
         if self.early_stopping is not None:
             _check_number("early_stopping", self.early_stopping, low=1, whole=True)
+        _check_number("dropout_levels", self.dropout_levels, low=0, high=5, whole=True)
         _check_number("seed", self.seed, low=0, high=2**31 - 1, whole=True)
         _check_number("learning_rate", self.learning_rate, above=0)
         _check_number("dropout", self.dropout, low=0, below=1)

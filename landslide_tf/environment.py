@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -61,7 +62,22 @@ def devices() -> list[str]:
         import torch
 
         return [f"cuda:{i}" for i in range(torch.cuda.device_count())] or ["cpu"]
+    grow_gpu_memory()  # the list is TensorFlow's first use of its GPUs
     return [str(device).lower() for device in keras.distribution.list_devices()]
+
+
+def grow_gpu_memory() -> None:
+    """Let TensorFlow take GPU memory as it needs it, not all at once; before its first use.
+
+    >>> grow_gpu_memory()
+    """
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow as tf
+
+    for gpu in tf.config.list_physical_devices("GPU"):
+        with contextlib.suppress(RuntimeError):  # in use already: too late, and no harm
+            tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def gpu_available() -> bool:

@@ -93,8 +93,9 @@ class Recorder(keras.callbacks.Callback):
             "seconds": round(time.perf_counter() - self.begin, 3),
         }
         self.rows.append(row)
-        best = self.rows[self.best_epoch - 1]["val_miou"] if self.best_epoch else -1.0
-        if self.best_epoch is None or row["val_miou"] > best:  # NaN is never better
+        best = self.rows[self.best_epoch - 1]["val_miou"] if self.best_epoch else math.nan
+        # NaN (nothing predicted where there is nothing) is never better than a number
+        if self.best_epoch is None or math.isnan(best) or row["val_miou"] > best:
             self.best_epoch = epoch + 1
         self._save()
         if self.log is not None:

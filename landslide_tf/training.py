@@ -12,10 +12,17 @@ from pathlib import Path
 import keras
 
 from landslide_tf import evaluation, figures, runs
+from landslide_tf.batch_norm import batch_norm_estimator, reestimate_batch_norm
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.data.demo import demo_folder
-from landslide_tf.data.pipeline import Part, dem_statistics, scoring_batches, training_batches
+from landslide_tf.data.pipeline import (
+    Part,
+    calibration_batches,
+    dem_statistics,
+    scoring_batches,
+    training_batches,
+)
 from landslide_tf.data.split import PARTS, make_split, split_content
 from landslide_tf.data.tiles import Tiles, ground_resolution_m, load_tiles
 from landslide_tf.environment import environment, gpu_available
@@ -25,6 +32,8 @@ from landslide_tf.metrics import SegmentationMetrics
 from landslide_tf.models.registry import build_model, inference_model
 from landslide_tf.recorder import Recorder, check_tensorboard, load_best, read_history
 from landslide_tf.tile_scores import tile_scores
+
+GAP_LIMIT = 0.02  # mIoU; an inference gap beyond it is worth a line
 
 
 def fit(
@@ -140,8 +149,10 @@ def precision_policy(config: TrainConfig) -> str:
     return "mixed_bfloat16" if config.mixed_precision == "on" else "float32"
 
 
-def build(config: TrainConfig, policy: str = "float32") -> keras.Model:
+def build(config: TrainConfig, policy: str = "float32", *, training: bool = False) -> keras.Model:
     """The (uncompiled) model of a config under a dtype policy.
+
+    With `training` and deep supervision, its loss is the mean over all heads.
 
     >>> build(TrainConfig(model="unet", filters=2, tile_px=32)).output_shape
     (None, 32, 32, 1)
@@ -149,15 +160,20 @@ def build(config: TrainConfig, policy: str = "float32") -> keras.Model:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        return build_model(
+        model = build_model(
             config.model,
             attention=config.attention,
             fusion=config.fusion,
             filters=config.filters,
             dropout=config.dropout,
+            dropout_levels=config.dropout_levels,
             input_shape=(config.tile_px, config.tile_px, config.channels),
             deep_supervision=config.deep_supervision,
         )
+        # Built under the policy too: Keras scales the loss of a model whose policy is float16.
+        if training and config.deep_supervision:
+            model = _DeepSupervision(model.inputs, model.outputs, name=model.name)
+        return model
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -191,6 +207,20 @@ def _class_px(part: Part) -> tuple[int, int]:
     return valid - landslide, landslide
 
 
+class _EstimateBatchNorm(keras.callbacks.Callback):
+    """Estimates the batch-normalisation statistics anew before each validation."""
+
+    def __init__(self, part: Part):
+        super().__init__()
+        self.part = part
+
+    def on_train_begin(self, logs=None):
+        self.estimate = batch_norm_estimator(self.model)
+
+    def on_test_begin(self, logs=None):
+        self.estimate(calibration_batches(self.part))
+
+
 class _DeepSupervision(keras.Model):
     """Mean of the loss over all heads; metrics of the first, which is the one that is kept."""
 
@@ -209,9 +239,7 @@ def _train(config, parts, folder, policy, tensorboard) -> float:
     """Run the epochs that are left; the best weights end up in the checkpoint. Returns seconds."""
     keras.utils.set_random_seed(config.seed)
     with _determinism(config), _scope(config):
-        model = build(config, policy)
-        if config.deep_supervision:
-            model = _DeepSupervision(model.inputs, model.outputs, name=model.name)
+        model = build(config, policy, training=True)
         model.compile(
             optimizer=keras.optimizers.Adam(config.learning_rate),
             loss=make_loss(config, parts["train"]),
@@ -223,6 +251,9 @@ def _train(config, parts, folder, policy, tensorboard) -> float:
         recorder.restore(model)
         if recorder.finished:
             return recorder.seconds
+        callbacks = [recorder]
+        if config.reestimate_batch_norm:
+            callbacks.insert(0, _EstimateBatchNorm(parts["train"]))
         terminal = sys.stdout.isatty()
         model.fit(
             training_batches(parts["train"], recorder.epoch),
@@ -233,7 +264,7 @@ def _train(config, parts, folder, policy, tensorboard) -> float:
             # depends on the batch size.
             validation_data=scoring_batches(parts["validation"], config.batch_size),
             validation_steps=parts["validation"].steps(config.batch_size),
-            callbacks=[recorder],
+            callbacks=callbacks,
             shuffle=False,  # the batches come shuffled
             verbose=1 if terminal else 2,
         )
@@ -269,7 +300,8 @@ def _finish(config, parts, folder, statistics, seconds, skipped) -> None:
 
     runs.say("scoring the best epoch")
     predictions = {name: evaluation.predict_part(model, parts[name]) for name in PARTS[1:]}
-    metrics = report(parts, predictions)
+    metrics = report(parts, predictions) | {"batch_norm": batch_norm_report(model, parts)}
+    _say_gap(**metrics["batch_norm"])
     shown = "test" if len(parts["test"]) else "validation"
     figures.prediction_grid(
         parts[shown],
@@ -327,6 +359,47 @@ def report(parts, predictions) -> dict:
         if has_test
         else None,
         "thresholds": {"default": 0.5, "chosen": chosen},
+    }
+
+
+def _say_gap(train_miou, inference_gap, **_) -> None:
+    if inference_gap > GAP_LIMIT:
+        runs.say(
+            f"inference gap {inference_gap:.3f}: the model scores mIoU {train_miou:.3f} on its "
+            f"training tiles, and {inference_gap:.3f} more with batch-normalisation statistics "
+            "estimated anew; give --reestimate-batch-norm, or fewer --dropout-levels"
+        )
+
+
+def batch_norm_report(model, parts) -> dict:
+    """How much the moving statistics of batch normalisation cost: the model as it is, beside itself
+    with statistics estimated anew (`reestimate_batch_norm`). The model is left as it was.
+
+    `inference_gap` is the difference of the mIoU on the training part, re-estimated minus as it is.
+    `reestimated` holds the scores of validation and test part as `report` gives them.
+
+    >>> run = runs.load_run("runs/first")
+    >>> parts, _ = make_parts(load_tiles("tiles", run.config), run.config)
+    >>> found = batch_norm_report(run.model, parts)
+    >>> gap = found["train_miou_reestimated"] - found["train_miou"]
+    >>> gap == found["inference_gap"]
+    True
+    """
+    before = [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
+    as_it_is = evaluation.part_miou(model, parts["train"])
+    reestimate_batch_norm(model, calibration_batches(parts["train"]))
+    try:
+        reestimated = evaluation.part_miou(model, parts["train"])
+        predictions = {name: evaluation.predict_part(model, parts[name]) for name in PARTS[1:]}
+        scores = report(parts, predictions)
+    finally:
+        for variable, value in zip(model.non_trainable_variables, before, strict=True):
+            variable.assign(value)
+    return {
+        "train_miou": as_it_is,
+        "train_miou_reestimated": reestimated,
+        "inference_gap": reestimated - as_it_is,
+        "reestimated": {k: scores[k] for k in ("validation", "test", "test_chosen", "thresholds")},
     }
 
 

@@ -29,6 +29,7 @@ LIGHT = ("checks", "config", "files", "cli", "__init__", "__main__")
 # What only TensorFlow has: tf.data, devices and strategies, gradients, SavedModel.
 TENSORFLOW_IN = (
     "runs",
+    "environment",
     "benchmark",
     "data.pipeline",
     "training",

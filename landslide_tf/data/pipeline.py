@@ -13,6 +13,8 @@ from landslide_tf.data.augment import augment
 from landslide_tf.data.channels import normalise_dem, stack_channels
 from landslide_tf.data.tiles import Tiles
 
+CALIBRATION_TILES, CALIBRATION_BATCH = 256, 16
+
 
 @dataclass(frozen=True)
 class Part:
@@ -167,6 +169,22 @@ def scoring_batches(part: Part, batch_size: int):
     positions = tf.data.Dataset.range(len(part)).batch(batch_size)
     positions = positions.map(lambda p: (p, tf.constant(-1, tf.int64)))
     return _with_arrays(positions, part, augmented=False)
+
+
+def calibration_batches(part: Part):
+    """Inputs (B, H, W, C) of up to 256 tiles of a part in batches of 16, not augmented.
+
+    For `reestimate_batch_norm`. The tiles are drawn by the run's seed, the same at every call.
+
+    >>> from landslide_tf.data.tiles import load_tiles
+    >>> config = TrainConfig(data="tiles", tile_px=32)
+    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
+    >>> [len(x) for x in calibration_batches(part)]
+    [12]
+    """
+    chosen = epoch_order(len(part), part.config.seed, 0)[:CALIBRATION_TILES]
+    for start in range(0, len(chosen), CALIBRATION_BATCH):
+        yield part.arrays(chosen[start : start + CALIBRATION_BATCH])[0]
 
 
 def _use_tensorflow() -> bool:

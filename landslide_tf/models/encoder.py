@@ -7,10 +7,22 @@ from keras import layers
 LEVELS = 5  # level 0 is full resolution, level 4 the bottleneck
 
 
-def encode(x, *, block, filters: int, attention: str, dropout: float, name: str = "encoder"):
+def encode(
+    x,
+    *,
+    block,
+    filters: int,
+    attention: str,
+    dropout: float,
+    dropout_levels: int = 1,
+    name: str = "encoder",
+):
     """Feature maps of levels 0 to 4; level i is (B, H / 2^i, W / 2^i, filters * 2^i).
 
-    Dropout comes after the blocks of the two deepest levels, as in the original U-Net code.
+    Dropout comes after the block of the bottleneck, the end of the contracting path, where
+    Ronneberger et al. (2015) name it; `dropout_levels` counts the deepest levels that have it.
+    With two levels the batch normalisation behind the first one sees another variance in training
+    than in inference (Li et al. 2018, arXiv 1801.05134), and the model predicts too few landslides.
 
     >>> import keras
     >>> from landslide_tf.models.blocks import conv_block
@@ -23,7 +35,7 @@ def encode(x, *, block, filters: int, attention: str, dropout: float, name: str 
         if level > 0:
             x = layers.MaxPooling2D(2, name=f"{name}{level}_pool")(x)
         x = block(x, filters * 2**level, f"{name}{level}", attention)
-        if level >= LEVELS - 2 and dropout > 0:
+        if level >= LEVELS - dropout_levels and dropout > 0:
             x = layers.Dropout(dropout, name=f"{name}{level}_dropout")(x)
         features.append(x)
     return features

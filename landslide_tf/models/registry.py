@@ -7,7 +7,7 @@ import keras
 from landslide_tf.checks import InputError, check_choice, check_multiple
 from landslide_tf.config import ATTENTIONS, FUSIONS
 from landslide_tf.models.blocks import conv_block, residual_block
-from landslide_tf.models.encoder import encode_fused
+from landslide_tf.models.encoder import LEVELS, encode_fused
 from landslide_tf.models.unet import resunet, unet
 from landslide_tf.models.unetpp import unetpp
 
@@ -26,6 +26,7 @@ def build_model(
     fusion: str = "early",
     filters: int = 64,
     dropout: float = 0.5,
+    dropout_levels: int = 1,
     input_shape: tuple | None = None,
     deep_supervision: bool = False,
 ) -> keras.Model:
@@ -38,7 +39,9 @@ def build_model(
         fusion: 'early' stacks RGB and DEM, 'bottleneck' gives channels 0-2 and the rest an
             encoder each, 'rgb' has no DEM.
         filters: of the first level; they double at each of the four poolings.
-        dropout: rate at the two deepest levels, in [0, 1).
+        dropout: rate, in [0, 1).
+        dropout_levels: how many of the deepest encoder levels have dropout, 0 to 5; 1 is the
+            bottleneck alone. More than one spoils batch normalisation (see `encode`).
         input_shape: (H, W, C) without the batch; H and W divisible by 16 or None. Default
             (128, 128, 4), with 3 channels for 'rgb'.
         deep_supervision: 'unetpp' only: the model returns a list of the logits of all four
@@ -63,6 +66,11 @@ Received: 'unett'
         raise InputError(f"`filters` must be a whole number, at least 1. Received: {filters!r}")
     if not 0 <= dropout < 1:
         raise InputError(f"`dropout` must be at least 0 and below 1. Received: {dropout!r}")
+    if not isinstance(dropout_levels, int) or not 0 <= dropout_levels <= LEVELS:
+        raise InputError(
+            f"`dropout_levels` must be a whole number from 0 to {LEVELS}. "
+            f"Received: {dropout_levels!r}"
+        )
     input_shape = tuple(input_shape or (128, 128, 3 if fusion == "rgb" else 4))
     if len(input_shape) != 3:
         raise InputError(
@@ -76,7 +84,13 @@ Received: 'unett'
     block, decoder = MODELS[name]
     inputs = keras.Input((height, width, channels), name="image")
     features = encode_fused(
-        inputs, fusion=fusion, block=block, filters=filters, attention=attention, dropout=dropout
+        inputs,
+        fusion=fusion,
+        block=block,
+        filters=filters,
+        attention=attention,
+        dropout=dropout,
+        dropout_levels=dropout_levels,
     )
     logits = decoder(features, filters)
     label = name if attention == "none" else f"{name}_{attention}"

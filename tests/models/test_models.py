@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras import layers
 
 from landslide_tf import config
+from landslide_tf.checks import InputError
 from landslide_tf.losses import BCELoss, bce_loss
 from landslide_tf.models import build_model
 from landslide_tf.models.registry import MODELS, inference_model
@@ -128,7 +129,7 @@ def test_attention_comes_after_the_activation(trained, attention):
         else:
             up = "decoder3_up" if "decoder3_up" in names(model) else "node3_1_up"
             after = producer(model.get_layer(up).input)
-        if level >= 3:
+        if level == 4:
             assert after.name == f"encoder{level}_dropout"
             after = producer(after.input)
         for i, last in ((1, second), (2, after)):
@@ -155,13 +156,24 @@ def test_batch_normalisation_and_dropout(trained):
     assert normalisations
     assert {layer.momentum for layer in normalisations} == {0.9}
     dropout = {layer.name: layer.rate for layer in layers_of(model, layers.Dropout)}
-    assert dropout == {"encoder3_dropout": 0.5, "encoder4_dropout": 0.5}
+    assert dropout == {"encoder4_dropout": 0.5}
 
 
 def test_dropout_rate():
     dropout = layers_of(small("unet", dropout=0.3), layers.Dropout)
-    assert [layer.rate for layer in dropout] == [0.3, 0.3]
+    assert [layer.rate for layer in dropout] == [0.3]
     assert not layers_of(small("unet", dropout=0.0), layers.Dropout)
+
+
+def test_dropout_levels_count_from_the_bottleneck():
+    def dropouts(**options):
+        return [layer.name for layer in layers_of(small("unet", **options), layers.Dropout)]
+
+    assert dropouts(dropout_levels=0) == []
+    assert dropouts(dropout_levels=2) == ["encoder3_dropout", "encoder4_dropout"]
+    assert dropouts(fusion="bottleneck") == ["encoder_rgb4_dropout", "encoder_dem4_dropout"]
+    with pytest.raises(InputError, match="dropout_levels"):
+        small("unet", dropout_levels=6)
 
 
 @pytest.mark.parametrize(
