@@ -3,7 +3,7 @@
 import sys
 
 from landslide_tf.cli import main
-from landslide_tf.cli.model import train_parser
+from landslide_tf.cli.cmd_model import train_parser
 
 if __name__ == "__main__":
     sys.exit(main(parser=train_parser()))

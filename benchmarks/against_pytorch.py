@@ -27,12 +27,12 @@ from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
 from landslide_tf.config import TrainConfig
-from landslide_tf.environment import environment
 from landslide_tf.files import write_json
 from landslide_tf.losses import LOSS_CLASSES
 from landslide_tf.models.cost import forward_gmac
-from landslide_tf.runs import predict_probability
-from landslide_tf.training import build
+from landslide_tf.models.probability import predict_probability
+from landslide_tf.training.environment import environment
+from landslide_tf.training.fit import build
 
 DEPTH = 4
 WARM_UP = 3

@@ -11,7 +11,7 @@ __all__ = ["TrainConfig", "build_model", "load_run"]
 _HOME = {
     "TrainConfig": "landslide_tf.config",
     "build_model": "landslide_tf.models.registry",
-    "load_run": "landslide_tf.runs",
+    "load_run": "landslide_tf.runs.run",
 }
 
 

@@ -217,7 +217,7 @@ def test_train_then_evaluate_then_predict(capsys, tmp_path, tiny_tiles):
 
 
 def test_tensorboard_that_is_not_installed(capsys, tmp_path, tiny_tiles, monkeypatch):
-    from landslide_tf import recorder
+    from landslide_tf.training import recorder
 
     monkeypatch.setattr(recorder, "find_spec", lambda name: None if "board" in name else name)
     words = ("train", "--data", tiny_tiles, "--out", tmp_path / "run", "--tensorboard")

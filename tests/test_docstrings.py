@@ -1,4 +1,4 @@
-"""Every public function and class says what it is and shows how it is used."""
+"""Every public function and class says what it is."""
 
 import ast
 from pathlib import Path
@@ -21,12 +21,8 @@ PUBLIC = [
 
 
 @pytest.mark.parametrize("node", PUBLIC)
-def test_documented_with_an_example(node):
-    assert ">>> " in (ast.get_docstring(node) or "")
+def test_documented(node):
+    assert ast.get_docstring(node)
     if isinstance(node, ast.ClassDef):
         for method in public(node.body):
             assert ast.get_docstring(method), method.name
-
-
-def test_there_are_many():
-    assert len(PUBLIC) > 250

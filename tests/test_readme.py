@@ -9,7 +9,7 @@ import pytest
 
 from landslide_tf import __version__
 from landslide_tf.cli import all_commands
-from landslide_tf.cli.model import train_parser
+from landslide_tf.cli.cmd_model import train_parser
 from landslide_tf.study.experiments import matrix, read_study
 from landslide_tf.study.records import read_results
 from landslide_tf.study.tables import paper_values

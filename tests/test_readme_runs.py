@@ -10,10 +10,10 @@ import pytest
 
 from conftest import write_tiles
 from landslide_tf.cli import main
-from landslide_tf.data.cut import cut_scene
 from landslide_tf.data.demo import write_demo_scene
 from landslide_tf.data.download import DATA_SETS, DataSet
 from landslide_tf.data.raster import read_raster, write_geotiff
+from landslide_tf.geo.cut import cut_scene
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 STEP = re.compile(

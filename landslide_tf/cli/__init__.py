@@ -7,14 +7,14 @@ import sys
 
 from landslide_tf import __version__
 from landslide_tf.checks import InputError, JobError
-from landslide_tf.cli.benchmark import benchmark_parser
-from landslide_tf.cli.data import data_parser
-from landslide_tf.cli.explain import explain_parser
-from landslide_tf.cli.export import export_parser
-from landslide_tf.cli.map import map_parser
-from landslide_tf.cli.model import evaluate_parser, predict_parser, train_parser
+from landslide_tf.cli.cmd_benchmark import benchmark_parser
+from landslide_tf.cli.cmd_data import data_parser
+from landslide_tf.cli.cmd_explain import explain_parser
+from landslide_tf.cli.cmd_export import export_parser
+from landslide_tf.cli.cmd_map import map_parser
+from landslide_tf.cli.cmd_model import evaluate_parser, predict_parser, train_parser
+from landslide_tf.cli.cmd_study import study_parser
 from landslide_tf.cli.options import Parser, fail
-from landslide_tf.cli.study import study_parser
 
 
 def main(argv: list[str] | None = None, parser=None) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from landslide_tf.checks import InputError
-from landslide_tf.data.tiles import Tiles
+from landslide_tf.data.arrays import Tiles
 
 PARTS = ("train", "validation", "test")
 TEST_SHARE = 0.2  # of all tiles
@@ -36,7 +36,7 @@ def make_split(
         InputError: too few tiles or groups, or a file that does not fit the tiles.
 
     >>> from landslide_tf.config import TrainConfig
-    >>> from landslide_tf.data.tiles import load_tiles
+    >>> from landslide_tf.data.arrays import load_tiles
     >>> tiles = load_tiles("tiles", TrainConfig(data="tiles", tile_px=32))
     >>> {part: len(names) for part, names in make_split(tiles).items()}
     {'train': 8, 'validation': 2, 'test': 2}
@@ -130,7 +130,7 @@ def read_split(path, tiles: Tiles) -> Split:
     The test part may be empty. Tiles that the file does not name are left out.
 
     >>> from landslide_tf.config import TrainConfig
-    >>> from landslide_tf.data.tiles import load_tiles
+    >>> from landslide_tf.data.arrays import load_tiles
     >>> tiles = load_tiles("tiles", TrainConfig(data="tiles", tile_px=32))
     >>> len(read_split("runs/first/split.json", tiles)["train"])
     8
@@ -179,7 +179,7 @@ def split_content(split: Split, tiles: Tiles) -> dict:
     """What `split.json` holds: the parts and the SHA-256 of every file of the tiles named.
 
     >>> from landslide_tf.config import TrainConfig
-    >>> from landslide_tf.data.tiles import load_tiles
+    >>> from landslide_tf.data.arrays import load_tiles
     >>> tiles = load_tiles("tiles", TrainConfig(data="tiles", tile_px=32))
     >>> content = split_content(make_split(tiles), tiles)
     >>> list(content)

@@ -11,6 +11,7 @@ import numpy as np
 
 from landslide_tf.checks import InputError, JobError
 from landslide_tf.config import TrainConfig
+from landslide_tf.models.probability import onnx_session
 
 FORMATS = ("savedmodel", "onnx", "litert")
 OPSET = 18  # the newest that tf2onnx writes
@@ -98,6 +99,7 @@ def write_onnx(model, path: Path, *, channels_first: bool = False, metadata=None
     >>> if find_spec("tf2onnx") and find_spec("onnxruntime"):  # in requirements-export.txt
     ...     model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(1, 1)])
     ...     write_onnx(model, Path("model.onnx"), metadata={"tile_size": 8})
+    ...     from landslide_tf.models.probability import onnx_session
     ...     assert onnx_session("model.onnx").get_inputs()[0].shape[1:] == [8, 8, 4]
     """
     import onnx
@@ -181,19 +183,6 @@ def run_onnx(path, x, *, channels_first: bool = False) -> np.ndarray:
     feed = np.moveaxis(x, -1, 1) if channels_first else x
     (result,) = session.run(None, {session.get_inputs()[0].name: np.ascontiguousarray(feed)})
     return result[:, 0] if channels_first else result[..., 0]
-
-
-def onnx_session(path):
-    """An ONNX Runtime session on the CPU.
-
-    >>> if find_spec("tf2onnx") and find_spec("onnxruntime"):  # in requirements-export.txt
-    ...     model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(1, 1)])
-    ...     write_onnx(model, Path("model.onnx"))
-    ...     assert onnx_session("model.onnx").get_providers() == ["CPUExecutionProvider"]
-    """
-    import onnxruntime
-
-    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
 def run_litert(path, x) -> np.ndarray:

@@ -10,10 +10,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from landslide_tf import runs
 from landslide_tf.checks import InputError, check_choice
 from landslide_tf.config import ATTENTIONS, LOSSES, MODELS, PAPER_LOSS, TrainConfig
 from landslide_tf.files import write_json
+from landslide_tf.training import run_folder
 
 GROUPS = ("six", "ablation", "losses")
 # The shown names, as the paper writes them.
@@ -211,9 +211,9 @@ def check_runs(planned: list[PlannedRun], base: TrainConfig) -> None:
     landslide_tf.checks.InputError: study...unet-none-bce: was made with other options (...
     """
     for run in planned:
-        if not runs.is_run(run.folder):  # what else may lie there is for `train` to say
+        if not run_folder.is_run(run.folder):  # what else may lie there is for `train` to say
             continue
-        stored = runs.read_config(run.folder)
+        stored = run_folder.read_config(run.folder)
         different = differences(stored, base) + [
             f"{name} {getattr(stored, name)!r}, study {getattr(run.config, name)!r}"
             for name in ("model", "attention", "fusion", "seed")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from landslide_tf import runs
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
-from landslide_tf.recorder import read_history
 from landslide_tf.study.experiments import Experiment, Study, differences, matrix
-from landslide_tf.tile_scores import TileScores, read_tile_scores
+from landslide_tf.training import run_folder
+from landslide_tf.training.recorder import read_history
+from landslide_tf.training.tile_scores import TileScores, read_tile_scores
 
 DEM_SCORES = {"zero": "dem-zero.json", "others": "dem-others.json"}
 
@@ -144,7 +144,7 @@ def read_record(folder) -> Record:
     tiles = folder / "tile_scores.npz"
     return Record(
         folder,
-        runs.read_config(folder),
+        run_folder.read_config(folder),
         **content,
         tiles=read_tile_scores(tiles) if tiles.is_file() else None,
         dem_scores={
@@ -180,7 +180,7 @@ def read_results(study: Study, out) -> dict[str, Result]:
     """
     records = []
     for path in sorted(Path(out).glob("*/metrics.json")):
-        if not runs.is_run(path.parent):
+        if not run_folder.is_run(path.parent):
             continue
         record = read_record(path.parent)
         seed = record.config.seed - study.base.seed

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from landslide_tf import runs
 from landslide_tf.checks import InputError
+from landslide_tf.console import say
 from landslide_tf.files import atomic_path
 from landslide_tf.study import tables
 from landslide_tf.study.experiments import SIX, Study
@@ -62,10 +62,10 @@ def draw_figures(study: Study, results: Results, cost: pd.DataFrame, folder) -> 
     >>> sorted(path.name for path in Path("figures").glob("*.png"))
     ['figure2-unet-none.png', 'figure2-unetpp-contextual.png', 'figure2-unetpp-none.png']
     """
+    from landslide_tf.data.arrays import load_tiles
     from landslide_tf.data.demo import demo_folder
-    from landslide_tf.data.tiles import load_tiles
-    from landslide_tf.study.figures import architecture, common, curves, inputs, outcomes
-    from landslide_tf.training import build
+    from landslide_tf.study.plots import architecture, common, curves, outcomes, samples
+    from landslide_tf.training.fit import build
 
     records = [record for result in results.values() for record in result.records[:1]]
     missing = {}
@@ -81,7 +81,7 @@ def draw_figures(study: Study, results: Results, cost: pd.DataFrame, folder) -> 
         )
     if not records:
         return {"all but Figure 2": "no complete run yet"}
-    inputs.workflow(study, records[0], folder)
+    samples.workflow(study, records[0], folder)
     curves.loss_curves(results, folder)
     if curves.probability_curves(results, folder) is None:
         missing["precision, recall, reliability"] = "no run kept the counts of its tiles"
@@ -93,7 +93,7 @@ def draw_figures(study: Study, results: Results, cost: pd.DataFrame, folder) -> 
         tiles.indices(names)
     except (InputError, KeyError) as error:
         return missing | {"Figures 1, 5 and 6": f"the tiles are not there ({error})"}
-    inputs.samples(tiles, records[0], names, folder)
+    samples.samples(tiles, records[0], names, folder)
     shown = outcomes.shown_records(results)
     hidden = [
         results[e.name].experiment.title
@@ -103,7 +103,7 @@ def draw_figures(study: Study, results: Results, cost: pd.DataFrame, folder) -> 
     if hidden:  # what was drawn when more weights were there shows more
         reason = f"no weights (model.keras) of {', '.join(hidden)}"
         if (Path(folder) / "figure5-predictions.png").exists():
-            runs.say(f"Figures 5 and 6 are left as they were: {reason}")
+            say(f"Figures 5 and 6 are left as they were: {reason}")
             return missing
         missing["Figures 5 and 6"] = reason
     if shown:

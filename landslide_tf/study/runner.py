@@ -17,14 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from landslide_tf import runs
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
-from landslide_tf.environment import cores_available, gpu_available
 from landslide_tf.files import write_json
-from landslide_tf.recorder import read_history
 from landslide_tf.study.experiments import PlannedRun, Study, split_file
 from landslide_tf.study.records import DEM_SCORES
+from landslide_tf.training import run_folder
+from landslide_tf.training.environment import cores_available, gpu_available
+from landslide_tf.training.recorder import read_history
 
 POLL_S = 2.0
 GRACE_S = 30.0  # for an interrupted process to end by itself
@@ -133,7 +133,7 @@ def _take_cores(shares: queue.SimpleQueue) -> None:
 
 def _complete(run: PlannedRun, out: Path, stop: threading.Event) -> tuple[bool, str | None]:
     """Make what a run lacks; returns whether it was complete, and the reason where it failed."""
-    known = runs.is_complete(run.folder)
+    known = run_folder.is_complete(run.folder)
     log = out / "logs" / f"{run.folder.name}.log"
     command = ["train", *run.config.to_arguments(), "--out", str(run.folder), "--resume"]
     reason = None if known else _process(command, log, stop)
@@ -161,7 +161,7 @@ def _keep_split(study: Study, out: Path) -> None:
     if path.exists():
         return
     for folder in sorted(path.parent.glob("*/split.json")):
-        if runs.read_config(folder.parent).seed == study.base.seed:
+        if run_folder.read_config(folder.parent).seed == study.base.seed:
             write_json(path, json.loads(folder.read_text()))
             return
 
@@ -237,7 +237,7 @@ def run_cost(config: TrainConfig) -> float:
 @functools.lru_cache(maxsize=64)
 def _small_cost(config: TrainConfig) -> float:
     from landslide_tf.models.cost import forward_gmac
-    from landslide_tf.training import build
+    from landslide_tf.training.fit import build
 
     return forward_gmac(build(config))
 
@@ -259,7 +259,7 @@ def estimate_seconds(planned: list[PlannedRun]) -> dict[Path, float]:
         if done := _epochs(run):
             seconds = [row["seconds"] for row in read_history(run.folder / "history.csv")]
             rates.append(float(np.median(seconds)) / cost[run.folder])
-        left[run.folder] = 0 if runs.is_complete(run.folder) else run.config.epochs - done
+        left[run.folder] = 0 if run_folder.is_complete(run.folder) else run.config.epochs - done
     if rates:
         rate = float(np.median(rates))
     else:
@@ -271,10 +271,10 @@ def _timed_epoch(config: TrainConfig) -> float:
     """Seconds of an epoch, from a few training steps on made-up tiles."""
     import keras
 
+    from landslide_tf.data.arrays import packed_tiles
     from landslide_tf.data.demo import demo_folder
     from landslide_tf.data.index import find_samples
-    from landslide_tf.data.tiles import packed_tiles
-    from landslide_tf.training import build, precision_policy
+    from landslide_tf.training.fit import build, precision_policy
 
     folder = Path(config.data or demo_folder())
     if folder.is_file():
@@ -305,7 +305,7 @@ def format_plan(planned: list[PlannedRun], seconds: dict[Path, float]) -> str:
     """
     lines = [f"{'run':<40}{'epochs':>10}{'about':>10}"]
     for run in planned:
-        done = runs.is_complete(run.folder)
+        done = run_folder.is_complete(run.folder)
         state = "complete" if done else f"{_epochs(run)} of {run.config.epochs}"
         about = "" if done else _duration(seconds[run.folder])
         lines.append(f"{run.folder.name:<40}{state:>10}{about:>10}")

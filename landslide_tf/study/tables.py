@@ -12,13 +12,7 @@ import pandas as pd
 from landslide_tf.config import LOSSES, MODELS
 from landslide_tf.study.audit import audit_row
 from landslide_tf.study.bootstrap import difference, interval
-from landslide_tf.study.experiments import (
-    ATTENTION_TITLES,
-    LOSS_TITLES,
-    MODEL_TITLES,
-    SIX,
-    Study,
-)
+from landslide_tf.study.experiments import ATTENTION_TITLES, LOSS_TITLES, MODEL_TITLES, SIX, Study
 from landslide_tf.study.records import DEM_SCORES, Result, on_common_seeds
 
 METRICS = ("miou", "auc", "precision", "recall", "f1", "accuracy")
@@ -271,7 +265,7 @@ def cost_table(results: Results) -> pd.DataFrame:
     1  ResUNet (WCE)                NaN           NaN
     """
     from landslide_tf.models.cost import forward_gmac
-    from landslide_tf.training import build
+    from landslide_tf.training.fit import build
 
     paper, rows = paper_values(), []
     for experiment in SIX:

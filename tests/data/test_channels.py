@@ -15,7 +15,7 @@ from landslide_tf.data.channels import (
     stack_channels,
     terrain_channels,
 )
-from landslide_tf.data.pipeline import model_input
+from landslide_tf.data.dataset import model_input
 
 
 def plane(dz_dx, dz_dy, resolution=(10.0, 10.0), size=(5, 6)):

@@ -7,7 +7,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine, from_origin
 
 from landslide_tf.data.ground import Ground
-from landslide_tf.scene.pictures import nice_length
+from landslide_tf.geo.pictures import nice_length
 
 A, F = 6378137.0, 1 / 298.257223563  # WGS 84
 E2 = F * (2 - F)

@@ -7,10 +7,10 @@ import pytest
 from landslide_tf.checks import InputError
 from landslide_tf.cli import main
 from landslide_tf.config import TrainConfig
+from landslide_tf.data.arrays import load_tiles, pack_tiles
 from landslide_tf.data.index import find_samples
 from landslide_tf.data.landslide4sense import read_hdf5
 from landslide_tf.data.tile import read_tile
-from landslide_tf.data.tiles import load_tiles, pack_tiles
 
 # what the bands were divided by, https://github.com/iarai/Landslide4Sense-2022/issues/4
 MEAN = {2: 824.63171476, 3: 663.41636217, 4: 445.17289745, 8: 1941.32229668, 14: 772.83144788}

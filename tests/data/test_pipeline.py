@@ -9,15 +9,15 @@ import pytest
 from conftest import write_raster, write_tiles
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
-from landslide_tf.data import pipeline
-from landslide_tf.data.pipeline import (
+from landslide_tf.data import dataset as dataset_module
+from landslide_tf.data.arrays import load_tiles
+from landslide_tf.data.dataset import (
     Part,
     dem_statistics,
     epoch_order,
     scoring_batches,
     training_batches,
 )
-from landslide_tf.data.tiles import load_tiles
 
 CONFIG = TrainConfig(tile_px=16, batch_size=3, epochs=3, seed=5)
 INDICES = np.array([8, 1, 4, 6, 0, 3, 7])  # seven of nine tiles: batches of 3, 3 and 1
@@ -157,7 +157,7 @@ def test_py_dataset_gives_the_batches_of_tf_data(augment, part, monkeypatch):
     part = dataclasses.replace(part, config=dataclasses.replace(CONFIG, augment=augment))
     expected = collect(training_batches(part, start_epoch=1))
     scoring = collect(scoring_batches(part, 4))
-    monkeypatch.setattr(pipeline, "_use_tensorflow", lambda: False)
+    monkeypatch.setattr(dataset_module, "_use_tensorflow", lambda: False)
     dataset = training_batches(part, start_epoch=1)
     batches = []
     for _ in (1, 2):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from landslide_tf.checks import InputError
+from landslide_tf.data.arrays import Tiles
 from landslide_tf.data.split import PARTS, make_split, name_prefix, split_content
-from landslide_tf.data.tiles import Tiles
 from landslide_tf.files import write_json
 
 

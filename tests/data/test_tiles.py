@@ -13,7 +13,7 @@ from conftest import write_raster, write_tiles
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.data import decode as decode_module
-from landslide_tf.data.tiles import ground_resolution_m, load_tiles, pack_tiles, take
+from landslide_tf.data.arrays import ground_resolution_m, load_tiles, pack_tiles, take
 
 PX = 16
 CONFIG = TrainConfig(tile_px=PX)

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from landslide_tf import evaluation
 from landslide_tf.config import TrainConfig
-from landslide_tf.evaluation import Predictions
 from landslide_tf.files import write_json
-from landslide_tf.recorder import write_history
 from landslide_tf.study.experiments import Study, plan
 from landslide_tf.study.records import read_results
-from landslide_tf.tile_scores import tile_scores
+from landslide_tf.training import evaluation
+from landslide_tf.training.evaluation import Predictions
+from landslide_tf.training.recorder import write_history
+from landslide_tf.training.tile_scores import tile_scores
 
 TILES, PX = 12, 8
 BASE = TrainConfig(data="tiles", filters=4, epochs=3)

@@ -7,12 +7,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from landslide_tf.config import TrainConfig
-from landslide_tf.evaluation import Predictions, score
 from landslide_tf.metrics import histogram_auc
 from landslide_tf.study.bootstrap import difference, interval
 from landslide_tf.study.experiments import Experiment
 from landslide_tf.study.records import Record, Result
-from landslide_tf.tile_scores import tile_scores
+from landslide_tf.training.evaluation import Predictions, score
+from landslide_tf.training.tile_scores import tile_scores
 
 
 def result(probability, mask, *, names=None, seed=0):

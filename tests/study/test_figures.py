@@ -6,11 +6,11 @@ from sklearn.calibration import calibration_curve
 
 from landslide_tf.config import ATTENTIONS, FUSIONS, MODELS
 from landslide_tf.models.registry import build_model
-from landslide_tf.study.figures.architecture import architecture, blocks_and_edges
-from landslide_tf.study.figures.common import spread_tiles
-from landslide_tf.study.figures.curves import precision_recall, reliability, size_table
+from landslide_tf.study.plots.architecture import architecture, blocks_and_edges
+from landslide_tf.study.plots.common import spread_tiles
+from landslide_tf.study.plots.curves import precision_recall, reliability, size_table
 from landslide_tf.study.records import Result
-from landslide_tf.tile_scores import EDGES, tile_scores
+from landslide_tf.training.tile_scores import EDGES, tile_scores
 
 
 def test_blocks_of_unet():

@@ -1,0 +1,156 @@
+"""The commands about tiles: check, demo, split, pack; tiles and download have their own files."""
+
+from __future__ import annotations
+
+import os
+
+from landslide_tf.checks import InputError
+from landslide_tf.cli.cmd_download import download_parser
+from landslide_tf.cli.cmd_tiles import tiles_parser
+from landslide_tf.cli.options import add_config_options, check_absent, new_parser
+from landslide_tf.config import TrainConfig
+
+DATA_EXAMPLES = """examples:
+  landslide data download bijie
+  landslide data tiles --image scene.tif --dem dem.tif --polygons landslides.gpkg --out tiles
+  landslide data check Bijie-landslide-dataset
+  landslide data demo demo-tiles
+  landslide data split tiles split.json --by group --test-prefix B
+  landslide data pack tiles tiles.npz --rgb-uint8
+"""
+
+
+# ---- data --------------------------------------------------------------------------------------
+
+READ_OPTIONS = (
+    "tile_px",
+    "negatives",
+    "terrain",
+    "resolution_m",
+    "nodata",
+    "rgb_scale",
+    "bands",
+    "skip_bad",
+)
+
+
+CHECK_OPTIONS = ("nodata", "rgb_scale", "bands")
+
+
+def data_parser(commands):
+    """Add the command `data`.
+
+    >>> from landslide_tf.cli import all_commands
+    >>> arguments = all_commands().parse_args("data check tiles".split())
+    >>> arguments.folder
+    'tiles'
+    """
+    data = new_parser(commands, "data", "Get, make, check, split or pack tiles.", DATA_EXAMPLES)
+    actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
+    download_parser(actions)
+    tiles_parser(actions)
+
+    check = new_parser(actions, "check", "Report what a folder of tiles holds.", None)
+    check.add_argument("folder", metavar="DIR")
+    add_config_options(check, only=CHECK_OPTIONS)
+    check.set_defaults(run=_data_check)
+
+    demo = new_parser(actions, "demo", "Write the synthetic demo tiles, or a scene.", None)
+    demo.add_argument("folder", metavar="DIR")
+    demo.add_argument("--seed", type=int, default=0, help="of the terrain (default: 0)")
+    demo.add_argument(
+        "--scene",
+        action="store_true",
+        help="instead of tiles, one whole scene: scene.tif, dem.tif, landslides.gpkg",
+    )
+    demo.set_defaults(run=_data_demo)
+
+    split = new_parser(actions, "split", "Write a split file for train --split FILE.", None)
+    split.add_argument("folder", metavar="DIR")
+    split.add_argument("out", metavar="OUT.json")
+    split.add_argument(
+        "--by",
+        default="random",
+        metavar="{random,group}",
+        help="group keeps neighbours together (default: random)",
+    )
+    split.add_argument(
+        "--test-prefix",
+        metavar="TEXT",
+        help="tiles whose name begins so are the test part; the rest is split 80 / 20",
+    )
+    split.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    split.add_argument("--overwrite", action="store_true", help="replace OUT.json")
+    add_config_options(split, only=("negatives", *CHECK_OPTIONS, "skip_bad"))
+    split.set_defaults(run=_data_split)
+
+    pack = new_parser(actions, "pack", "Pack resized tiles into one NumPy file.", None)
+    pack.add_argument("folder", metavar="DIR")
+    pack.add_argument("out", metavar="OUT.npz")
+    pack.add_argument(
+        "--rgb-uint8", action="store_true", help="RGB in 256 steps: a third of the size"
+    )
+    pack.add_argument("--overwrite", action="store_true", help="replace OUT.npz")
+    add_config_options(pack, only=READ_OPTIONS)
+    pack.set_defaults(run=_data_pack)
+
+
+def _data_check(arguments) -> None:
+    from landslide_tf.data.check import check_folder, format_report
+
+    typed = {name: value for name, value in vars(arguments).items() if name in CHECK_OPTIONS}
+    report = check_folder(arguments.folder, **typed)
+    print(format_report(report))
+    if report["unreadable"] or report["unpaired"]:
+        count = len(report["unreadable"]) + len(report["unpaired"])
+        raise InputError(f"{arguments.folder}: {count} problem(s), listed above")
+
+
+def _data_demo(arguments) -> None:
+    from landslide_tf.data.demo import write_demo, write_demo_scene
+
+    if arguments.scene:
+        write_demo_scene(arguments.folder, seed=arguments.seed)
+        print(f"scene.tif, dem.tif and landslides.gpkg in {arguments.folder}")
+        return
+    count = write_demo(arguments.folder, seed=arguments.seed)
+    print(f"{count} tiles in {arguments.folder}")
+
+
+def _data_split(arguments) -> None:
+    from landslide_tf.checks import check_choice
+    from landslide_tf.data.split import make_split, split_content
+    from landslide_tf.files import write_json
+
+    check_choice("by", arguments.by, ("random", "group"))
+    check_absent(arguments.out, arguments.overwrite)
+    tiles = _read_tiles(arguments, tile_px=16)
+    split = make_split(tiles, arguments.by, arguments.seed, arguments.test_prefix)
+    write_json(arguments.out, split_content(split, tiles))
+    print(
+        ", ".join(f"{len(names)} {part}" for part, names in split.items()),
+        "tiles in",
+        arguments.out,
+    )
+
+
+def _data_pack(arguments) -> None:
+    from landslide_tf.data.arrays import pack_tiles
+
+    check_absent(arguments.out, arguments.overwrite)
+    tiles = _read_tiles(arguments)
+    pack_tiles(tiles, arguments.out, rgb_uint8=arguments.rgb_uint8)
+    size = os.path.getsize(arguments.out) / 2**20
+    print(f"{len(tiles)} tiles in {arguments.out} ({size:.1f} MiB)")
+
+
+def _read_tiles(arguments, **fixed):
+    """Tiles of a folder; fusion 'rgb' asks for no DEM and keeps those that are there."""
+    from landslide_tf.data.arrays import load_tiles
+
+    typed = {name: value for name, value in vars(arguments).items() if name in READ_OPTIONS}
+    fusion = "early" if typed.get("terrain") else "rgb"
+    tiles = load_tiles(arguments.folder, TrainConfig(fusion=fusion, **typed, **fixed))
+    for line in tiles.skipped:
+        print(f"left out: {line}")
+    return tiles

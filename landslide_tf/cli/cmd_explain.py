@@ -1,0 +1,81 @@
+"""The command `explain`: Grad-CAM maps, and what the model makes of each input band."""
+
+from __future__ import annotations
+
+from landslide_tf.cli.options import import_keras_quietly, new_parser
+
+EXPLAIN_EXAMPLES = """examples:
+  landslide explain runs/unetpp-contextual-dice-001 --out explained
+  landslide explain runs/first --tiles DIR --names df003,hz001 --region mask --out explained
+  landslide explain runs/first --list-layers
+  landslide explain runs/first --layer encoder2_relu2 --layer decoder1_relu2 --out explained
+"""
+
+
+def explain_parser(commands):
+    """Add the command `explain`.
+
+    >>> from landslide_tf.cli import all_commands
+    >>> arguments = all_commands().parse_args("explain runs/a --layer bottleneck".split())
+    >>> arguments.layer
+    ['bottleneck']
+    """
+    parser = new_parser(
+        commands, "explain", "Show what a finished run's model looks at.", EXPLAIN_EXAMPLES
+    )
+    parser.add_argument("run_dir", metavar="RUN_DIR", help="folder of a complete run")
+    parser.add_argument(
+        "--tiles", metavar="DIR", help="folder of tiles; masks are not needed (default: the run's)"
+    )
+    parser.add_argument(
+        "--part",
+        metavar="{train,validation,test}",
+        help="of the run's own tiles (default: test)",
+    )
+    parser.add_argument(
+        "--names", metavar="NAME[,NAME]", help="these tiles (default: --count of them, spread)"
+    )
+    parser.add_argument("--count", type=int, default=6, metavar="N", help="tiles (default: 6)")
+    parser.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="of this layer (default: last encoder level and last decoder block)",
+    )
+    parser.add_argument("--list-layers", action="store_true", help="the layers there are")
+    parser.add_argument(
+        "--region",
+        default="prediction",
+        metavar="{prediction,mask,all}",
+        help="pixels whose logits are explained (default: prediction)",
+    )
+    parser.add_argument("--out", metavar="DIR", help="folder to write to")
+    parser.add_argument("--overwrite", action="store_true", help="replace files in --out")
+    parser.set_defaults(run=_explain)
+
+
+def _explain(arguments) -> None:
+    from landslide_tf.checks import InputError
+
+    if not (arguments.out or arguments.list_layers):
+        raise InputError("explain needs --out DIR")
+    import_keras_quietly()
+    from landslide_tf.runs import explain, gradcam
+    from landslide_tf.runs.run import load_run
+
+    if arguments.list_layers:
+        for layer in gradcam.layers_to_explain(load_run(arguments.run_dir).model):
+            print(f"{layer.name:<32}{' x '.join(map(str, layer.output.shape[1:]))}")
+        return
+    explain.explain_run(
+        arguments.run_dir,
+        arguments.out,
+        tiles=arguments.tiles,
+        part=arguments.part,
+        names=tuple(arguments.names.split(",")) if arguments.names else (),
+        count=arguments.count,
+        layers=tuple(arguments.layer),
+        region=arguments.region,
+        overwrite=arguments.overwrite,
+    )

@@ -1,0 +1,139 @@
+"""The command that maps whole scenes: map."""
+
+from __future__ import annotations
+
+from landslide_tf.cli.options import import_keras_quietly, new_parser
+
+EXAMPLES = """examples:
+  landslide map --model runs/first --image scene.tif --dem dem.tif --out map
+  landslide map --model runs/first --image s2.tif --dem dem.tif --bands 4,3,2 \\
+      --scale percentile --resolution-m 2.5 --out map
+  landslide map --model runs/first --image scene.tif --dem dem.tif --reference polygons.gpkg \\
+      --geojson --out map
+  landslide map --model runs/first --scenes scenes.txt --dem dem.tif --out maps \\
+      --scheduler tcp://10.0.0.1:8786
+  landslide map --model runs/first --image scene.tif --dem dem.tif --out map --resume
+
+writes to --out: probability.tif, landslides.tif, landslides.gpkg, overview.png, report.json
+A model is right on ground like that it was trained on; elsewhere, check the map before its use.
+exit codes: 0 done, 2 bad input or option, 1 failed on the way (continue with --resume)
+"""
+
+
+def map_parser(commands):
+    """Add the command `map`.
+
+    >>> from landslide_tf.cli import all_commands
+    >>> words = ["map", "--model", "runs/a", "--image", "scene.tif", "--out", "map"]
+    >>> arguments = all_commands().parse_args(words)
+    >>> arguments.image, arguments.scale
+    ('scene.tif', 'run')
+    """
+    parser = new_parser(commands, "map", "Map the landslides of a whole scene.", EXAMPLES)
+    parser.add_argument("--model", required=True, metavar="RUN_DIR", help="a complete run")
+    source = parser.add_argument_group("scene")
+    source.add_argument("--image", metavar="SCENE.tif", help="with CRS and transform")
+    source.add_argument("--dem", metavar="DEM.tif", help="elevation in metres, on any grid and CRS")
+    source.add_argument(
+        "--scenes",
+        metavar="LIST.txt",
+        help="instead of --image: lines 'IMAGE' or 'IMAGE,DEM'; each is mapped into OUT/NAME",
+    )
+    source.add_argument(
+        "--bands",
+        metavar="R,G,B",
+        help="numbers from 1 or descriptions of the red, green and blue band (default: the run's, "
+        "or the three that there are)",
+    )
+    source.add_argument(
+        "--scale",
+        default="run",
+        metavar="{run,percentile,LOW,HIGH}",
+        help="image values that become 0 and 1: as in training, 2nd and 98th percentile of each "
+        "band, or two numbers (default: run)",
+    )
+    source.add_argument(
+        "--nodata", type=float, metavar="V", help="no data in image and DEM, beside their own tags"
+    )
+    source.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="what cannot be read is no data; of --scenes, leave out those that cannot be used",
+    )
+    model = parser.add_argument_group("windows and model")
+    model.add_argument(
+        "--resolution-m",
+        type=float,
+        metavar="M",
+        help="run the model at this ground size of a pixel (default: the image's own)",
+    )
+    model.add_argument(
+        "--overlap",
+        type=int,
+        metavar="N",
+        help="pixels of the model that windows share (default: half a window; a quarter takes less "
+        "than half the time, but seams may show)",
+    )
+    model.add_argument(
+        "--tta", action="store_true", help="mean over eight flips and turns: eight times as long"
+    )
+    model.add_argument(
+        "--batch-size", type=int, default=8, metavar="N", help="windows at once (default: 8)"
+    )
+    model.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Dask scheduler, as tcp://HOST:8786; its workers see the same files under the same "
+        "paths (requirements-cluster.txt)",
+    )
+    result = parser.add_argument_group("result")
+    result.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
+    result.add_argument(
+        "--threshold", type=float, metavar="T", help="default: the one chosen on validation"
+    )
+    result.add_argument(
+        "--min-area",
+        type=float,
+        metavar="M2",
+        help="smaller landslides are left out of the polygons (default: nine pixels)",
+    )
+    result.add_argument(
+        "--dtype",
+        default="uint8",
+        metavar="{uint8,float32}",
+        help="of probability.tif: percent, or 0 to 1 (default: uint8)",
+    )
+    result.add_argument("--geojson", action="store_true", help="also landslides.geojson, WGS 84")
+    result.add_argument(
+        "--reference",
+        metavar="FILE",
+        help="mapped landslides, polygons or a mask raster: adds scores to report.json, "
+        "errors.tif and errors.png",
+    )
+    result.add_argument("--resume", action="store_true", help="go on with an unfinished map")
+    result.add_argument("--overwrite", action="store_true", help="replace the map in --out")
+    parser.set_defaults(run=_map)
+
+
+def _map(arguments) -> None:
+    from pathlib import Path
+
+    from landslide_tf.checks import InputError
+
+    options = {name: value for name, value in vars(arguments).items() if name != "run"}
+    model, image, dem, scenes, out = (
+        options.pop(name) for name in ("model", "image", "dem", "scenes", "out")
+    )
+    if (image is None) == (scenes is None):
+        raise InputError("give --image or --scenes, one of them")
+    if scenes and options["reference"]:
+        raise InputError("--reference belongs to one scene; map them one by one with --image")
+    import_keras_quietly()
+    from landslide_tf.geo.job import MapOptions, read_list
+    from landslide_tf.geo.mapping import map_scenes
+
+    how = {name: options.pop(name) for name in ("scheduler", "resume", "overwrite")}
+    places = [(image, dem, Path(out))]
+    if scenes:
+        places = [(i, d, Path(out) / Path(i).stem) for i, d in read_list(scenes, dem)]
+    map_scenes(model, places, MapOptions(**options), **how)

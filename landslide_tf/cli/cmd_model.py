@@ -1,0 +1,185 @@
+"""The commands about models: train, evaluate, predict."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+
+from landslide_tf.cli.options import add_config_options, import_keras_quietly, new_parser
+from landslide_tf.config import PRESETS, TrainConfig
+
+TRAIN_EXAMPLES = """examples:
+  python train.py                                   the demo terrain, a few minutes
+  python train.py --model unetpp --attention contextual
+  python train.py --data Bijie-landslide-dataset --model unetpp --attention contextual
+  python train.py --data tiles --model resunet --loss wce --filters 16 --out runs/first
+  python train.py --data tiles --out runs/first --resume
+
+exit codes: 0 done, 2 bad input or option, 1 failed on the way (continue with --resume)
+"""
+EVALUATE_EXAMPLES = """examples:
+  landslide evaluate runs/unetpp-contextual-dice-001
+  landslide evaluate runs/unetpp-contextual-dice-001 --part validation --recall 0.9
+  landslide evaluate runs/unetpp-contextual-dice-001 --data other-tiles --out scores.json
+"""
+PREDICT_EXAMPLES = """example:
+  landslide predict runs/unetpp-contextual-dice-001 --data tiles --out predicted
+"""
+
+
+def train_parser(commands=None):
+    """Add the command `train`.
+
+    >>> from landslide_tf.cli import all_commands
+    >>> arguments = all_commands().parse_args("train --model unetpp --attention contextual".split())
+    >>> arguments.model, arguments.attention
+    ('unetpp', 'contextual')
+    """
+    parser = new_parser(commands, "train", "Train and score one model.", TRAIN_EXAMPLES)
+    add_config_options(parser)
+    run = parser.add_argument_group("run")
+    run.add_argument(
+        "--out", metavar="DIR", help="run folder (default: runs/MODEL-ATTENTION-LOSS-NNN)"
+    )
+    run.add_argument(
+        "--resume", action="store_true", help="continue an incomplete run; start if there is none"
+    )
+    run.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    run.add_argument(
+        "--cache", metavar="DIR", help="keep decoded tiles on disk here (default: in memory)"
+    )
+    run.add_argument("--tensorboard", action="store_true", help="also write a TensorBoard log")
+    parser.set_defaults(run=_train)
+    return parser
+
+
+def _config(arguments) -> TrainConfig:
+    names = {f.name for f in dataclasses.fields(TrainConfig)}
+    typed = {name: value for name, value in vars(arguments).items() if name in names}
+    preset = typed.pop("preset", "paper" if "data" in typed else "demo")
+    return TrainConfig.from_preset(preset, **typed)
+
+
+def _train(arguments) -> None:
+    config = _config(arguments)
+    if config.data is None:
+        differs = ", ".join(
+            f"{name.replace('_', '-')} {getattr(config, name)} (paper {f.default})"
+            for f in dataclasses.fields(TrainConfig)
+            if (name := f.name) in PRESETS["demo"] and getattr(config, name) != f.default
+        )
+        print(f"No --data: training on the built-in synthetic demo terrain; {differs}", flush=True)
+    import_keras_quietly()
+    from landslide_tf.training.fit import fit
+
+    fit(
+        config,
+        arguments.out,
+        resume=arguments.resume,
+        overwrite=arguments.overwrite,
+        cache=arguments.cache,
+        tensorboard=arguments.tensorboard,
+        command=["python", *_shown_command()],
+    )
+
+
+def _shown_command() -> list[str]:
+    program = os.path.basename(sys.argv[0])
+    return [program if program == "train.py" else "-m landslide_tf", *sys.argv[1:]]
+
+
+def evaluate_parser(commands):
+    """Add the command `evaluate`.
+
+    >>> from landslide_tf.cli import all_commands
+    >>> arguments = all_commands().parse_args("evaluate runs/a --dem zero".split())
+    >>> arguments.dem
+    'zero'
+    """
+    parser = new_parser(
+        commands, "evaluate", "Score a finished run again, or on other data.", EVALUATE_EXAMPLES
+    )
+    parser.add_argument("run_dir", metavar="RUN_DIR", help="folder of a complete run")
+    parser.add_argument("--data", metavar="DIR", help="other tiles (default: the run's own)")
+    parser.add_argument(
+        "--part",
+        metavar="{train,validation,test,all}",
+        help="of the run's split (default: test; all with --data of another set)",
+    )
+    parser.add_argument(
+        "--recall",
+        type=float,
+        metavar="R",
+        help="also score at the threshold that finds this share of landslide pixels on validation",
+    )
+    parser.add_argument(
+        "--negatives", action="store_true", help="add the tiles of non-landslide/: false alarms"
+    )
+    parser.add_argument(
+        "--dem",
+        default="own",
+        metavar="{own,zero,others}",
+        help="score without the DEM, or with other tiles' DEMs: what does the model make of it?",
+    )
+    parser.add_argument("--skip-bad", action="store_true", help="leave out unusable tiles")
+    parser.add_argument("--out", metavar="FILE", help="also write the scores as JSON")
+    parser.add_argument("--overwrite", action="store_true", help="replace --out")
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(arguments) -> None:
+    import_keras_quietly()
+    from landslide_tf.runs.evaluate import evaluate_run
+
+    evaluate_run(
+        arguments.run_dir,
+        data=arguments.data,
+        part=arguments.part,
+        recall=arguments.recall,
+        negatives=arguments.negatives,
+        dem=arguments.dem,
+        skip_bad=arguments.skip_bad,
+        out=arguments.out,
+        overwrite=arguments.overwrite,
+    )
+
+
+def predict_parser(commands):
+    """Add the command `predict`.
+
+    >>> from landslide_tf.cli import all_commands
+    >>> arguments = all_commands().parse_args("predict runs/a --data tiles --out predicted".split())
+    >>> arguments.out
+    'predicted'
+    """
+    parser = new_parser(
+        commands, "predict", "Write probability and mask files for tiles.", PREDICT_EXAMPLES
+    )
+    parser.add_argument("run_dir", metavar="RUN_DIR", help="folder of a complete run")
+    parser.add_argument(
+        "--data", required=True, metavar="DIR", help="folder of tiles; masks are not needed"
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument(
+        "--threshold", type=float, metavar="T", help="default: the one chosen on validation"
+    )
+    parser.add_argument("--negatives", action="store_true", help="also the tiles of non-landslide/")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out unusable tiles")
+    parser.add_argument("--overwrite", action="store_true", help="replace files in --out")
+    parser.set_defaults(run=_predict)
+
+
+def _predict(arguments) -> None:
+    import_keras_quietly()
+    from landslide_tf.runs.predict import predict_folder
+
+    predict_folder(
+        arguments.run_dir,
+        arguments.data,
+        arguments.out,
+        threshold=arguments.threshold,
+        negatives=arguments.negatives,
+        skip_bad=arguments.skip_bad,
+        overwrite=arguments.overwrite,
+    )

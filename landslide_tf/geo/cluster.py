@@ -1,0 +1,115 @@
+"""Blocks of a scene on a Dask cluster: the same results, a lost worker's share done again."""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+
+from landslide_tf.checks import InputError, JobError
+from landslide_tf.geo.infer import BlockResult, compute_blocks
+from landslide_tf.runs.run import load_run
+
+AHEAD = 3  # blocks given out for each thread of the cluster: results wait in its memory
+_ONE_MODEL = threading.Lock()  # a worker may have several threads, Keras has one
+
+
+@lru_cache(maxsize=2)
+def _run(run_dir, stamp):
+    return load_run(run_dir)
+
+
+def compute_block(scene, run_dir, stamp, block, tta, batch) -> BlockResult:
+    """One block, on a worker. `stamp` tells runs apart that were made anew in one folder.
+
+    >>> from landslide_tf.files import sha256
+    >>> from landslide_tf.geo.source import open_scene
+    >>> scene = open_scene("scene.tif", "dem.tif", load_run("runs/first").config)
+    >>> stamp = sha256("runs/first/model.keras")
+    >>> compute_block(scene, "runs/first", stamp, (0, 0), tta=False, batch=8).total.shape
+    (64, 96)
+    """
+    with _ONE_MODEL:
+        return next(compute_blocks(scene, _run(run_dir, stamp), [block], tta=tta, batch=batch))
+
+
+def connect(scheduler: str):
+    """A Dask client of the scheduler at an address such as tcp://10.0.0.1:8786.
+
+    Raises:
+        InputError: Dask is not installed, or nobody answers there.
+
+    Example:
+        >>> from importlib.util import find_spec
+        >>> if find_spec("distributed"):  # in requirements-cluster.txt
+        ...     from distributed import LocalCluster
+        ...
+        ...     dask = LocalCluster(n_workers=1, processes=False, dashboard_address=None)
+        ...     with dask, connect(dask.scheduler_address) as client:
+        ...         assert client.submit(sum, [1, 2]).result() == 3
+    """
+    try:
+        from distributed import Client
+        from distributed.comm import get_address_host_port
+    except ImportError:
+        raise InputError(
+            "--scheduler needs Dask: pip install -r requirements-cluster.txt"
+        ) from None
+    try:
+        if not scheduler.startswith("inproc://"):
+            get_address_host_port(scheduler)  # else a half-made client hangs at the end
+        client = Client(scheduler, timeout=20, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--scheduler {scheduler}: does not answer ({error}); start one with 'dask scheduler'"
+        ) from None
+    if not client.scheduler_info(n_workers=-1)["workers"]:
+        client.close()
+        raise InputError(
+            f"--scheduler {scheduler}: has no workers; start some with 'dask worker {scheduler}'"
+        )
+    return client
+
+
+def compute_on_cluster(client, scene, run_dir, stamp, blocks, *, tta, batch):
+    """`compute_blocks` on the workers, in the order in which they finish.
+
+    Workers need this package, and scene, DEM and run under the same paths.
+
+    >>> from importlib.util import find_spec
+    >>> from landslide_tf.files import sha256
+    >>> from landslide_tf.geo.source import open_scene
+    >>> scene = open_scene("scene.tif", "dem.tif", load_run("runs/first").config)
+    >>> run = ("runs/first", sha256("runs/first/model.keras"))
+    >>> if find_spec("distributed"):
+    ...     from distributed import Client
+    ...
+    ...     with Client(processes=False, dashboard_address=None) as client:
+    ...         (result,) = compute_on_cluster(client, scene, *run, [(0, 0)], tta=False, batch=8)
+    ...     assert result.total.shape == (64, 96)
+    """
+    from distributed import as_completed
+
+    waiting = iter(blocks)
+    futures = as_completed(loop=client.loop)
+
+    def give_out(count):
+        for _, block in zip(range(count), waiting, strict=False):
+            # impure: a key by content would join blocks of two maps, and pins results in memory
+            futures.add(
+                client.submit(compute_block, scene, run_dir, stamp, block, tta, batch, pure=False)
+            )
+
+    threads = sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())
+    give_out(AHEAD * max(1, threads))
+    for future in futures:
+        try:
+            result = future.result()
+        except (InputError, JobError):
+            raise
+        except Exception as error:  # whatever a worker raises, or KilledWorker
+            raise JobError(
+                f"the cluster failed ({type(error).__name__}: {error}); continue with --resume"
+            ) from None
+        future.release()
+        give_out(1)
+        yield result

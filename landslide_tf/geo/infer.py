@@ -1,0 +1,171 @@
+"""Blocks of a scene through the model: reading goes on in a thread while the model computes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import queue
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from landslide_tf.checks import JobError
+from landslide_tf.data.raster import Raster
+from landslide_tf.geo.reader import Reader
+from landslide_tf.geo.source import Scene
+from landslide_tf.models.probability import PREDICT_BATCH, predict_probability
+from landslide_tf.runs.run import Run
+
+AHEAD = 4  # batches read ahead of the model
+
+
+@dataclass
+class BlockResult:
+    """What one block adds to the map.
+
+    >>> total = np.array([[0.2, 0.4, np.nan]], "float32")
+    >>> result = BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int))
+    >>> int(np.isfinite(result.total).sum())  # pixels with data
+    2
+    """
+
+    block: tuple[int, int]
+    total: np.ndarray  # (h, w) float32 within the scene: weighted probability, NaN is no data
+    windows: int  # that the model computed
+    bad: np.ndarray  # (N, 5) int: 0 image or 1 DEM, top, left, bottom, right of what is damaged
+
+
+def scene_run(run: Run) -> Run:
+    """The run with the scene's georeference in the place of `config.resolution_m`.
+
+    >>> from landslide_tf.config import TrainConfig
+    >>> run = Run("run", TrainConfig(resolution_m=10.0), model=None, split={}, metrics={})
+    >>> scene_run(run).config.resolution_m is None
+    True
+    """
+    return dataclasses.replace(run, config=dataclasses.replace(run.config, resolution_m=None))
+
+
+def compute_blocks(
+    scene: Scene, run: Run, blocks, *, tta: bool = False, batch: int = PREDICT_BATCH
+):
+    """The `BlockResult` of each block, in order; a function of the arguments alone.
+
+    `tta` averages over the eight flips and quarter turns. A window without data is not computed.
+
+    >>> from landslide_tf.runs.run import load_run
+    >>> from landslide_tf.geo.source import open_scene
+    >>> run = load_run("runs/first")
+    >>> scene = open_scene("scene.tif", "dem.tif", run.config)
+    >>> for result in compute_blocks(scene, run, scene.layout.blocks):
+    ...     result.block, result.total.shape, result.windows
+    ((0, 0), (64, 96), 15)
+    """
+    run = scene_run(run)
+    result = None
+    for item in _ahead(_read_blocks(scene, run, blocks, batch), AHEAD):
+        if isinstance(item, BlockResult):
+            if result is not None:
+                yield result
+            result = item
+            continue
+        places, rasters, x = item
+        probability = _predict(run.model, x, tta)
+        for (where, weight), (image, dem), p in zip(places, rasters, probability, strict=True):
+            p = run.restore(p, image, dem)
+            part = result.total[where]
+            # windows reach beyond a scene that is smaller than one
+            part += (weight * p)[: part.shape[0], : part.shape[1]]
+    if result is not None:
+        yield result
+
+
+def _read_blocks(scene: Scene, run: Run, blocks, batch):
+    """For each block its `BlockResult` with zeros, then its batches of windows."""
+    reader = Reader(scene)
+    height, width = scene.size
+    for block in blocks:
+        top, left, bottom, right = box = scene.layout.box(block)
+        reader.bad = []
+        image = reader.image(box)
+        dem = reader.dem(box) if scene.dem_in_model else None
+        valid = image.valid if dem is None else image.valid & dem.valid
+        windows = []
+        for y, x, weight in scene.layout.windows(block):
+            h, w = weight.shape
+            where = np.s_[y - top : y - top + h, x - left : x - left + w]
+            if valid[where].any():
+                windows.append((where, weight.astype("float32")))
+        kinds = ("image", "dem")
+        bad = [(kinds.index(kind), *place) for kind, *place in reader.bad]
+        inside = valid[: height - top, : width - left]
+        yield BlockResult(
+            block,
+            np.where(inside, np.float32(0), np.float32(np.nan)),
+            len(windows),
+            np.array(bad, int).reshape(-1, 5),
+        )
+        for first in range(0, len(windows), batch):
+            places = windows[first : first + batch]
+            rasters = [(_part(image, where), _part(dem, where)) for where, _ in places]
+            yield places, rasters, np.stack([run.input(*pair) for pair in rasters])
+
+
+def _part(raster: Raster | None, where) -> Raster | None:
+    if raster is None:
+        return None
+    t, (y, x) = raster.transform, (s.start for s in where)
+    corner = type(t)(t.a, t.b, t.a * x + t.b * y + t.c, t.d, t.e, t.d * x + t.e * y + t.f)
+    return Raster(raster.values[where], raster.valid[where], raster.crs, corner)
+
+
+def _predict(model, x, tta: bool):
+    """Probability (B, H, W)."""
+    if not tta:
+        result = predict_probability(model, x)
+    else:
+        result = np.zeros(x.shape[:3], "float32")
+        for turns, flip in itertools.product(range(4), (False, True)):
+            turned = np.rot90(x, turns, axes=(1, 2))
+            p = predict_probability(model, turned[:, :, ::-1] if flip else turned)
+            result += np.rot90(p[:, :, ::-1] if flip else p, -turns, axes=(1, 2)) / 8
+    if not np.isfinite(result).all():
+        raise JobError("the model gives NaN; look at its loss curve and train it again")
+    return result
+
+
+def _ahead(items, count: int):
+    """The items of a generator, which runs in a thread up to `count` items ahead."""
+    waiting, stop, end = queue.Queue(count), threading.Event(), object()
+
+    def put(item):
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                waiting.put(item, timeout=0.1)
+                return
+
+    def work():
+        try:
+            for item in items:
+                put((item, None))
+                if stop.is_set():
+                    return
+            put((end, None))
+        except BaseException as error:  # noqa: BLE001 - raised again where the items are used
+            put((end, error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = waiting.get()
+            if error is not None:
+                raise error
+            if item is end:
+                return
+            yield item
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,261 @@
+"""A map under way: its options, its folder, and whether it may start, go on, or is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from landslide_tf.checks import InputError, check_choice
+from landslide_tf.files import sha256, write_json
+from landslide_tf.geo.source import Scene, dem_note, open_scene
+from landslide_tf.models.probability import PREDICT_BATCH
+from landslide_tf.runs.run import Run
+
+UNFINISHED = "unfinished"  # folder of finished blocks and files that are being written
+OUTPUTS = (
+    "probability.tif",
+    "landslides.tif",
+    "landslides.gpkg",
+    "landslides.geojson",
+    "overview.png",
+    "errors.tif",
+    "errors.png",
+    "report.json",
+)
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """What decides a map beside run, image and DEM; lengths in pixels, metres where named so.
+
+    >>> MapOptions(geojson=True).dtype
+    'uint8'
+    >>> MapOptions(threshold=1.2)
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: --threshold must lie between 0 and 1. Received: 1.2
+    """
+
+    threshold: float | None = None  # default: the one the run chose on validation
+    min_area: float | None = None  # m2; default: nine pixels
+    overlap: int | None = None  # of windows, in pixels of the model; default: half a window
+    resolution_m: float | None = None  # default: the image's own
+    bands: str | None = None
+    scale: str = "run"
+    nodata: float | None = None
+    tta: bool = False
+    dtype: str = "uint8"  # of probability.tif: percent, or float32
+    geojson: bool = False
+    reference: str | None = None
+    batch_size: int = PREDICT_BATCH
+    skip_bad: bool = False
+
+    def __post_init__(self):
+        check_choice("dtype", self.dtype, ("uint8", "float32"))
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise InputError(f"--threshold must lie between 0 and 1. Received: {self.threshold}")
+        if self.min_area is not None and not self.min_area >= 0:
+            raise InputError(f"--min-area must be at least 0 m2. Received: {self.min_area}")
+        if self.batch_size < 1:
+            raise InputError(f"--batch-size must be at least 1. Received: {self.batch_size}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scene to map into one folder, checked.
+
+    >>> job = Job(Path("map"), None, MapOptions(), {"image_sha256": "e3b0c442"}, "start")
+    >>> job.begin()
+    >>> json.loads(Path("map/unfinished/job.json").read_text())
+    {'image_sha256': 'e3b0c442'}
+    >>> job.forget()
+    >>> job.out.exists()
+    False
+    """
+
+    out: Path
+    scene: Scene
+    options: MapOptions
+    key: dict  # what the finished blocks depend on
+    action: str  # 'start', 'continue' or 'done'
+
+    @property
+    def work(self) -> Path:
+        """Folder of what is not finished."""
+        return self.out / UNFINISHED
+
+    def begin(self) -> None:
+        """Make the folders; `--resume` needs them and `job.json` from here on."""
+        if self.action == "start":
+            shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(parents=True, exist_ok=True)
+        write_json(self.work / "job.json", self.key)
+
+    def forget(self) -> None:
+        """Take away what a map without any data has left."""
+        shutil.rmtree(self.work, ignore_errors=True)
+        if not any(self.out.iterdir()):
+            self.out.rmdir()
+
+
+def make_job(
+    run: Run, image, dem, out, options: MapOptions, *, resume: bool, overwrite: bool
+) -> Job:
+    """Check everything that can be checked before the work; writes nothing.
+
+    Raises:
+        InputError: bad files or options, or an output that exists.
+
+    Example:
+        >>> from landslide_tf.runs.run import load_run
+        >>> run, options = load_run("runs/first"), MapOptions(tta=True)
+        >>> job = make_job(
+        ...     run, "scene.tif", "dem.tif", "map", options, resume=False, overwrite=False
+        ... )
+        >>> job.action, job.key["tta"], job.out.exists()
+        ('start', True, False)
+    """
+    if resume and overwrite:
+        raise InputError("--resume and --overwrite exclude each other; give one of them")
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is not a folder; give another --out")
+    unfinished = (out / UNFINISHED).exists()
+    exists = [out / name for name in OUTPUTS if (out / name).exists()]
+    if unfinished and not (resume or overwrite):
+        raise InputError(
+            f"{out}: holds a map that is not finished; give --resume to continue it, --overwrite "
+            "to start anew, or another --out"
+        )
+    if exists and not (resume or overwrite):
+        raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
+    scene = open_scene(
+        image,
+        dem,
+        run.config,
+        **{
+            name: getattr(options, name)
+            for name in ("overlap", "resolution_m", "bands", "scale", "nodata", "skip_bad")
+        },
+    )
+    key = _key(run, scene, options)
+    action = "start"
+    if resume and unfinished:
+        _check_same(out / UNFINISHED / "job.json", key)
+        action = "continue"
+    elif resume and (out / "report.json").exists():
+        _check_same(out / "report.json", key)
+        action = "done"
+    elif resume and exists:
+        raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
+    return Job(out, scene, options, key, action)
+
+
+def _key(run: Run, scene: Scene, options: MapOptions) -> dict:
+    layout = scene.layout
+    return {
+        "image_sha256": sha256(scene.image),
+        "dem_sha256": sha256(scene.dem) if scene.dem else None,
+        "model_sha256": sha256(run.folder / "model.keras"),
+        "window_px": list(layout.window),
+        "overlap_px": list(layout.overlap),
+        "bands": list(scene.bands) if scene.bands else None,
+        "nodata": scene.nodata,
+        "stretch": [list(pair) for pair in scene.stretch] if scene.stretch else None,
+        "tta": options.tta,
+    }
+
+
+def _check_same(path: Path, key: dict) -> None:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        raise InputError(
+            f"{path}: cannot be read; give --overwrite to start anew, or another --out"
+        ) from None
+    stored = content.get("job", content)
+    different = [name for name, value in key.items() if stored.get(name) != value]
+    if different:
+        raise InputError(
+            f"{path.parent}: was started with another {', '.join(different)}; give the same, "
+            "--overwrite to start anew, or another --out"
+        )
+
+
+def read_list(path, dem) -> list[tuple[str, str | None]]:
+    """Image and DEM of each line 'IMAGE' or 'IMAGE,DEM' of a file; `dem` where a line has none.
+
+    Paths are relative to the list. Empty lines and those that begin with # are left out.
+
+    Raises:
+        InputError: no such file, a line with more than two entries, nothing listed.
+
+    Example:
+        >>> _ = Path("scenes.txt").write_text("a.tif, a_dem.tif\\nb.tif\\n")
+        >>> read_list("scenes.txt", dem="dem.tif")
+        [('a.tif', 'a_dem.tif'), ('b.tif', 'dem.tif')]
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    result = []
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        entries = [entry.strip() for entry in line.split(",")]
+        if len(entries) > 2 or not all(entries):
+            raise InputError(f"{path}: line {number} is not 'IMAGE' or 'IMAGE,DEM': {line!r}")
+        files = [str(path.parent / entry) for entry in entries]
+        result.append((files[0], files[1] if len(files) == 2 else dem))
+    if not result:
+        raise InputError(f"{path}: lists no scene")
+    return result
+
+
+def describe(job: Job, run: Run) -> dict:
+    """What the report says of inputs, model and options.
+
+    >>> from landslide_tf.runs.run import load_run
+    >>> run, options = load_run("runs/first"), MapOptions()
+    >>> job = make_job(
+    ...     run, "scene.tif", "dem.tif", "map", options, resume=False, overwrite=False
+    ... )
+    >>> described = describe(job, run)
+    >>> described["inputs"]["size_px"], described["inputs"]["dem"]["grid"]
+    ([64, 96], "on the image's grid")
+    """
+    scene = job.scene
+    data = run.config.data or "the built-in synthetic demo terrain"
+    inputs = {
+        "image": {"path": scene.image, "sha256": job.key["image_sha256"]},
+        "size_px": list(scene.size),
+        "pixel_m": list(scene.resolution_m),
+    }
+    if scene.dem:
+        inputs["dem"] = {
+            "path": scene.dem,
+            "sha256": job.key["dem_sha256"],
+            "grid": dem_note(scene),
+            "read_by_the_model": scene.dem_in_model,
+        }
+    return {
+        "inputs": inputs,
+        "model": {
+            "run": str(run.folder),
+            "sha256": job.key["model_sha256"],
+            "model": run.config.model,
+            "attention": run.config.attention,
+            "fusion": run.config.fusion,
+            "trained_on": str(data),
+            "training_tiles": (run.metrics.get("tiles") or {}).get("train"),
+            "training_resolution_m": run.metrics.get("resolution_m"),
+        },
+        "options": dataclasses.asdict(job.options),
+        "job": job.key,
+        "note": (
+            f"Made by a model trained on {data}. How right it is at this place is not known "
+            "unless it was scored against mapped landslides of this place (--reference)."
+        ),
+    }

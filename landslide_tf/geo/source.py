@@ -1,0 +1,313 @@
+"""A scene and its DEM, checked before the work: bands, grids, windows, and the scale of values."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rasterio.enums import ColorInterp
+from rasterio.windows import Window
+
+from landslide_tf.checks import InputError
+from landslide_tf.data.channels import scale_rgb
+from landslide_tf.data.ground import Ground
+from landslide_tf.data.raster import open_raster, read_window
+from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference, same_grid
+from landslide_tf.geo.windows import Layout
+
+THUMBNAIL_PX = 1200  # the longer side at most
+SMALLEST_PX = 64  # of a piece that a damaged part of the thumbnail is cut into
+PERCENTILES = (2, 98)
+MAX_WINDOW_PX = 8192
+DARK = 0.25  # an image whose brightest pixels are below this share of full scale
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is read, and in which windows: plain values, which can be sent to another machine.
+
+    >>> from landslide_tf.config import TrainConfig
+    >>> scene = open_scene("scene.tif", "dem.tif", TrainConfig())
+    >>> scene.size, scene.resolution_m, scene.dem_in_model
+    ((64, 96), (2.0, 2.0), True)
+    """
+
+    image: str
+    dem: str | None
+    dem_in_model: bool  # else it describes the polygons alone
+    bands: tuple[int, int, int] | None
+    nodata: float | None
+    stretch: tuple[tuple[float, float], ...] | None  # value of 0 and 1, by band
+    skip_bad: bool
+    resolution_m: tuple[float, float]  # of a pixel along y and x
+    layout: Layout
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, pixels."""
+        return self.layout.size
+
+
+def open_scene(
+    image,
+    dem,
+    config,
+    *,
+    overlap: int | None = None,
+    resolution_m: float | None = None,
+    bands: str | None = None,
+    scale: str = "run",
+    nodata: float | None = None,
+    skip_bad: bool = False,
+) -> Scene:
+    """Check a scene against the `TrainConfig` of a run.
+
+    Args:
+        image: GeoTIFF, or what else rasterio reads, with CRS and transform.
+        dem: elevation in metres on any grid and CRS; None for a model of RGB alone.
+        overlap: pixels of the model that neighbouring windows share; default half a window. With
+            less, seams show: elevation is scaled by each window's own relief.
+        resolution_m: run the model at this ground size of a pixel; default the image's own.
+        bands: three numbers from 1, or descriptions, with commas between; default those of the
+            run, or the three there are.
+        scale: 'run', 'percentile' (2 to 98, by band), or the values 'LOW,HIGH' of 0 and 1.
+        nodata: this value is no data in image and DEM, beside the files' own.
+        skip_bad: what cannot be read is no data.
+
+    Raises:
+        InputError: one line with the file or option and the repair.
+
+    Example:
+        >>> from landslide_tf.config import TrainConfig
+        >>> config = TrainConfig(tile_px=32)
+        >>> open_scene("scene.tif", "dem.tif", config).layout.window  # pixels of 2 m
+        (32, 32)
+        >>> open_scene("scene.tif", "dem.tif", config, resolution_m=1.0).layout.window
+        (16, 16)
+        >>> open_scene("scene.tif", None, config)
+        Traceback (most recent call last):
+        landslide_tf.checks.InputError: this model (fusion 'early') reads elevation; give --dem
+    """
+    for path in filter(None, (image, dem)):
+        if not Path(path).is_file():
+            raise InputError(f"{path}: no such file")
+    overlap = config.tile_px // 2 if overlap is None else overlap
+    if not 0 <= overlap < config.tile_px:
+        raise InputError(
+            f"--overlap must be at least 0 and below the window of {config.tile_px}. "
+            f"Received: {overlap}"
+        )
+    if config.fusion != "rgb" and dem is None:
+        raise InputError(f"this model (fusion {config.fusion!r}) reads elevation; give --dem")
+    nodata = config.nodata if nodata is None else nodata
+    with open_raster(image) as file:
+        grid = Grid(file)
+        numbers = _band_numbers(file, bands) if bands else config.bands
+        _check_bands(file, numbers)
+        size = (file.height, file.width)
+        pixel = Ground(grid.crs, grid.transform, size).pixel_size_m()
+    if dem is not None:
+        _check_overlap(dem, grid)
+    window = _window_px(config.tile_px, pixel, resolution_m)
+    shared = (round(overlap * px / config.tile_px) for px in window)
+    shared = tuple(min(s, px - 1) for s, px in zip(shared, window, strict=True))
+    scene = Scene(
+        str(image),
+        str(dem) if dem is not None else None,
+        config.fusion != "rgb",
+        numbers,
+        nodata,
+        None,
+        skip_bad,
+        pixel,
+        Layout(size, window, shared),
+    )
+    return _with_stretch(scene, scale)
+
+
+def _check_bands(file, numbers) -> None:
+    count = sum(kind != ColorInterp.alpha for kind in file.colorinterp)
+    if numbers is None and count != 3:
+        raise InputError(
+            f"{file.name}: has {count} bands, expected 3 (red, green, blue); name them with --bands"
+        )
+    if numbers is not None and max(numbers) > count:
+        raise InputError(
+            f"{file.name}: has {count} bands, band {max(numbers)} is asked for; give --bands"
+        )
+
+
+def _band_numbers(file, text) -> tuple[int, ...]:
+    names = [name.strip() for name in text.split(",")]
+    known = [(description or "").lower() for description in file.descriptions]
+    numbers = []
+    for name in names:
+        if name.isdigit() and 1 <= int(name) <= file.count:
+            numbers.append(int(name))
+        elif known.count(name.lower()) == 1:
+            numbers.append(known.index(name.lower()) + 1)
+        else:
+            shown = ", ".join(f"{i} {d or ''}".strip() for i, d in enumerate(file.descriptions, 1))
+            raise InputError(f"{file.name}: --bands {name!r} is none of its bands: {shown}")
+    if len(numbers) != 3:
+        raise InputError(f"--bands must name three bands: red,green,blue. Received: {text!r}")
+    return tuple(numbers)
+
+
+def _window_px(tile_px, pixel, resolution_m) -> tuple[int, int]:
+    if resolution_m is None:
+        return tile_px, tile_px
+    if not resolution_m > 0:
+        raise InputError(f"--resolution-m must be above 0. Received: {resolution_m}")
+    window = tuple(round(tile_px * resolution_m / metres) for metres in pixel)
+    if min(window) < 4 or max(window) > MAX_WINDOW_PX:
+        raise InputError(
+            f"--resolution-m {resolution_m:g} makes windows of {window[0]} x {window[1]} pixels "
+            f"of {pixel[0]:.3g} x {pixel[1]:.3g} m; resample the image nearer to it (gdalwarp -tr)"
+        )
+    return window
+
+
+def _check_overlap(dem, grid: Grid) -> None:
+    with open_raster(dem) as file:
+        check_georeference(file)
+        if file.count == 0:
+            raise InputError(f"{dem}: has no band of elevation")
+        apart = bounds_apart(file, grid)
+    if apart:
+        raise InputError(
+            f"{dem}: covers {apart[0]} in the image's CRS, the image {apart[1]}: they do not "
+            "overlap; give the DEM of this place"
+        )
+
+
+def dem_note(scene: Scene) -> str | None:
+    """How the DEM came onto the image's pixels, in words; None where there is no DEM.
+
+    >>> from landslide_tf.config import TrainConfig
+    >>> dem_note(open_scene("scene.tif", "dem.tif", TrainConfig()))
+    "on the image's grid"
+    """
+    if scene.dem is None:
+        return None
+    with open_raster(scene.image) as image, open_raster(scene.dem) as dem:
+        if same_grid(Grid(image), dem):
+            return "on the image's grid"
+        crs = dem.crs.to_string() if dem.crs.to_epsg() else "another CRS"
+        return (
+            f"resampled onto the image's grid by bilinear interpolation, from {dem.height} x "
+            f"{dem.width} pixels in {crs}"
+        )
+
+
+def thumbnail(scene: Scene):
+    """The image thinned out to at most 1200 pixels a side: values (h, w, 3), valid, and the step.
+
+    One pixel in `step` x `step` is kept. Damaged parts are no data.
+
+    Raises:
+        InputError: nothing of the image can be read.
+
+    Example:
+        >>> from landslide_tf.config import TrainConfig
+        >>> values, valid, step = thumbnail(open_scene("scene.tif", "dem.tif", TrainConfig()))
+        >>> values.shape, bool(valid.all()), step
+        ((64, 96, 3), True, 1)
+    """
+    step = -(-max(scene.size) // THUMBNAIL_PX)
+    height, width = (-(-n // step) for n in scene.size)
+    values, valid = None, np.zeros((height, width), bool)
+    rows = max(1, 512 // step) * step
+    with open_raster(scene.image) as file:
+        # Strips, so that memory stays flat; a damaged one is read again in ever smaller pieces.
+        todo = [
+            (top, left, min(rows, scene.size[0] - top), min(16 * rows, scene.size[1] - left))
+            for top in range(0, scene.size[0], rows)
+            for left in range(0, scene.size[1], 16 * rows)
+        ]
+        while todo:
+            top, left, h, w = todo.pop()
+            try:
+                part = read_window(
+                    file, Window(left, top, w, h), nodata=scene.nodata, bands=scene.bands
+                )
+            except InputError:
+                todo += _halves(top, left, h, w, step)
+                continue
+            thin, keep = part.values[::step, ::step], part.valid[::step, ::step]
+            if values is None:
+                values = np.zeros((height, width, 3), thin.dtype)
+            y, x = top // step, left // step
+            values[y : y + len(thin), x : x + thin.shape[1]] = thin
+            valid[y : y + len(thin), x : x + thin.shape[1]] = keep
+    if values is None:
+        raise InputError(f"{scene.image}: cannot be read; restore the file")
+    return values, valid, step
+
+
+def _halves(top, left, h, w, step):
+    """The two halves of a box along its longer side, cut at a multiple of `step`; none if small.
+
+    >>> _halves(0, 0, 100, 300, 10)
+    [(0, 0, 100, 150), (0, 150, 100, 150)]
+    """
+    half = max(h, w) // 2 // step * step
+    if half < max(step, SMALLEST_PX):
+        return []
+    if h > w:
+        return [(top, left, half, w), (top + half, left, h - half, w)]
+    return [(top, left, h, half), (top, left + half, h, w - half)]
+
+
+def _with_stretch(scene: Scene, scale: str) -> Scene:
+    if scale == "run":
+        return scene
+    if scale == "percentile":
+        values, valid, _ = thumbnail(scene)
+        if not valid.any():
+            raise InputError(f"{scene.image}: no pixel of its overview has data; give --scale L,H")
+        limits = np.percentile(values[valid].astype("float64"), PERCENTILES, axis=0).T
+        limits = tuple((float(low), float(max(high, low + 1e-6))) for low, high in limits)
+    else:
+        try:
+            low, high = (float(number) for number in scale.split(","))
+        except ValueError:
+            low = high = np.nan
+        if not low < high:
+            raise InputError(
+                f"--scale must be run, percentile, or two numbers LOW,HIGH. Received: {scale!r}"
+            )
+        limits = ((low, high),) * 3
+    return dataclasses.replace(scene, stretch=limits)
+
+
+def scale_note(scene: Scene, values, valid, config) -> str | None:
+    """A warning where the scaled image is far darker than what a model is trained on, or None.
+
+    Raises:
+        InputError: a float image beyond [0, 1].
+
+    Example:
+        >>> from landslide_tf.config import TrainConfig
+        >>> scene = open_scene("scene.tif", "dem.tif", TrainConfig())
+        >>> dark = np.full((8, 8, 3), 51, "uint8")
+        >>> scale_note(scene, dark, dark[..., 0] > 0, TrainConfig())
+        'the image reaches 0.20 of full scale only: ...; give --scale percentile or ...'
+    """
+    if scene.stretch is not None or not valid.any():
+        return None
+    try:
+        brightest = np.percentile(scale_rgb(values[valid], config.rgb_scale), 98)
+    except InputError as error:
+        reason = str(error).split("; give")[0]
+        raise InputError(
+            f"{scene.image}: {reason}; give --scale LOW,HIGH or --scale percentile"
+        ) from None
+    if brightest >= DARK:
+        return None
+    return (
+        f"the image reaches {brightest:.2f} of full scale only: a model trained on ordinary "
+        "pictures sees it black; give --scale percentile or --scale LOW,HIGH"
+    )

@@ -1,0 +1,1 @@
+"""A complete run: loading it, predicting with it, explaining it."""

@@ -1,0 +1,169 @@
+"""Grad-CAM and occlusion of a finished run's model for tiles on disk (`explain`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from landslide_tf.checks import InputError, check_choice
+from landslide_tf.console import say
+from landslide_tf.data.dataset import model_input
+from landslide_tf.data.demo import demo_folder
+from landslide_tf.data.index import Sample, find_samples
+from landslide_tf.data.raster import resize_bilinear, write_geotiff
+from landslide_tf.data.split import PARTS
+from landslide_tf.data.tile import check_has_dem, read_file, read_tile
+from landslide_tf.files import atomic_path, sha256, write_json
+from landslide_tf.runs.gradcam import (
+    REGIONS,
+    band_groups,
+    check_layer,
+    default_layers,
+    grad_cam,
+    occlusion,
+    probabilities,
+)
+from landslide_tf.runs.run import Run, load_run
+from landslide_tf.training import figures
+
+
+def explain_run(
+    run_dir,
+    out,
+    *,
+    tiles=None,
+    part: str | None = None,
+    names: tuple[str, ...] = (),
+    count: int = 6,
+    layers: tuple[str, ...] = (),
+    region: str = "prediction",
+    overwrite: bool = False,
+) -> Path:
+    """Write Grad-CAM maps and the occlusion of input bands for tiles of a folder.
+
+    `gradcam.png` (image, DEM, probability, a map for each layer), `NAME_LAYER_gradcam.tif`
+    (float32 in [0, 1], of the tile's size and with its georeference), `occlusion.csv`,
+    `explain.json`.
+
+    Args:
+        run_dir: a complete run.
+        out: folder to write to.
+        tiles: folder of tiles; default the run's own data.
+        part: of the run's own data: 'train', 'validation' or 'test' (default).
+        names: these tiles; default `count` of them, evenly spaced in the order of their names.
+        layers: layer names; default the last encoder level and the last decoder block.
+        region: see `grad_cam`; 'mask' needs tiles with masks.
+
+    Raises:
+        InputError: no such run, tiles, names or layers; files that exist (unless `overwrite`).
+
+    >>> folder = explain_run("runs/first", "explained", count=1)
+    without rgb: probability changes by ... on average, ... of pixels change sides of the threshold
+    without dem: ...
+    1 tiles explained in explained
+    >>> sorted(path.name for path in folder.glob("*.*s*"))
+    ['explain.json', 'occlusion.csv']
+    """
+    check_choice("region", region, REGIONS)
+    run, out = load_run(run_dir), Path(out)
+    layers = tuple(layers) or default_layers(run.model)
+    for layer in layers:
+        check_layer(run.model, layer)
+    samples = _choose(run, tiles, part, names, count, region)
+    paths = {
+        (s.name, layer): out / f"{s.name.replace('/', '_')}_{layer}_gradcam.tif"
+        for s in samples
+        for layer in layers
+    }
+    others = [out / name for name in ("gradcam.png", "occlusion.csv", "explain.json")]
+    if len(set(paths.values())) < len(paths):
+        raise InputError(f"{out}: two tiles would be written to one file; explain them one by one")
+    exists = [path for path in (*paths.values(), *others) if path.exists()]
+    if exists and not overwrite:
+        raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
+    read = [read_tile(sample, run.config)[0] for sample in samples]
+    x = np.stack([_input(run, tile) for tile in read])
+    valid = np.stack([tile.valid for tile in read])
+    mask = np.stack([tile.mask for tile in read])
+    cams = {
+        layer: grad_cam(run.model, x, layer, region, mask, threshold=run.threshold, valid=valid)
+        for layer in layers
+    }
+    hidden = occlusion(run.model, x, band_groups(run.config), valid, run.threshold)
+    out.mkdir(parents=True, exist_ok=True)
+    for i, sample in enumerate(samples):
+        image = read_file(sample, "image", run.config)
+        for layer in layers:
+            cam, _ = resize_bilinear(cams[layer][i][..., None], image.size)
+            cam = np.where(image.valid, cam[..., 0], np.float32(np.nan))
+            write_geotiff(paths[sample.name, layer], cam, image, nodata=float("nan"))
+    figures.cam_grid(
+        [sample.name for sample in samples], read, probabilities(run.model, x), cams,
+        run.config.fusion != "rgb", others[0],
+    )  # fmt: skip
+    rows = [
+        {"tile": sample.name, "bands": group, **{key: value[i] for key, value in scores.items()}}
+        for group, scores in hidden.items()
+        for i, sample in enumerate(samples)
+    ]
+    with atomic_path(others[1]) as scratch:
+        pd.DataFrame(rows).to_csv(scratch, index=False, float_format="%.6g")
+    write_json(
+        others[2],
+        {"run": str(run_dir), "data": str(tiles or run.config.data),
+         "part": (part or "test") if tiles is None else None,
+         "tiles": [s.name for s in samples], "layers": list(layers), "region": region,
+         "threshold": run.threshold},
+    )  # fmt: skip
+    for group, scores in hidden.items():
+        say(
+            f"without {group}: probability changes by {np.nanmean(scores['change']):.3f} on "
+            f"average, {np.nanmean(scores['flipped']):.1%} of pixels change sides of the threshold"
+        )
+    say(f"{len(samples)} tiles explained in {out}")
+    return out
+
+
+def _choose(run: Run, tiles, part: str, names, count: int, region: str) -> list[Sample]:
+    """The samples to explain."""
+    if count < 1:
+        raise InputError(f"--count must be at least 1. Received: {count}")
+    if tiles is not None and part is not None:
+        raise InputError("--part is of the run's own data; leave it out with --tiles")
+    folder = Path(tiles or run.config.data or demo_folder())
+    if folder.is_file():
+        raise InputError(f"{folder}: is a pack, which holds no files to explain; give --tiles DIR")
+    index = find_samples(
+        folder, negatives=run.config.negatives and tiles is None, need_mask=region == "mask"
+    )
+    found = {sample.name: sample for sample in index.samples}
+    if names:
+        candidates = list(names)
+    elif tiles is None:
+        check_choice("part", part or "test", PARTS)
+        candidates = run.split[part or "test"]
+    else:
+        candidates = list(found)
+    for name in candidates:
+        if name not in found:
+            raise InputError(f"{folder}: holds no tile {name!r}; see 'data check' for its names")
+    if not candidates:
+        raise InputError(f"the run's {part or 'test'} part is empty; give --part validation")
+    steps = np.linspace(0, len(candidates) - 1, min(count, len(candidates))).round().astype(int)
+    chosen = list(names) or [candidates[i] for i in steps]
+    samples = [found[name] for name in chosen]
+    for sample in samples:
+        known = run.split["files"].get(sample.name) if tiles is None else None
+        if known and any(sha256(path) != known[kind] for kind, path in sample.files.items()):
+            raise InputError(
+                f"{sample.image}: has changed since the run was made; give --tiles DIR"
+            )
+        check_has_dem(sample, run.config)
+    return samples
+
+
+def _input(run: Run, tile):
+    valid = tile.image_valid if run.config.fusion == "rgb" else tile.input_valid
+    return model_input(tile.rgb, tile.dem, tile.terrain, valid, run.config, run.dem_statistics)

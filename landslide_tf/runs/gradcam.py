@@ -1,0 +1,211 @@
+"""What a model looks at: Grad-CAM for segmentation, and occlusion of its input bands."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+import keras
+import numpy as np
+
+from landslide_tf.checks import InputError, check_choice
+from landslide_tf.config import TrainConfig
+from landslide_tf.data.raster import resize_bilinear
+from landslide_tf.models.probability import predict_probability
+
+REGIONS = ("prediction", "mask", "all")
+
+
+def default_layers(model) -> tuple[str, str]:
+    """Names of the last layer of the last encoder level and of the last decoder block.
+
+    Two encoders (fusion 'bottleneck') are taken where they are joined.
+
+    >>> from landslide_tf import build_model
+    >>> default_layers(build_model("unetpp", filters=4, dropout=0.0))
+    ('encoder4_relu2', 'node0_4_relu2')
+
+    Raises:
+        InputError: the model has no blocks of these names; give a layer.
+    """
+    # Dropout passes its input on when a model predicts: the layer before it is the same map.
+    names = [
+        layer.name for layer in layers_to_explain(model) if not layer.name.endswith("_dropout")
+    ]
+    found = []
+    for pattern in (r"(?:fusion|encoder)(\d)", r"(?:decoder0|node0_(\d))_"):
+        matches = [(re.match(pattern, name), name) for name in names]
+        matches = [
+            (int(m.group(1) or 0), name.startswith("fusion"), name) for m, name in matches if m
+        ]
+        if not matches:
+            raise InputError(f"{model.name}: has no encoder and decoder blocks; name a layer")
+        deepest = max(matches)[:2]
+        found.append([name for *rank, name in matches if tuple(rank) == deepest][-1])
+    return found[0], found[1]
+
+
+def layers_to_explain(model) -> list:
+    """Layers whose output is a map (B, h, w, channels), input and logits left out, in order.
+
+    >>> from landslide_tf.models import build_model
+    >>> model = build_model("unet", input_shape=(32, 32, 4), filters=2)
+    >>> [layer.name for layer in layers_to_explain(model)][:2]
+    ['encoder0_conv1', 'encoder0_bn1']
+    """
+    return [
+        layer
+        for layer in model.layers
+        if not isinstance(layer, keras.layers.InputLayer)
+        and not layer.name.startswith("logits")
+        and isinstance(layer.output, keras.KerasTensor)
+        and len(layer.output.shape) == 4
+        and layer.output.shape[1] != 1  # descriptors of channel attention
+    ]
+
+
+def check_layer(model, name: str) -> None:
+    """Raise `InputError`, with the names most alike, unless a layer can be explained.
+
+    >>> from landslide_tf.models import build_model
+    >>> model = build_model("unet", input_shape=(32, 32, 4), filters=2)
+    >>> check_layer(model, "encoder")
+    Traceback (most recent call last):
+        ...
+    landslide_tf.checks.InputError: ...
+    """
+    names = [layer.name for layer in layers_to_explain(model)]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, 3, 0) or names[:3]
+        raise InputError(
+            f"`layer` {name!r} is none of the {len(names)} layers with a map; the nearest names: "
+            f"{', '.join(near)} (all: explain --list-layers)"
+        )
+
+
+def grad_cam(model, x, layer=None, region="prediction", mask=None, *, threshold=0.5, valid=None):
+    """Grad-CAM of the landslide class (Selvaraju et al. 2017), for segmentation as Seg-Grad-CAM
+    (Vinogradova et al. 2020): the gradient is of the logits summed over a region of pixels.
+
+    With A the maps of a layer and y the sum of the logits over the region, channel k weighs
+    w_k = mean over the map of dy/dA_k; the result is ReLU(sum_k w_k A_k), resized to the input and
+    divided by its highest value. A tile whose region is empty, or where no channel speaks for
+    landslide, has a map of zeros.
+
+    Args:
+        model: Keras model from (B, H, W, C) to logits (B, H, W, 1).
+        x: its input, float32 (B, H, W, C).
+        layer: name of a layer whose output is a map; default the last encoder level.
+        region: the pixels with probability >= `threshold` ('prediction'), those of `mask`
+            (B, H, W), or 'all'.
+        valid: bool (B, H, W), pixels that a region may hold; default all.
+
+    Returns:
+        float32 (B, H, W) in [0, 1].
+
+    Raises:
+        InputError: no such layer, no mask for region 'mask', or a backend other than TensorFlow.
+
+    >>> from landslide_tf.runs.run import load_run
+    >>> x = np.random.default_rng(0).random((2, 32, 32, 4), "float32")
+    >>> cam = grad_cam(load_run("runs/first").model, x, region="all")
+    >>> cam.shape, bool(cam.min() >= 0), bool(cam.max() <= 1)
+    ((2, 32, 32), True, True)
+    """
+    check_choice("region", region, REGIONS)
+    if region == "mask" and mask is None:
+        raise InputError("region 'mask' needs `mask`")
+    if keras.backend.backend() != "tensorflow":
+        raise InputError("Grad-CAM needs the TensorFlow backend: set KERAS_BACKEND=tensorflow")
+    import tensorflow as tf
+
+    layer = layer or default_layers(model)[0]
+    check_layer(model, layer)
+    output = model.get_layer(layer).output
+    both = keras.Model(model.inputs, [output, model.outputs[0]])
+    maps = []
+    for i, tile in enumerate(np.asarray(x, "float32")):  # one at a time: memory for one gradient
+        with tf.GradientTape() as tape:
+            inputs = tf.convert_to_tensor(tile[None])
+            tape.watch(inputs)  # so that layers without weights before them are recorded too
+            features, logits = both(inputs, training=False)
+            where = tf.ones_like(logits)
+            if region == "prediction":
+                where = tf.cast(tf.sigmoid(logits) >= threshold, logits.dtype)
+            elif region == "mask":
+                where = tf.cast(np.asarray(mask[i])[None, ..., None] > 0, logits.dtype)
+            if valid is not None:
+                where *= tf.cast(np.asarray(valid[i])[None, ..., None], logits.dtype)
+            total = tf.reduce_sum(logits * tf.stop_gradient(where))
+        gradient = tape.gradient(total, features)
+        features, gradient = (np.asarray(a, "float32")[0] for a in (features, gradient))
+        cam = np.maximum((features * gradient.mean(axis=(0, 1))).sum(axis=-1), 0)
+        cam, _ = resize_bilinear(cam[..., None], tile.shape[:2])
+        cam = np.maximum(cam[..., 0], 0)
+        maps.append(cam / cam.max() if cam.max() > 0 else np.zeros_like(cam))
+    return np.stack(maps).astype("float32")
+
+
+def band_groups(config: TrainConfig) -> dict[str, slice]:
+    """The input channels that belong together: RGB; the DEM and what is derived from it.
+
+    >>> band_groups(TrainConfig(terrain=("slope",)))
+    {'rgb': slice(0, 3, None), 'dem': slice(3, 5, None)}
+    """
+    groups = {"rgb": slice(0, 3), "dem": slice(3, config.channels)}
+    return groups if config.fusion != "rgb" else {"rgb": groups["rgb"]}
+
+
+def occlusion(model, x, groups: dict[str, slice], valid=None, threshold=0.5) -> dict[str, dict]:
+    """How much the answer changes when a group of input channels says nothing.
+
+    Each channel of a group is replaced by its own mean over the tile's valid pixels: zero would
+    say 'black' or 'lowest point', the mean keeps the tile's level and takes its pattern away.
+
+    Args:
+        model, x: as for `grad_cam`.
+        groups: channels by name, see `band_groups`.
+        valid: bool (B, H, W), pixels that count; default all.
+
+    Returns:
+        By group: `change`, the mean absolute change of the probability, and `flipped`, the share
+        of pixels that change sides of the threshold; each (B,), NaN for a tile without data.
+
+    >>> from landslide_tf.runs.run import load_run
+    >>> x = np.random.default_rng(0).random((2, 32, 32, 4), "float32")
+    >>> found = occlusion(load_run("runs/first").model, x, {"RGB": slice(0, 3), "DEM": slice(3, 4)})
+    >>> list(found), found["DEM"]["change"].shape
+    (['RGB', 'DEM'], (2,))
+    """
+    x = np.asarray(x, "float32")
+    valid = np.ones(x.shape[:3], bool) if valid is None else np.asarray(valid, bool)
+    before = probabilities(model, x)
+    result = {}
+    for name, channels in groups.items():
+        hidden = x.copy()
+        for tile, keep in zip(hidden, valid, strict=True):
+            if keep.any():
+                tile[keep, channels] = tile[keep, channels].mean(axis=0)
+        after = probabilities(model, hidden)
+        flipped = (before >= threshold) != (after >= threshold)
+        result[name] = {
+            "change": _mean(np.abs(after - before), valid),
+            "flipped": _mean(flipped, valid),
+        }
+    return result
+
+
+def probabilities(model, x):
+    """Probability (B, H, W) of tiles (B, H, W, C), one at a time.
+
+    >>> from landslide_tf.runs.run import load_run
+    >>> probabilities(load_run("runs/first").model, np.zeros((2, 32, 32, 4), "float32")).shape
+    (2, 32, 32)
+    """
+    return np.concatenate([predict_probability(model, tile[None]) for tile in x])
+
+
+def _mean(values, valid):
+    counts = valid.sum(axis=(1, 2))
+    sums = np.where(valid, values, 0).sum(axis=(1, 2), dtype="float64")
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)

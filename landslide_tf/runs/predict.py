@@ -1,0 +1,96 @@
+"""A finished run's predictions for a folder of tiles, written to files (`predict`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from landslide_tf.checks import InputError
+from landslide_tf.console import say
+from landslide_tf.data.index import Sample, find_samples
+from landslide_tf.data.raster import Raster, write_geotiff
+from landslide_tf.data.tile import check_dem, check_fit, check_has_dem, check_image, read_file
+from landslide_tf.models.probability import PREDICT_BATCH
+from landslide_tf.runs.run import Run, load_run
+
+
+def predict_folder(
+    run_dir,
+    data,
+    out,
+    *,
+    threshold: float | None = None,
+    negatives: bool = False,
+    skip_bad: bool = False,
+    overwrite: bool = False,
+) -> list[Path]:
+    """Write `NAME_probability.tif` and `NAME_mask.tif` for each tile; returns the paths.
+
+    Probabilities are float32 (no data: NaN), masks uint8 0 / 1 (no data: 255), of the image's
+    size and with its georeference, if it has one. Tiles need no mask. All tiles are read and
+    checked before the first file is written.
+
+    Raises:
+        InputError: no such run or folder, a bad tile (unless `skip_bad`), a file that exists
+            (unless `overwrite`), a threshold out of range.
+
+    >>> [path.name for path in predict_folder("runs/first", "tiles", "predicted")[:2]]
+    12 tiles predicted in predicted, threshold ...
+    ['a000_probability.tif', 'a000_mask.tif']
+    """
+    run = load_run(run_dir)
+    threshold = run.threshold if threshold is None else threshold
+    if not 0 < threshold < 1:
+        raise InputError(f"--threshold must lie between 0 and 1. Received: {threshold}")
+    samples = find_samples(data, negatives=negatives, need_mask=False).samples
+    out = Path(out)
+    good = []
+    for sample in samples:
+        try:
+            _read(sample, run)
+        except InputError as error:
+            if not skip_bad:
+                raise InputError(f"{error} (or leave such tiles out with --skip-bad)") from None
+            say(f"left out: {error}")
+            continue
+        good.append((sample, *_outputs(out, sample)))
+    exists = [path for _, *paths in good for path in paths if path.exists()]
+    if exists and not overwrite:
+        raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    from tqdm import tqdm
+
+    written = []
+    progress = tqdm(total=len(good), desc="predicting", unit="tile", disable=None)
+    for start in range(0, len(good), PREDICT_BATCH):
+        batch = good[start : start + PREDICT_BATCH]
+        rasters = [_read(sample, run) for sample, *_ in batch]
+        for (image, _), (_, *paths), probability in zip(
+            rasters, batch, run.predict_rasters(rasters), strict=True
+        ):
+            mask = np.where(np.isnan(probability), 255, probability >= threshold).astype("uint8")
+            write_geotiff(paths[0], probability, image, nodata=float("nan"))
+            write_geotiff(paths[1], mask, image, nodata=255)
+            written += paths
+            progress.update()
+    progress.close()
+    say(f"{len(good)} tiles predicted in {out}, threshold {threshold:.2f}")
+    return written
+
+
+def _outputs(out: Path, sample: Sample) -> tuple[Path, Path]:
+    name = sample.name.replace("/", "_")
+    return out / f"{name}_probability.tif", out / f"{name}_mask.tif"
+
+
+def _read(sample: Sample, run: Run) -> tuple[Raster, Raster | None]:
+    image = read_file(sample, "image", run.config)
+    check_image(image, sample.image)
+    if run.config.fusion == "rgb":
+        return image, None
+    check_has_dem(sample, run.config)
+    dem = read_file(sample, "dem", run.config)
+    check_dem(dem, sample.dem)
+    check_fit(image, dem, sample.image, sample.dem)
+    return image, dem

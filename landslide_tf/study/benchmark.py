@@ -1,0 +1,294 @@
+"""How fast this machine trains and predicts: ratios within one run, medians over repeats.
+
+What is compared is run in turn (A B C A B C …), so that other work on the machine falls on all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from landslide_tf.config import TrainConfig
+from landslide_tf.data.arrays import load_tiles
+from landslide_tf.data.dataset import Part, training_batches
+from landslide_tf.data.demo import demo_folder
+from landslide_tf.data.index import find_samples
+from landslide_tf.data.tile import read_tile
+from landslide_tf.export import formats
+from landslide_tf.files import write_json
+from landslide_tf.models.cost import forward_gmac
+from landslide_tf.models.probability import onnx_session, predict_probability
+from landslide_tf.models.registry import inference_model
+from landslide_tf.training.environment import environment
+from landslide_tf.training.fit import build, make_loss, precision_policy
+
+WARM_UP = 3
+BATCH = 16  # of the throughput
+MATRIX = 1536  # side of the matrices whose product is the machine's measured rate
+DECODED_TILES = 64
+
+
+def benchmark(config: TrainConfig, repeats: int = 20, out=None) -> dict:
+    """Measure training, inference and input of one configuration; print and return the result.
+
+    Args:
+        config: model, filters, batch size, tile size, precision; `data` or the demo terrain.
+        repeats: timed runs of each thing.
+        out: JSON file to write.
+
+    Returns:
+        `machine`, `config`, `matrix_gflops` (measured), `training`, `inference` by runtime (None
+        where it is not installed), `input`, `peak_mb`; times in seconds unless named otherwise.
+
+    Raises:
+        InputError: `config.data` cannot be used.
+
+    >>> benchmark(TrainConfig(data="no/such/folder"))
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: no/such/folder: does not exist; give a folder ...
+    """
+    import keras
+
+    policy = precision_policy(config)
+    tiles = load_tiles(config.data or demo_folder(), config)
+    part = Part(tiles, np.arange(len(tiles)), dataclasses.replace(config, epochs=10**6))
+    rate = matrix_rate()
+    keras.utils.set_random_seed(config.seed)
+    training = measure_training(build(config, policy), part, repeats, rate)
+    model = inference_model(build(config))
+    result = {
+        "machine": environment(),
+        "config": config.to_dict(),
+        "dtype_policy": policy,
+        "repeats": repeats,
+        "matrix_gflops": rate,
+        "training": training,
+        "inference": measure_inference(model, config, part, repeats),
+        "input": measure_input(config, part, repeats),
+        "peak_mb": peak_mb(),
+    }
+    print(format_result(result))
+    if out is not None:
+        write_json(out, result)
+    return result
+
+
+def matrix_rate() -> float:
+    """GFLOP/s of a float32 matrix product: the rate that the arithmetic of a step is held to.
+
+    >>> matrix_rate() > 0.1  # a core of today does some 50
+    True
+    """
+    from keras import ops
+
+    a = ops.convert_to_tensor(np.random.default_rng(0).random((MATRIX, MATRIX), "float32"))
+    seconds = [timed(lambda: np.asarray(ops.matmul(a, a))) for _ in range(WARM_UP + 7)]
+    return 2 * MATRIX**3 / float(np.median(seconds[WARM_UP:])) / 1e9
+
+
+def timed(function) -> float:
+    """Seconds that a call takes.
+
+    >>> timed(lambda: time.sleep(0.02)) > 0.01
+    True
+    """
+    begin = time.perf_counter()
+    function()
+    return time.perf_counter() - begin
+
+
+def measure_training(model, part: Part, repeats: int, rate: float) -> dict:
+    """A training step fed by the pipeline: time, share of it spent waiting for data, arithmetic.
+
+    A step takes three times the arithmetic of a forward pass: forward, and two products backward.
+
+    >>> import keras
+    >>> from landslide_tf.models.blocks import head
+    >>> config = TrainConfig(tile_px=32, batch_size=2, loss="bce")
+    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
+    >>> image = keras.Input((32, 32, 4))
+    >>> model = keras.Model(image, head(image))  # a small one: one 1 x 1 convolution
+    >>> result = measure_training(model, part, repeats=2, rate=50.0)
+    >>> round(1e9 * result["gflop_per_step"])  # 3 x 2 x 32 x 32 pixels x 4 products x 2 tiles
+    49152
+    >>> 0 <= result["waiting_share"] <= 1
+    True
+    """
+    import keras
+
+    config = part.config
+    model.compile(keras.optimizers.Adam(config.learning_rate), make_loss(config, part))
+    batches = iter(training_batches(part))
+    waits, steps = [], []
+    for _ in range(WARM_UP + repeats):
+        begin = time.perf_counter()
+        x, y, w = next(batches)
+        ready = time.perf_counter()
+        model.train_on_batch(x, y, sample_weight=w)  # returns the loss: the step is over
+        waits.append(ready - begin)
+        steps.append(time.perf_counter() - ready)
+    wait, step = np.array(waits[WARM_UP:]), np.array(steps[WARM_UP:])
+    whole = float(np.median(wait + step))
+    gflop = 3 * 2 * forward_gmac(model) * config.batch_size
+    return {
+        "step_s": whole,
+        "images_per_s": config.batch_size / whole,
+        "waiting_share": float(wait.sum() / (wait + step).sum()),
+        "gflop_per_step": gflop,
+        "share_of_matrix_rate": gflop / whole / rate,
+        "parameters": model.count_params(),
+    }
+
+
+def measure_inference(model, config: TrainConfig, part: Part, repeats: int) -> dict:
+    """Latency (batch 1) and throughput (batch 16) of each runtime that is installed, in turn.
+
+    >>> import keras
+    >>> from landslide_tf.models.blocks import head
+    >>> config = TrainConfig(tile_px=32, batch_size=2, loss="bce")
+    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
+    >>> image = keras.Input((32, 32, 4))
+    >>> model = keras.Model(image, head(image))  # a small one: one 1 x 1 convolution
+    >>> result = measure_inference(model, config, part, repeats=1)
+    >>> list(result)
+    ['predict', 'compiled', 'savedmodel', 'onnx', 'litert']
+    >>> list(result["compiled"])
+    ['median_ms', 'p95_ms', 'images_per_s']
+    """
+    x = part.arrays(np.arange(BATCH) % len(part))[0]
+    with tempfile.TemporaryDirectory() as folder:
+        ways = _ways(model, config, Path(folder))
+        latency = {name: [] for name in ways}
+        batch = {name: [] for name in ways}
+        for repeat in range(WARM_UP + repeats):
+            for name, run in ways.items():
+                one, many = timed(lambda run=run: run(x[:1])), timed(lambda run=run: run(x))
+                if repeat >= WARM_UP:
+                    latency[name].append(one)
+                    batch[name].append(many)
+    result = dict.fromkeys(("predict", "compiled", "savedmodel", "onnx", "litert"))
+    for name in ways:
+        result[name] = {
+            "median_ms": 1000 * float(np.median(latency[name])),
+            "p95_ms": 1000 * float(np.percentile(latency[name], 95)),
+            "images_per_s": BATCH / float(np.median(batch[name])),
+        }
+    return result
+
+
+def _ways(model, config: TrainConfig, folder: Path) -> dict:
+    """Functions from input to probability, by runtime."""
+    import keras
+
+    ways = {
+        "predict": lambda x: model.predict(x, verbose=0),
+        "compiled": lambda x: predict_probability(model, x),
+    }
+    if keras.backend.backend() != "tensorflow":
+        return ways
+    import tensorflow as tf
+
+    formats.write_savedmodel(model, config, (0.0, 1.0), folder / "saved")
+    loaded = tf.saved_model.load(str(folder / "saved"))
+    serve = loaded.signatures["serve"]
+    ways["savedmodel"] = lambda x, loaded=loaded: serve(inputs=tf.constant(x))[
+        "probability"
+    ].numpy()
+    if all(map(find_spec, formats.NEEDS["onnx"])):
+        formats.write_onnx(model, folder / "model.onnx")
+        session = onnx_session(folder / "model.onnx")
+        name = session.get_inputs()[0].name
+        ways["onnx"] = lambda x: session.run(None, {name: x})
+    if all(map(find_spec, formats.NEEDS["litert"])):
+        formats.write_litert(model, folder / "model.tflite")
+        interpreter = formats.litert_interpreter(folder / "model.tflite")
+        ways["litert"] = lambda x: formats.invoke_litert(interpreter, x)
+    return ways
+
+
+def measure_input(config: TrainConfig, part: Part, repeats: int) -> dict:
+    """Tiles a second: decoded from files, and taken from memory as training takes them.
+
+    >>> config = TrainConfig(data="tiles", tile_px=32)
+    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
+    >>> list(measure_input(config, part, repeats=1))
+    ['decode_tiles_per_s', 'memory_tiles_per_s']
+    """
+    result = {"decode_tiles_per_s": None}
+    folder = Path(config.data or demo_folder())
+    if folder.is_dir():
+        samples = find_samples(folder).samples[:DECODED_TILES]
+        seconds = [timed(lambda: [read_tile(s, config) for s in samples]) for _ in range(3)]
+        result["decode_tiles_per_s"] = len(samples) / float(np.median(seconds))
+    positions = np.arange(config.batch_size) % len(part)
+    seconds = [timed(lambda: part.arrays(positions, 0)) for _ in range(WARM_UP + repeats)]
+    result["memory_tiles_per_s"] = config.batch_size / float(np.median(seconds[WARM_UP:]))
+    return result
+
+
+def peak_mb() -> float | None:
+    """The most memory that this process has held, in MB; None where the system does not say.
+
+    >>> memory = peak_mb()
+    >>> memory is None or memory > 10
+    True
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+
+
+def format_result(result: dict) -> str:
+    """The measurements as lines for the terminal; a dash for a runtime that is not installed.
+
+    >>> result = {
+    ...     "machine": {"processor": "P", "cores": 2, "devices": ["CPU"], "backend": "tensorflow"},
+    ...     "config": TrainConfig(filters=8).to_dict(),
+    ...     "dtype_policy": "float32",
+    ...     "matrix_gflops": 80.0,
+    ...     "training": {"step_s": 0.05, "images_per_s": 40.0, "waiting_share": 0.02,
+    ...                  "gflop_per_step": 2.0, "share_of_matrix_rate": 0.5},
+    ...     "inference": {"onnx": None},
+    ...     "input": {"decode_tiles_per_s": 500.0, "memory_tiles_per_s": 9000.0},
+    ...     "peak_mb": 900.0,
+    ... }
+    >>> print(format_result(result).splitlines()[0])
+    unetpp, attention none, 8 filters, 128 px, batch 2, float32
+    >>> print(format_result(result).splitlines()[3])
+    training step      50.0 ms, 40.0 images/s
+    """
+    machine, training, config = result["machine"], result["training"], result["config"]
+    lines = [
+        f"{config['model']}, attention {config['attention']}, {config['filters']} filters, "
+        f"{config['tile_px']} px, batch {config['batch_size']}, {result['dtype_policy']}",
+        f"{machine['processor']}, {machine['cores']} cores, {', '.join(machine['devices'])}, "
+        f"{machine['backend']}; matrix product {result['matrix_gflops']:.0f} GFLOP/s",
+        "",
+        f"training step  {1000 * training['step_s']:8.1f} ms, "
+        f"{training['images_per_s']:.1f} images/s",
+        f"  waiting for data {training['waiting_share']:6.1%}",
+        f"  arithmetic       {training['gflop_per_step']:.1f} GFLOP, "
+        f"{training['share_of_matrix_rate']:.0%} of the matrix rate",
+        f"{'inference':<12}{'median ms':>11}{'95 % ms':>10}{'images/s (batch 16)':>22}",
+    ]
+    for name, row in result["inference"].items():
+        if row is None:
+            lines.append(f"{name:<12}{'-':>11}{'-':>10}{'-':>22}")
+        else:
+            lines.append(
+                f"{name:<12}{row['median_ms']:11.1f}{row['p95_ms']:10.1f}{row['images_per_s']:22.1f}"
+            )
+    decode = result["input"]["decode_tiles_per_s"]
+    lines += [
+        f"input: {'-' if decode is None else f'{decode:.0f}'} tiles/s from files, "
+        f"{result['input']['memory_tiles_per_s']:.0f} from memory",
+        f"peak memory: {result['peak_mb']:.0f} MB" if result["peak_mb"] else "peak memory: -",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,136 @@
+"""Figure 2: the architecture, drawn from the layers of a built model."""
+
+from __future__ import annotations
+
+import re
+
+from landslide_tf.study.plots.common import save
+from landslide_tf.training.figures import BLUE, GREEN, ORANGE, pyplot
+
+# A block is the part of a layer's name that says where it stands: encoder2, node1_3, decoder0.
+BLOCK = re.compile(r"(encoder(?:_rgb|_dem)?|decoder|fusion)(\d)|(node)(\d)_(\d)")
+
+
+def block_of(layer_name: str) -> str | None:
+    """The block that a layer belongs to.
+
+    >>> block_of("node1_3_conv2"), block_of("encoder_dem4_pool"), block_of("logits")
+    ('node1_3', 'encoder_dem4', None)
+    """
+    match = BLOCK.match(layer_name)
+    return match.group(0) if match else None
+
+
+def blocks_and_edges(model) -> tuple[dict[str, tuple], set[tuple[str, str]]]:
+    """Output shape (H, W, C) of each block, and which block feeds which, from the layer graph.
+
+    >>> from landslide_tf import build_model
+    >>> blocks, edges = blocks_and_edges(build_model("unet", filters=4))
+    >>> blocks["encoder4"], ("encoder3", "decoder3") in edges
+    ((8, 8, 64), True)
+    """
+    blocks, edges = {}, set()
+    for layer in model.layers:
+        block = block_of(layer.name)
+        if block is None:
+            continue
+        blocks[block] = tuple(layer.output.shape[1:])  # the last layer of the block stays
+        for node in layer._inbound_nodes:
+            for tensor in node.input_tensors:
+                source = block_of(tensor._keras_history.operation.name)
+                if source and source != block:
+                    edges.add((source, block))
+    return blocks, edges
+
+
+def _place(block: str, levels: int) -> tuple[float, float]:
+    """Where a block stands: columns by step, rows by level, full resolution on top."""
+    match = BLOCK.match(block)
+    if match.group(3):
+        return float(match.group(5)), -float(match.group(4))
+    kind, level = match.group(1), int(match.group(2))
+    if kind == "decoder":
+        return 2.0 * (levels - 1) - level, -float(level)
+    column = {"encoder": 0, "encoder_rgb": -2.2, "encoder_dem": -1.1, "fusion": 0}[kind]
+    return column + level, -float(level)  # the encoder comes down from the left: a U
+
+
+def architecture(model, title: str, folder, name: str):
+    """Boxes: blocks with height, width and channels of their output; lines: what feeds what.
+
+    Returns the path of `FOLDER/NAME.png`.
+
+    >>> from landslide_tf import build_model
+    >>> architecture(build_model("unet", filters=1), "U-Net, 1 filter", "figures", "unet").name
+    'unet.png'
+    """
+    blocks, edges = blocks_and_edges(model)
+    levels = 1 + max(int(block[-1]) for block in blocks if block.startswith("encoder"))
+    nested = any(block.startswith("node") for block in blocks)
+    attended = {block_of(layer.name) for layer in model.layers if "attention" in layer.name}
+    places = {block: _place(block, levels) for block in blocks}
+    if nested:  # the backbone is column 0 of the nodes
+        for block, (x, y) in places.items():
+            if not block.startswith("node"):
+                places[block] = (x + y, y)
+    columns = [x for x, _ in places.values()]
+    width = (1.3 if nested else 0.95) * (max(columns) - min(columns)) + 3
+    figure, axis = pyplot().subplots(figsize=(width, 1.05 * levels + 1), layout="constrained")
+    for source, target in sorted(edges):
+        (x0, y0), (x1, y1) = places[source], places[target]
+        skip = y0 == y1
+        bend = "arc3,rad=-0.25" if skip and abs(x1 - x0) > 1.5 and nested else "arc3"
+        axis.annotate(
+            "",
+            (x1, y1),
+            (x0, y0),
+            arrowprops={
+                "arrowstyle": "-|>",
+                "color": "0.55" if skip else "0.2",
+                "lw": 1.0,
+                "ls": "--" if skip else "-",
+                "shrinkA": 33 if skip else 21,  # points: a box is wider than high
+                "shrinkB": 35 if skip else 23,
+                "connectionstyle": bend,
+            },
+            zorder=1,
+        )
+    colours = {"encoder": BLUE, "node": GREEN, "decoder": GREEN, "fusion": ORANGE}
+    for block, (x, y) in places.items():
+        height, breadth, channels = blocks[block]
+        box = {"boxstyle": "round,pad=0.35", "fc": "white", "ec": colours[_kind(block)], "lw": 1.6}
+        extra = "\nwith attention" if block in attended else ""
+        axis.text(
+            x, y, f"{_label(block)}\n{height} x {breadth} x {channels}{extra}",
+            ha="center", va="center", fontsize=7.5, bbox=box, zorder=2,
+        )  # fmt: skip
+    last = max(places, key=lambda b: (places[b][1], places[b][0]))
+    x, y = places[last]
+    axis.annotate(
+        f"logits\n{blocks[last][0]} x {blocks[last][1]} x 1", (x, y), (x + 1.25, y),
+        ha="center", va="center", fontsize=7.5,
+        arrowprops={"arrowstyle": "<|-", "color": "0.2", "shrinkB": 33}, zorder=1,
+    )  # fmt: skip
+    axis.set(
+        xlim=(min(columns) - 0.7, max(columns) + 1.9),
+        ylim=(-levels + 0.4, 0.75 if nested else 0.6),
+    )
+    axis.axis("off")
+    axis.set_title(title, fontsize=10)
+    legend = [
+        pyplot().Line2D([], [], color="0.2", label="2 x 2 max pooling down, upsampling up"),
+        pyplot().Line2D([], [], color="0.55", ls="--", label="skip connection (concatenated)"),
+    ]
+    axis.legend(handles=legend, loc="lower right", frameon=False, fontsize=7.5)
+    return save(figure, folder, name)
+
+
+def _kind(block: str) -> str:
+    return re.match(r"encoder|decoder|node|fusion", block).group(0)
+
+
+def _label(block: str) -> str:
+    match = BLOCK.match(block)
+    if match.group(3):
+        return f"node {match.group(4)},{match.group(5)}"
+    return f"{match.group(1).replace('_', ' ')} {match.group(2)}"

@@ -1,0 +1,110 @@
+"""Figure 1 (samples) and Figure 3 (workflow)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from landslide_tf.data.arrays import Tiles
+from landslide_tf.study.experiments import Study
+from landslide_tf.study.plots.common import save
+from landslide_tf.study.records import Record
+from landslide_tf.training.figures import BLUE, GREEN, ORANGE, VERMILION, pyplot
+
+
+def samples(tiles: Tiles, record: Record, names: list[str], folder):
+    """Figure 1: image, DEM and mask of the tiles called `names`.
+
+    Raises:
+        KeyError: a name is none of the tiles'.
+
+    >>> from landslide_tf.data.arrays import load_tiles
+    >>> from landslide_tf.study.records import read_record
+    >>> record = read_record("runs/first")
+    >>> tiles = load_tiles("tiles", record.config)
+    >>> samples(tiles, record, record.split["test"][:1], "figures").name
+    'figure1-samples.png'
+    """
+    chosen = tiles.indices(names)
+    with_dem = record.config.fusion != "rgb"
+    titles = ["image", *(["DEM"] if with_dem else []), "mask"]
+    figure, axes = pyplot().subplots(
+        len(titles),
+        len(chosen),
+        figsize=(1.9 * len(chosen), 1.95 * len(titles)),
+        layout="constrained",
+        squeeze=False,
+    )
+    for column, i in zip(axes.T, chosen, strict=True):
+        pictures = [(np.clip(tiles.rgb[i], 0, 1), {})]
+        if with_dem:
+            dem = np.where(tiles.input_valid[i], tiles.dem[i], np.nan)
+            pictures.append((dem, {"cmap": "gray"}))
+        pictures.append((tiles.mask[i] > 0, {"cmap": "gray", "vmin": 0, "vmax": 1}))
+        for axis, (picture, options) in zip(column, pictures, strict=True):
+            axis.imshow(picture, interpolation="nearest", **options)
+            axis.set(xticks=[], yticks=[])
+        column[0].set_title(tiles.names[i], fontsize=8)
+    for axis, title in zip(axes[:, 0], titles, strict=True):
+        axis.set_ylabel(title)
+    return save(figure, folder, "figure1-samples")
+
+
+def workflow(study: Study, record: Record, folder):
+    """Figure 3: what the study does, with this study's numbers in it.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_record
+    >>> workflow(read_study("study"), read_record("study/unet-none-bce"), "figures").name
+    'figure3-workflow.png'
+    """
+    config, count = study.base, record.metrics["tiles"]
+    dem = "RGB only" if config.fusion == "rgb" else f"RGB + DEM ({config.fusion} fusion)"
+    steps = [
+        (
+            "tiles",
+            f"image{'' if config.fusion == 'rgb' else ', DEM'}, mask\npaired by name, checked",
+            BLUE,
+        ),
+        (
+            "input",
+            f"{config.tile_px} x {config.tile_px} pixels\n{dem}\nnormalised and stacked",
+            BLUE,
+        ),
+        (
+            "split",
+            f"{count['train']} training\n{count['validation']} validation\n{count['test']} test",
+            ORANGE,
+        ),
+        (
+            "training",
+            f"3 models x 4 losses,\n3 attentions in U-Net++\nAdam {config.learning_rate:g}, "
+            f"batch {config.batch_size}, {config.epochs} epochs",
+            GREEN,
+        ),
+        ("choice", "epoch, loss and threshold\non validation mIoU", ORANGE),
+        ("report", "test tiles: tables, intervals,\nfigures, Grad-CAM", VERMILION),
+    ]
+    from matplotlib.patches import FancyBboxPatch
+
+    figure, axis = pyplot().subplots(figsize=(9, 3.6), layout="constrained")
+    axis.set(xlim=(0, 3), ylim=(0, 2))
+    axis.axis("off")
+    for number, (title, text, colour) in enumerate(steps):
+        row, column = divmod(number, 3)
+        left, bottom = column + 0.1, 1.15 - row
+        axis.add_patch(
+            FancyBboxPatch(
+                (left, bottom), 0.8, 0.7, boxstyle="round,pad=0,rounding_size=0.05",
+                fc="white", ec=colour, lw=1.8, mutation_aspect=1.5,
+            )
+        )  # fmt: skip
+        middle = {"ha": "center", "va": "center"}
+        axis.text(left + 0.4, bottom + 0.58, title, fontsize=12, weight="bold", **middle)
+        axis.text(left + 0.4, bottom + 0.29, text, fontsize=9, linespacing=1.4, **middle)
+    arrow = {"arrowstyle": "-|>", "color": "0.35", "lw": 1.4, "shrinkA": 0, "shrinkB": 0}
+    for y in (1.5, 0.5):
+        for x in (0.92, 1.92):
+            axis.annotate("", (x + 0.16, y), (x, y), arrowprops=arrow)
+    axis.plot([2.5, 2.5, 0.5], [1.12, 1.0, 1.0], color="0.35", lw=1.4)
+    axis.annotate("", (0.5, 0.88), (0.5, 1.0), arrowprops=arrow)
+    return save(figure, folder, "figure3-workflow")

@@ -1,0 +1,273 @@
+"""Pictures of a run. Matplotlib is imported when the first one is drawn."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from landslide_tf.files import atomic_path
+
+# Okabe and Ito's palette: told apart with any colour vision.
+BLUE, ORANGE, GREEN, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00"
+OUTCOME_COLOURS = {"found": GREEN, "false alarm": SKY, "missed": VERMILION}
+GRID_TILES = 4
+HEAT_MAP = "magma"  # even in lightness: read the same with any colour vision, and in grey
+
+
+def pyplot():
+    """Matplotlib's pyplot, drawing to files alone.
+
+    >>> pyplot().get_backend().lower()
+    'agg'
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")  # no window, also where a display exists
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def save(figure, path) -> None:
+    """Write a figure to `path`, whole or not at all, and close it.
+
+    >>> from pathlib import Path
+    >>> figure, axes = pyplot().subplots(figsize=(2, 1))
+    >>> save(figure, "picture.png")
+    >>> Path("picture.png").is_file()
+    True
+    """
+    with atomic_path(path) as scratch:
+        figure.savefig(scratch, dpi=150, bbox_inches="tight")
+    pyplot().close(figure)
+
+
+def loss_curve(rows: list[dict], best_epoch: int, path) -> None:
+    """Training and validation loss, and validation mIoU, by epoch (as the paper's Figure 4).
+
+    Rows are those of `history.csv`; `best_epoch` is marked.
+
+    >>> from pathlib import Path
+    >>> from landslide_tf.training.recorder import read_history
+    >>> loss_curve(read_history("runs/first/history.csv"), best_epoch=2, path="loss.png")
+    >>> Path("loss.png").is_file()
+    True
+    """
+    figure, (left, right) = pyplot().subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    epochs = [row["epoch"] for row in rows]
+    marker = "o" if len(rows) < 20 else None
+    left.plot(
+        epochs, [row["loss"] for row in rows], color=BLUE, marker=marker, ms=3, label="training"
+    )
+    left.plot(
+        epochs,
+        [row["val_loss"] for row in rows],
+        color=ORANGE,
+        marker=marker,
+        ms=3,
+        label="validation",
+    )
+    left.set(xlabel="epoch", ylabel="loss")
+    right.plot(epochs, [row["miou"] for row in rows], color=BLUE, marker=marker, ms=3)
+    right.plot(epochs, [row["val_miou"] for row in rows], color=ORANGE, marker=marker, ms=3)
+    right.set(xlabel="epoch", ylabel="mIoU (threshold 0.5)")
+    for axes in (left, right):
+        axes.axvline(best_epoch, color="0.6", lw=1, ls="--", zorder=0)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    left.plot([], [], color="0.6", lw=1, ls="--", label=f"best epoch ({best_epoch})")
+    left.legend(frameon=False)
+    save(figure, path)
+
+
+def prediction_grid(part, predictions, threshold: float, path) -> None:
+    """A few tiles: image, DEM, probability, and what was found, missed or falsely called.
+
+    The tiles are spread evenly over the part's landslide tiles, from worst to best tile IoU.
+
+    >>> from pathlib import Path
+    >>> from landslide_tf.config import TrainConfig
+    >>> from landslide_tf.data.dataset import Part
+    >>> from landslide_tf.data.arrays import load_tiles
+    >>> from landslide_tf.training.evaluation import Predictions
+    >>> config = TrainConfig(tile_px=32)
+    >>> tiles = load_tiles("tiles", config)
+    >>> part, one = Part(tiles, np.array([0]), config), slice(0, 1)
+    >>> probability = 0.9 * tiles.mask[one]  # as if a model had found all of the landslide
+    >>> p = Predictions(probability, tiles.mask[one], tiles.valid[one], tiles.negative[one])
+    >>> prediction_grid(part, p, 0.5, "predictions.png")
+    >>> Path("predictions.png").is_file()
+    True
+    """
+    chosen = _spread_by_iou(predictions, threshold)
+    with_dem = part.config.fusion != "rgb"
+    titles = ["image", *(["DEM"] if with_dem else []), "probability", "outcome"]
+    rows = []
+    for position in chosen:
+        i = part.indices[position]
+        rgb = np.clip(part.tiles.rgb[i], 0, 1)
+        pictures = [(rgb, {})]
+        if with_dem:
+            dem = np.where(part.tiles.input_valid[i], part.tiles.dem[i], np.nan)
+            pictures.append((dem, {"cmap": "gray"}))
+        probability = np.where(
+            predictions.valid[position], predictions.probability[position], np.nan
+        )
+        pictures.append((probability, {"cmap": "viridis", "vmin": 0, "vmax": 1}))
+        pictures.append((outcome_overlay(rgb, predictions, position, threshold), {}))
+        rows.append(pictures)
+    figure, _ = _picture_grid(rows, titles, 0.5, 10)
+    handles = [
+        pyplot().Rectangle((0, 0), 1, 1, color=colour) for colour in OUTCOME_COLOURS.values()
+    ]
+    figure.legend(
+        handles, OUTCOME_COLOURS, loc="outside lower center", ncols=3, frameon=False, fontsize=9
+    )
+    save(figure, path)
+
+
+def _picture_grid(rows, titles, room: float, fontsize: int):
+    """Figure and axes of pictures without ticks, titles above the first row.
+
+    `rows` hold (array, options of imshow); `room` is in inches, for what stands below.
+    """
+    figure, axes = pyplot().subplots(
+        len(rows),
+        len(titles),
+        figsize=(2.1 * len(titles), 2.1 * len(rows) + room),
+        layout="constrained",
+        squeeze=False,
+    )
+    for axis, (picture, options) in zip(axes.flat, itertools.chain(*rows), strict=True):
+        axis.imshow(picture, interpolation="nearest", **options)
+        axis.set(xticks=[], yticks=[])
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=fontsize)
+    return figure, axes
+
+
+def _spread_by_iou(predictions, threshold):
+    mask = (predictions.mask > 0) & predictions.valid
+    predicted = (predictions.probability >= threshold) & predictions.valid
+    candidates = np.flatnonzero(mask.any(axis=(1, 2)))
+    if not len(candidates):
+        candidates = np.arange(len(mask))
+    union = (mask | predicted)[candidates].sum(axis=(1, 2))
+    iou = (mask & predicted)[candidates].sum(axis=(1, 2)) / np.maximum(union, 1)
+    ranked = candidates[np.argsort(iou)]
+    positions = np.linspace(0, len(ranked) - 1, min(GRID_TILES, len(ranked))).round().astype(int)
+    return ranked[positions]
+
+
+def outcome_overlay(rgb, predictions, position: int, threshold: float):
+    """RGB (H, W, 3) with found, falsely called and missed pixels tinted.
+
+    `rgb` is in [0, 1]; pixels without data and true negatives stay grey. `position` is that of the
+    tile in `predictions`.
+
+    >>> from landslide_tf.training.evaluation import Predictions
+    >>> probability = np.array([[[0.9, 0.6, 0.2, 0.1]]])
+    >>> mask = np.array([[[1, 0, 1, 0]]])  # found, false alarm, missed, background
+    >>> p = Predictions(probability, mask, mask >= 0, np.array([False]))
+    >>> outcome_overlay(np.zeros((1, 4, 3)), p, 0, 0.5).round(2)[0].tolist()
+    [[0.0, 0.4, 0.29], [0.22, 0.46, 0.59], [0.54, 0.24, 0.0], [0.0, 0.0, 0.0]]
+    """
+    from matplotlib.colors import to_rgb
+
+    mask = predictions.mask[position] > 0
+    predicted = predictions.probability[position] >= threshold
+    masks = {
+        "found": mask & predicted,
+        "false alarm": ~mask & predicted,
+        "missed": mask & ~predicted,
+    }
+    # Grey below, so that the tints are the only colours.
+    result = np.repeat(rgb.mean(axis=-1, keepdims=True), 3, axis=-1)
+    for name, where in masks.items():
+        where = where & predictions.valid[position]
+        result[where] = 0.35 * result[where] + 0.65 * np.array(to_rgb(OUTCOME_COLOURS[name]))
+    return result
+
+
+def heat_overlay(rgb, cam):
+    """RGB (H, W, 3) in grey under a heat map: `cam` (H, W) in [0, 1], stronger where higher.
+
+    >>> rgb, cam = np.zeros((1, 2, 3)), np.array([[0.0, 1.0]])
+    >>> heat_overlay(rgb, cam).round(2).tolist()  # magma: from black to a light yellow
+    [[[0.0, 0.0, 0.01], [0.59, 0.59, 0.45]]]
+    """
+    import matplotlib
+
+    grey = np.repeat(rgb.mean(axis=-1, keepdims=True), 3, axis=-1)
+    heat = matplotlib.colormaps[HEAT_MAP](cam)[..., :3]
+    return 0.4 * grey + 0.6 * heat
+
+
+def cam_grid(names, tiles, probability, cams, with_dem: bool, path) -> None:
+    """Image, DEM, probability and one Grad-CAM map a layer, a row for each tile.
+
+    `tiles` have `rgb`, `dem` and `input_valid`; `cams` maps layer names to (N, H, W) in [0, 1].
+
+    >>> from pathlib import Path
+    >>> from landslide_tf.config import TrainConfig
+    >>> from landslide_tf.data.index import find_samples
+    >>> from landslide_tf.data.tile import read_tile
+    >>> tile, _ = read_tile(find_samples("tiles").samples[0], TrainConfig(tile_px=32))
+    >>> cams = {"encoder4_relu2": np.ones((1, 32, 32))}
+    >>> cam_grid(["a000"], [tile], np.zeros((1, 32, 32)), cams, with_dem=True, path="gradcam.png")
+    >>> Path("gradcam.png").is_file()
+    True
+    """
+    titles = ["image", *(["DEM"] if with_dem else []), "probability"]
+    titles += [f"Grad-CAM of\n{layer}" for layer in cams]
+    rows = []
+    for i, tile in enumerate(tiles):
+        rgb = np.clip(tile.rgb, 0, 1)
+        pictures = [(rgb, {})]
+        if with_dem:
+            pictures.append((np.where(tile.input_valid, tile.dem, np.nan), {"cmap": "gray"}))
+        shown = np.where(tile.input_valid, probability[i], np.nan)
+        pictures.append((shown, {"cmap": "viridis", "vmin": 0, "vmax": 1}))
+        pictures += [(heat_overlay(rgb, cam[i]), {}) for cam in cams.values()]
+        rows.append(pictures)
+    figure, axes = _picture_grid(rows, titles, 0.7, 9)
+    for axis, name in zip(axes[:, 0], names, strict=True):
+        axis.set_ylabel(name, fontsize=8)
+    for column, cam in zip(axes[:, len(titles) - len(cams) :].T, cams.values(), strict=True):
+        for axis, one in zip(column, cam, strict=True):
+            mark_zero(axis, one)
+    colour_bar(figure, axes, "Grad-CAM, share of each map's highest value")
+    save(figure, path)
+
+
+def mark_zero(axis, cam) -> None:
+    """Say so where a Grad-CAM map (H, W) is 0 everywhere, which else looks like a fault.
+
+    >>> figure, axis = pyplot().subplots()
+    >>> mark_zero(axis, np.zeros((8, 8)))
+    >>> axis.texts[0].get_text().splitlines()[0]
+    '0 everywhere:'
+    """
+    if not cam.any():
+        axis.text(
+            0.5, 0.5, "0 everywhere:\nno landslide called,\nor nothing for it", fontsize=7,
+            color="white", ha="center", va="center", transform=axis.transAxes,
+        )  # fmt: skip
+
+
+def colour_bar(figure, axes, label: str) -> None:
+    """The scale of heat maps from 0 to 1, below the axes.
+
+    >>> figure, axes = pyplot().subplots()
+    >>> colour_bar(figure, axes, "share of the highest value")
+    >>> figure.axes[-1].get_xlabel()
+    'share of the highest value'
+    >>> pyplot().close(figure)
+    """
+    from matplotlib.cm import ScalarMappable
+
+    bar = figure.colorbar(
+        ScalarMappable(cmap=HEAT_MAP), ax=axes, orientation="horizontal", fraction=0.03, aspect=50
+    )
+    bar.set_label(label, fontsize=8)

@@ -1,0 +1,204 @@
+"""What training writes after each epoch and reads again to continue: history, weights, state."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from landslide_tf.checks import InputError, JobError
+from landslide_tf.config import TrainConfig
+from landslide_tf.console import say
+from landslide_tf.files import atomic_path
+
+
+class Recorder(keras.callbacks.Callback):
+    """After each epoch: history, the best weights, and all state that resuming needs.
+
+    A checkpoint is whole or absent: `best-EPOCH.npz` is written first, then `state.npz`, which
+    names it, then older files go. The state holds every variable of model and optimizer (the
+    seeds of dropout too, which Keras' own checkpoints leave out).
+
+    >>> from landslide_tf.training.run_folder import read_config
+    >>> recorder = Recorder(read_config("runs/first"), Path("runs/new"), tensorboard=False)
+    >>> recorder.epoch, recorder.finished  # of three
+    (0, False)
+    """
+
+    def __init__(self, config: TrainConfig, folder: Path, tensorboard: bool):
+        super().__init__()
+        self.config, self.folder = config, folder
+        self.checkpoint = folder / "checkpoint"
+        self.rows: list[dict] = []
+        self.best_epoch: int | None = None  # counted from 1, as in history.csv
+        self.log = _tensorboard_writer(folder) if tensorboard else None
+
+    @property
+    def epoch(self) -> int:
+        """Epochs done."""
+        return len(self.rows)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far."""
+        return sum(row["seconds"] for row in self.rows)
+
+    @property
+    def finished(self) -> bool:
+        """Whether no epoch is left."""
+        return self.epoch >= self.config.epochs or self._stops_early()
+
+    def _stops_early(self) -> bool:
+        patience = self.config.early_stopping
+        return bool(patience and self.best_epoch and self.epoch - self.best_epoch >= patience)
+
+    def restore(self, model) -> None:
+        """Load the last state into the model and its optimizer, if there is one."""
+        path = self.checkpoint / "state.npz"
+        if not path.exists():
+            return
+        with np.load(path, allow_pickle=False) as state:
+            facts = json.loads(str(state["facts"]))
+            for key, variables in _state_of(model).items():
+                for i, variable in enumerate(variables):
+                    variable.assign(state[f"{key}{i}"])
+        self.rows, self.best_epoch = facts["rows"], facts["best_epoch"]
+        say(f"continuing after epoch {self.epoch} of {self.config.epochs}")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Start the clock."""
+        self.begin = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Raise `JobError` where the loss is NaN or infinite."""
+        if not math.isfinite(float(logs["loss"])):
+            self._stop_at_nan(f"at step {batch + 1} of epoch {self.epoch + 1}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keep the epoch; raise `JobError` where a loss is NaN or infinite."""
+        logs = {name: float(value) for name, value in logs.items()}
+        if not (math.isfinite(logs["loss"]) and math.isfinite(logs["val_loss"])):
+            self._stop_at_nan(f"in validation after epoch {epoch + 1}")
+        row = {
+            "epoch": epoch + 1,
+            **{k: v for k, v in logs.items() if k in ("loss", "val_loss")},
+            **{k: v for k, v in logs.items() if k not in ("loss", "val_loss", "lr")},
+            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+            "seconds": round(time.perf_counter() - self.begin, 3),
+        }
+        self.rows.append(row)
+        best = self.rows[self.best_epoch - 1]["val_miou"] if self.best_epoch else math.nan
+        # NaN (nothing predicted where there is nothing) is never better than a number
+        if self.best_epoch is None or math.isnan(best) or row["val_miou"] > best:
+            self.best_epoch = epoch + 1
+        self._save()
+        if self.log is not None:
+            self.log(row)
+        if self._stops_early():
+            say(f"stopped early: no better mIoU since epoch {self.best_epoch}")
+            self.model.stop_training = True
+
+    def _save(self) -> None:
+        self.checkpoint.mkdir(exist_ok=True)
+        best = self.checkpoint / f"best-{self.best_epoch:04d}.npz"
+        if self.best_epoch == self.epoch:
+            _save_arrays(best, {"model": self.model.variables}, {"epoch": self.best_epoch})
+        facts = {"rows": self.rows, "best_epoch": self.best_epoch}
+        _save_arrays(self.checkpoint / "state.npz", _state_of(self.model), facts)
+        write_history(self.folder / "history.csv", self.rows)
+        for path in self.checkpoint.glob("best-*.npz"):
+            if path != best:
+                path.unlink()
+
+    def _stop_at_nan(self, where: str):
+        kept = f"the state after epoch {self.epoch}" if self.rows else "no epoch was complete"
+        raise JobError(
+            f"the loss became NaN or infinite {where}; kept in {self.folder}: {kept}. "
+            f"Try a --learning-rate below {self.config.learning_rate:g}, or --mixed-precision off"
+        )
+
+
+def _state_of(model) -> dict:
+    return {"model": model.variables, "optimizer": model.optimizer.variables}
+
+
+def _save_arrays(path: Path, groups: dict, facts: dict) -> None:
+    arrays = {
+        # a copy first: on several devices a variable is a set of variables
+        f"{key}{i}": keras.ops.convert_to_numpy(keras.ops.copy(variable))
+        for key, variables in groups.items()
+        for i, variable in enumerate(variables)
+    }
+    with atomic_path(path) as scratch, open(scratch, "wb") as file:
+        np.savez(file, facts=json.dumps(facts), **arrays)
+
+
+def write_history(path: Path, rows: list[dict]) -> None:
+    """`history.csv`: one row an epoch, numbers in full precision, NaN as an empty cell.
+
+    >>> write_history(Path("history.csv"), [{"epoch": 1, "loss": 0.5, "val_iou": float("nan")}])
+    >>> Path("history.csv").read_text().split()
+    ['epoch,loss,val_iou', '1,0.5,']
+    """
+    with atomic_path(path) as scratch:
+        pd.DataFrame(rows).to_csv(scratch, index=False)
+
+
+def read_history(path) -> list[dict[str, float]]:
+    """The rows of `history.csv` as numbers.
+
+    >>> [row["epoch"] for row in read_history("runs/first/history.csv")]
+    [1, 2, 3]
+    """
+    return pd.read_csv(path).to_dict("records")
+
+
+def check_tensorboard() -> None:
+    """Raise `InputError` unless TensorFlow and TensorBoard are installed.
+
+    >>> if find_spec("tensorboard"):  # else InputError: --tensorboard needs tensorboard
+    ...     check_tensorboard()
+    """
+    missing = [name for name in ("tensorflow", "tensorboard") if find_spec(name) is None]
+    if missing:
+        raise InputError(f"--tensorboard needs {missing[0]}: pip install {missing[0]}")
+
+
+def _tensorboard_writer(folder: Path):
+    import tensorflow as tf
+
+    writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+
+    def log(row: dict):
+        with writer.as_default():
+            for name, value in row.items():
+                tf.summary.scalar(name, value, step=int(row["epoch"]))
+        writer.flush()
+
+    return log
+
+
+def load_best(folder: Path, model) -> int:
+    """Put the best epoch's weights into a float32 model of the same config; returns the epoch.
+
+    >>> from landslide_tf.training.fit import build
+    >>> config = TrainConfig(model="unet", filters=2, tile_px=32, epochs=1)
+    >>> model, recorder = build(config), Recorder(config, Path("."), tensorboard=False)
+    >>> model.compile("adam")
+    >>> recorder.set_model(model)
+    >>> recorder.on_epoch_begin(0)
+    >>> recorder.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.6, "val_miou": 0.7})
+    >>> load_best(Path("."), model)
+    1
+    """
+    (best,) = (folder / "checkpoint").glob("best-*.npz")
+    with np.load(best, allow_pickle=False) as state:
+        for i, variable in enumerate(model.variables):
+            variable.assign(state[f"model{i}"])
+        return json.loads(str(state["facts"]))["epoch"]

@@ -1,0 +1,104 @@
+"""Pixel counts of each scored tile, small enough to keep with a run when its weights are not.
+
+Intervals, comparisons of runs, precision-recall and reliability curves are made of these counts.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from landslide_tf.checks import InputError
+from landslide_tf.files import atomic_path
+
+# Every threshold that can be chosen is an edge; towards 0 and 1 steps shrink with the distance, so
+# that the area under the ROC curve of saturated models comes out too.
+_TAIL = 10.0 ** -np.arange(2.25, 7, 0.25)
+EDGES = np.unique(
+    np.concatenate([_TAIL, np.round(np.arange(0.01, 1, 0.01), 2), 1 - _TAIL]).astype("float32")
+)
+BINS = len(EDGES) + 1
+
+
+@dataclass(frozen=True)
+class TileScores:
+    """Counts of N tiles with M landslides.
+
+    `names` (N,); `histogram` (N, 2, BINS) pixels by label and bin of probability, valid ones;
+    `landslides` (M, 3): tile, pixels, and pixels predicted at 0.5 of each 8-connected landslide.
+
+    >>> from landslide_tf.runs.run import load_run
+    >>> scores = read_tile_scores(load_run("runs/first").folder / "tile_scores.npz")
+    >>> scores.counts(0.5).sum(axis=1).tolist()  # the pixels of each test tile
+    [1024, 1024]
+    """
+
+    names: np.ndarray
+    histogram: np.ndarray
+    landslides: np.ndarray
+
+    def counts(self, threshold: float = 0.5) -> np.ndarray:
+        """`tp, fp, fn, tn` of each tile, (N, 4) int64, at a threshold that is one of `EDGES`.
+
+        Raises:
+            InputError: the threshold is none of them.
+        """
+        where = np.flatnonzero(np.float32(threshold) == EDGES)
+        if not len(where):
+            raise InputError(f"counts are kept at 0.01, 0.02 … 0.99. Received: {threshold}")
+        above = self.histogram[..., where[0] + 1 :].sum(axis=-1)  # (N, 2)
+        below = self.histogram[..., : where[0] + 1].sum(axis=-1)
+        return np.stack([above[:, 1], above[:, 0], below[:, 1], below[:, 0]], axis=1)
+
+    def save(self, path) -> None:
+        """Write to an `.npz` file, whole or not at all."""
+        with atomic_path(path) as scratch, open(scratch, "wb") as file:
+            np.savez_compressed(file, **{f.name: getattr(self, f.name) for f in fields(self)})
+
+
+def tile_scores(names, probability, mask, valid) -> TileScores:
+    """Count tiles: `probability`, `mask` and `valid` are (N, H, W).
+
+    >>> p = np.array([[[0.9, 0.2], [0.6, 0.0]]], "float32")
+    >>> mask = np.array([[[1, 1], [0, 0]]])
+    >>> tile_scores(["a"], p, mask, mask >= 0).counts(0.5).tolist()
+    [[1, 1, 1, 1]]
+    """
+    import cv2
+
+    histogram = np.zeros((len(names), 2, BINS), "int32")
+    landslides = []
+    for tile, (p, y, keep) in enumerate(zip(probability, mask, valid, strict=True)):
+        # bin k holds EDGES[k-1] <= p < EDGES[k]
+        bins = np.searchsorted(EDGES, p, side="right")
+        landslide = (y > 0) & keep
+        for label, where in enumerate((keep & ~landslide, landslide)):
+            histogram[tile, label] = np.bincount(bins[where], minlength=BINS)
+        count, component = cv2.connectedComponents(landslide.astype("uint8"), connectivity=8)
+        pixels = np.bincount(component.ravel(), minlength=count)[1:]
+        hit = np.bincount(component.ravel(), weights=(p >= 0.5).ravel(), minlength=count)[1:]
+        landslides += [(tile, n, int(h)) for n, h in zip(pixels, hit, strict=True)]
+    return TileScores(np.array(names, str), histogram, np.array(landslides, "int32").reshape(-1, 3))
+
+
+def read_tile_scores(path) -> TileScores:
+    """The counts in a file that `TileScores.save` wrote.
+
+    Raises:
+        InputError: it cannot be read as such.
+
+    >>> read_tile_scores("runs/first/tile_scores.npz").names.tolist()
+    ['b001', 'b003']
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            result = TileScores(*(content[f.name] for f in fields(TileScores)))
+        whole = result.histogram.shape == (len(result.names), 2, BINS)
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+        whole = False  # what NumPy says of it is of no use here: it asks for pickle
+    if not whole:
+        raise InputError(f"{path}: is damaged; delete it, and the run goes without intervals")
+    return result

@@ -1,0 +1,324 @@
+"""Exports against the Keras model, in their own runtimes; graph operations against NumPy's."""
+
+import dataclasses
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from landslide_tf.checks import InputError, JobError
+from landslide_tf.cli import main
+from landslide_tf.data import channels, raster
+from landslide_tf.export import exporting as export_module
+from landslide_tf.export import formats, graph
+from landslide_tf.export.exporting import compare, export_run
+from landslide_tf.files import sha256
+from landslide_tf.models.probability import onnx_session, predict_probability
+from landslide_tf.models.registry import build_model
+from landslide_tf.runs import model_file
+from landslide_tf.runs.run import load_run
+from landslide_tf.training import run_folder
+
+
+@pytest.mark.parametrize(
+    "size", [((10, 14), (8, 8)), ((5, 3), (16, 8)), ((1, 1), (4, 4)), ((33, 8), (8, 8))]
+)
+def test_graph_resizes_as_numpy_does(size, rng):
+    before, after = size
+    values = rng.random((2, *before, 3)).astype("float32")
+    valid = rng.random((2, *before)) < 0.7
+    valid[1] = True
+    got, keep = graph.resize_bilinear(values, after, valid[..., None].astype("float32"))
+    for i in range(2):
+        want, want_keep = raster.resize_bilinear(values[i], after, valid[i])
+        np.testing.assert_allclose(np.asarray(got)[i], want, atol=2e-6)
+        np.testing.assert_array_equal(np.asarray(keep)[i, ..., 0] > 0, want_keep)
+        np.testing.assert_array_equal(
+            np.asarray(graph.resize_nearest(values, after))[i],
+            raster.resize_nearest(values[i], after),
+        )
+
+
+@pytest.mark.parametrize("how", ["relief", "zscore", "dataset"])
+def test_graph_normalises_as_numpy_does(how, rng):
+    dem = (1000 + 50 * rng.random((4, 8, 8))).astype("float32")
+    valid = rng.random((4, 8, 8)) < 0.8
+    dem[1] = 1234.5  # level ground
+    valid[2] = False  # no data at all
+    valid[3] = False
+    valid[3, 0, 0] = True  # one pixel
+    got = graph.normalise_dem(
+        dem[..., None], valid[..., None].astype("float32"), how, (1020.0, 14.0)
+    )
+    for i in range(4):
+        want = channels.normalise_dem(dem[i], valid[i], how, (1020.0, 14.0))
+        np.testing.assert_allclose(np.asarray(got)[i, ..., 0], want, atol=1e-6)
+
+
+def write_run(folder, finished_run, model=None, **changes):
+    """A copy of a finished run with other options and, where given, another model."""
+    import shutil
+
+    shutil.copytree(finished_run, folder)
+    config = dataclasses.replace(run_folder.read_config(folder), **changes)
+    (folder / "config.json").write_text(json.dumps(config.to_dict()))
+    if model is not None:
+        model.save(folder / "model.keras")
+    return folder
+
+
+def test_savedmodel_serves_as_predict_does(finished_run, tmp_path, rng):
+    out = export_run(finished_run, "savedmodel", tmp_path / "served")
+    run = load_run(finished_run)
+    image = rng.integers(0, 256, (3, 45, 61, 3)).astype("uint8")
+    dem = (900 + 100 * rng.random((3, 45, 61))).astype("float32")
+    dem[0, :20, :30] = np.nan
+    dem[1] = np.nan
+    got = formats.run_savedmodel(out, "serve_raw", image=image, dem=dem)
+    want = run.predict(image, dem)
+    assert got.shape == (3, 45, 61)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+    np.testing.assert_allclose(got, want, atol=1e-4)
+    x = rng.random((5, 32, 32, 4)).astype("float32")
+    got = formats.run_savedmodel(out, "serve", inputs=x)
+    np.testing.assert_allclose(got, predict_probability(run.model, x), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"dem_normalisation": "zscore"}, {"rgb_scale": 100.0}, {"fusion": "rgb"}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_savedmodel_follows_the_runs_options(changes, finished_run, tmp_path):
+    """`export_run` itself compares `serve_raw` with `predict`, and would fail."""
+    model = build_model("unet", fusion=changes.get("fusion", "early"), filters=2,
+                        input_shape=(32, 32, 3 if "fusion" in changes else 4))  # fmt: skip
+    folder = write_run(tmp_path / "run", finished_run, model, **changes)
+    out = export_run(folder, "savedmodel")
+    assert out == folder / "export" / "savedmodel"
+    checked = json.loads((out / "model-card.json").read_text())["checked"]
+    assert sorted(checked) == ["serve", "serve_raw 200 x 160", "serve_raw 97 x 131"]
+
+
+def test_terrain_has_no_raw_signature(finished_run, tmp_path, capsys):
+    import tensorflow as tf
+
+    model = build_model("unet", filters=2, input_shape=(32, 32, 5))
+    folder = write_run(tmp_path / "run", finished_run, model, terrain=("slope",), resolution_m=1.0)
+    out = export_run(folder, "savedmodel")
+    assert "serve_raw is left out: slope" in capsys.readouterr().out
+    assert "serve_raw" not in tf.saved_model.load(str(out)).signatures
+
+
+def test_card_says_what_a_user_must_know(finished_run, tmp_path):
+    out = export_run(finished_run, "savedmodel", tmp_path / "served")
+    card = json.loads((out / "model-card.json").read_text())
+    run = load_run(finished_run)
+    assert card["channels"] == ["red", "green", "blue", "dem"]
+    assert card["threshold"] == run.threshold
+    assert card["model_sha256"] == sha256(finished_run / "model.keras")
+    assert card["scores"]["test"] == run.metrics["test"]
+    for name, digest in card["files"].items():
+        assert sha256(out / name) == digest
+    assert "saved_model.pb" in card["files"]
+
+
+def test_an_export_that_differs_is_removed(finished_run, tmp_path, monkeypatch):
+    def wrong(*args, **kwargs):
+        return right(*args, **kwargs) + 2e-4
+
+    right = formats.run_savedmodel
+    monkeypatch.setattr(formats, "run_savedmodel", wrong)
+    with pytest.raises(JobError, match=r"serve differs from the Keras model by 2.0e-04.*removed"):
+        export_run(finished_run, "savedmodel", tmp_path / "served")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_replaced_unasked(finished_run, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    command = [
+        "export",
+        str(finished_run),
+        "--format",
+        "savedmodel",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main(command) == 2
+    assert "give --overwrite" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
+    assert not (tmp_path / "out" / "mine.txt").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--format", "torch"], "'savedmodel', 'onnx', 'litert'"),
+        (["--format", "onnx", "--int8", "x"], "--int8 goes with --format litert"),
+    ],
+)
+def test_bad_options(words, message, finished_run, capsys):
+    assert main(["export", str(finished_run), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_what_is_missing_is_named(finished_run, monkeypatch):
+    monkeypatch.setattr(formats, "find_spec", lambda name: None if name == "onnx" else object())
+    with pytest.raises(InputError, match="needs onnx: pip install -r requirements-export.txt"):
+        export_run(finished_run, "onnx")
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_models_are_rebuilt_in_float32(policy, rng):
+    keras.config.set_dtype_policy(policy)
+    try:
+        mixed = build_model("unet", attention="contextual", filters=2, input_shape=(32, 32, 4))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    plain = formats.float32_model(mixed)
+    assert {layer.compute_dtype for layer in plain.layers} == {"float32"}
+    for a, b in zip(mixed.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    x = rng.random((1, 32, 32, 4)).astype("float32")
+    np.testing.assert_allclose(np.asarray(plain(x)), np.asarray(mixed(x)), atol=0.1)
+    assert formats.float32_model(plain) is plain
+
+
+def test_comparison_by_hand():
+    nan = np.nan
+    found = compare(np.array([0.1, nan, 0.5, nan]), np.array([0.1, nan, 0.49, 0.2]), 0.5)
+    # the third flips, the fourth has data on one side alone
+    assert found == {"difference": 1.0, "flipped": 0.25}
+
+
+@pytest.mark.slow
+def test_onnx(finished_run, tmp_path, rng):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("tf2onnx")
+    out = export_run(finished_run, "onnx", tmp_path / "out")
+    run = load_run(finished_run)
+    for count in (1, 3):  # any batch
+        x = rng.random((count, 32, 32, 4)).astype("float32")
+        want = predict_probability(run.model, x)
+        got = formats.run_onnx(out / "model.onnx", x)
+        np.testing.assert_allclose(got, want, atol=1e-5)
+        got = formats.run_onnx(out / "model-qgis.onnx", x, channels_first=True)
+        np.testing.assert_allclose(got, want, atol=1e-5)
+    proto = onnx.load(out / "model-qgis.onnx")
+    facts = {entry.key: json.loads(entry.value) for entry in proto.metadata_props}
+    assert facts["model_type"] == "Segmentor"
+    assert facts["class_names"] == {"0": "background", "1": "landslide"}
+    assert (facts["tile_size"], facts["seg_thresh"]) == (32, run.threshold)
+    (source,) = onnx_session(out / "model-qgis.onnx").get_inputs()
+    assert source.shape[1:] == [4, 32, 32]
+    assert (
+        json.loads((out / "model-card.json").read_text())["onnx_opset"]
+        == proto.opset_import[0].version
+    )
+
+
+@pytest.mark.slow
+def test_litert(finished_run, tiny_tiles, tmp_path, monkeypatch):
+    pytest.importorskip("ai_edge_litert")
+    out = export_run(finished_run, "litert", tmp_path / "out", int8=tiny_tiles)
+    sizes = {path.name: path.stat().st_size for path in out.glob("*.tflite")}
+    assert sizes["model-int8.tflite"] < sizes["model.tflite"]
+    card = json.loads((out / "model-card.json").read_text())
+    assert card["checked"]["model.tflite"]["difference"] <= 1e-4
+    assert card["checked"]["model-int8.tflite"]["flipped"] <= 0.02
+    monkeypatch.setattr(export_module, "MAX_FLIPPED", -1)
+    with pytest.raises(JobError, match="model-int8.tflite.*change sides.*removed"):
+        export_run(finished_run, "litert", tmp_path / "again", int8=tiny_tiles)
+    # what was good is kept
+    assert {path.name for path in (tmp_path / "again").iterdir()} == {
+        "model.tflite", "model-card.json",
+    }  # fmt: skip
+    card = json.loads((tmp_path / "again/model-card.json").read_text())
+    assert list(card["checked"]) == ["model.tflite"]
+
+
+# --- files from others -------------------------------------------------------------------------
+
+
+def rewrite(source, target, change=None, extra=None):
+    """A `.keras` file with its configuration changed, or with a further member."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "config.json" and change:
+                content = change(json.loads(content))
+            new.writestr(name, content)
+        for name, content in (extra or {}).items():
+            new.writestr(name, content)
+    return target
+
+
+def with_layer(module, name, config):
+    def change(model):
+        layer = {"module": module, "class_name": name, "config": config, "registered_name": None}
+        model["config"]["layers"][1] |= layer
+        return json.dumps(model)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("keras.layers", "Lambda"),
+        ("keras.layers", "TFSMLayer"),
+        ("os", "system"),
+        ("builtins", "eval"),
+        ("kerasevil", "Layer"),
+        ("keras_hub.layers", "Thing"),
+        (None, "__lambda__"),
+    ],
+)
+def test_no_code_runs_from_a_hostile_file(module, name, finished_run, tmp_path, monkeypatch):
+    path = rewrite(
+        finished_run / "model.keras", tmp_path / "evil.keras", with_layer(module, name, {})
+    )
+    # Keras is not even asked
+    monkeypatch.setattr(keras.saving, "load_model", lambda *a, **k: pytest.fail("was opened"))
+    with pytest.raises(InputError, match=f"{name}, which can run code; it was not opened"):
+        model_file.load_model(path)
+
+
+def test_code_hidden_deep_in_the_configuration_is_found(finished_run, tmp_path):
+    def change(model):
+        model["config"]["layers"][1]["config"]["kernel_regularizer"] = {
+            "a": [{"b": {"module": "subprocess", "class_name": "Popen", "config": {}}}]
+        }
+        return json.dumps(model)
+
+    path = rewrite(finished_run / "model.keras", tmp_path / "evil.keras", change)
+    with pytest.raises(InputError, match="subprocess.Popen, which can run code"):
+        model_file.load_model(path)
+
+
+def test_strange_members_and_bombs(finished_run, tmp_path, monkeypatch):
+    source = finished_run / "model.keras"
+    path = rewrite(source, tmp_path / "a.keras", extra={"../../evil.py": "x"})
+    with pytest.raises(InputError, match="holds '../../evil.py'"):
+        model_file.load_model(path)
+    monkeypatch.setattr(model_file, "MAX_BYTES", 1000)
+    with pytest.raises(InputError, match="unpacks to"):
+        model_file.load_model(source)
+    deep = rewrite(
+        source, tmp_path / "b.keras", lambda model: '{"a":' * 100_000 + "1" + "}" * 100_000
+    )
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="is not a Keras model"):
+        model_file.load_model(deep)
+
+
+def test_models_of_all_kinds_pass(tmp_path):
+    for attention in ("none", "spatial_contextual"):
+        for fusion in ("early", "bottleneck"):
+            model = build_model("resunet", attention=attention, fusion=fusion, filters=2)
+            model.save(tmp_path / "model.keras")
+            assert model_file.load_model(tmp_path / "model.keras").count_params()

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from landslide_tf.geo.windows import MAX_WINDOWS, Layout, window_starts, window_weights
+
+
+@st.composite
+def axes(draw):
+    window = draw(st.integers(1, 70))
+    return draw(st.integers(1, 400)), window, draw(st.integers(0, window - 1))
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "overlap", "starts"),
+    [
+        (110, 64, 32, [0, 23, 46]),  # (110 - 32) / 32 = 2.4: three; 46 to share by two steps
+        (64, 64, 32, [0]),
+        (65, 64, 32, [0, 1]),
+        (1, 64, 32, [0]),
+        (128, 64, 0, [0, 64]),
+        (129, 64, 0, [0, 32, 65]),
+        (96, 64, 32, [0, 32]),
+        (4, 2, 1, [0, 1, 2]),
+    ],
+)
+def test_starts(size, window, overlap, starts):
+    assert window_starts(size, window, overlap) == starts
+
+
+@given(axes())
+@settings(max_examples=200, deadline=None)
+def test_every_pixel_is_covered_and_weights_sum_to_one(axis):
+    size, window, overlap = axis
+    starts, weights = window_starts(*axis), window_weights(*axis)
+    assert weights.shape == (len(starts), window)
+    assert (weights > 0).all()
+    total = np.zeros(max(size, window))
+    for start, weight in zip(starts, weights, strict=True):
+        total[start : start + window] += weight
+    np.testing.assert_allclose(total, 1, atol=1e-12)
+    # in order, none twice, within the scene, and sharing what was asked for
+    steps = np.diff(starts)
+    assert (steps >= 1).all()
+    assert (steps <= window - overlap).all()
+    assert starts[-1] + window == max(size, window)
+
+
+def test_weights_of_two_windows_by_hand():
+    # 6 pixels, windows of 4 sharing 2: tapers 1 2 2 1 (overlap 2 allows 3, the window does not),
+    # at pixel 2 these are 2 and 1, at pixel 3 they are 1 and 2
+    weights = window_weights(6, 4, 2)
+    np.testing.assert_allclose(weights, [[1, 1, 2 / 3, 1 / 3], [1 / 3, 2 / 3, 1, 1]])
+
+
+@given(axes(), axes())
+@settings(max_examples=50, deadline=None)
+def test_blocks_hold_every_window_once(y, x):
+    layout = Layout((y[0], x[0]), (y[1], x[1]), (y[2], x[2]))
+    seen = []
+    total = np.zeros([max(a[0], a[1]) for a in (y, x)])
+    for block in layout.blocks:
+        top, left, bottom, right = layout.box(block)
+        windows = list(layout.windows(block))
+        assert len(windows) == layout.count(block) <= MAX_WINDOWS**2
+        for row, column, weight in windows:
+            h, w = weight.shape
+            assert top <= row and left <= column and row + h <= bottom and column + w <= right
+            total[row : row + h, column : column + w] += weight
+            seen.append((row, column))
+    assert len(seen) == len(set(seen)) == layout.count()
+    np.testing.assert_allclose(total, 1, atol=1e-12)

@@ -1,0 +1,80 @@
+"""Batch-normalisation statistics estimated anew, against numbers known by hand and by NumPy."""
+
+import keras
+import numpy as np
+import pytest
+
+from landslide_tf.checks import InputError
+from landslide_tf.training.batch_norm import reestimate_batch_norm
+
+
+def moving(layer):
+    return (
+        keras.ops.convert_to_numpy(layer.moving_mean),
+        keras.ops.convert_to_numpy(layer.moving_variance),
+    )
+
+
+def test_statistics_of_known_numbers():
+    x = keras.Input((2, 1, 1))
+    model = keras.Model(x, keras.layers.BatchNormalization(name="bn")(x))
+    # values 1, 3 | 5, 7: mean 4; squares of the distances 9 + 1 + 1 + 9 = 20 over 4 values: 5.
+    # By the formula: mean of the variances (1 + 1) / 2 = 1, variance of the means 2 and 6 is 4.
+    batches = np.array([1.0, 3.0, 5.0, 7.0], "float32").reshape(2, 1, 2, 1, 1)
+    reestimate_batch_norm(model, batches)
+    mean, variance = moving(model.get_layer("bn"))
+    np.testing.assert_allclose(mean, [4.0], rtol=1e-6)
+    np.testing.assert_allclose(variance, [5.0], rtol=1e-6)
+
+
+def test_batches_of_different_size_weigh_by_their_values():
+    x = keras.Input((1, 1, 1))
+    model = keras.Model(x, keras.layers.BatchNormalization(name="bn")(x))
+    values = np.array([0.0, 0.0, 0.0, 4.0], "float32").reshape(4, 1, 1, 1)
+    reestimate_batch_norm(model, [values[:3], values[3:]])
+    mean, variance = moving(model.get_layer("bn"))
+    np.testing.assert_allclose(mean, [1.0], rtol=1e-6)  # 4 / 4, not (0 + 4) / 2
+    np.testing.assert_allclose(variance, [3.0], rtol=1e-6)  # (1 + 1 + 1 + 9) / 4
+
+
+def test_a_network_against_numpy(rng):
+    """Two layers with a convolution and dropout between them; one batch holds all tiles."""
+    x = keras.Input((4, 4, 3))
+    h = keras.layers.BatchNormalization(name="first", momentum=0.9)(x)
+    h = keras.layers.Dropout(0.5)(h)
+    h = keras.layers.Conv2D(2, 1, name="conv", kernel_initializer="he_normal")(h)
+    model = keras.Model(x, keras.layers.BatchNormalization(name="second")(h))
+    weights = [keras.ops.convert_to_numpy(w) for w in model.trainable_variables]
+    tiles = rng.normal(3, 2, (8, 4, 4, 3)).astype("float32")
+    reestimate_batch_norm(model, [(tiles, "labels", "weights")])
+
+    mean, variance = tiles.mean((0, 1, 2)), tiles.var((0, 1, 2))
+    np.testing.assert_allclose(moving(model.get_layer("first"))[0], mean, rtol=1e-5)
+    np.testing.assert_allclose(moving(model.get_layer("first"))[1], variance, rtol=1e-5)
+    kernel = keras.ops.convert_to_numpy(model.get_layer("conv").kernel)[0, 0]  # (3, 2)
+    after = ((tiles - mean) / np.sqrt(variance + 1e-3)) @ kernel  # no dropout, no scale yet
+    np.testing.assert_allclose(
+        moving(model.get_layer("second"))[0], after.mean((0, 1, 2)), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        moving(model.get_layer("second"))[1], after.var((0, 1, 2)), rtol=1e-4
+    )
+    # what training made stays: the weights and the momentum
+    for before, variable in zip(weights, model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(before, keras.ops.convert_to_numpy(variable))
+    assert model.get_layer("first").momentum == 0.9
+
+
+def test_nothing_to_estimate_from():
+    x = keras.Input((1, 1, 1))
+    model = keras.Model(x, keras.layers.BatchNormalization()(x))
+    with pytest.raises(InputError, match="empty"):
+        reestimate_batch_norm(model, [])
+
+
+def test_nested_models_are_refused():
+    x = keras.Input((1, 1, 1))
+    inner = keras.Model(x, keras.layers.BatchNormalization()(x), name="inner")
+    outer = keras.Model(x, inner(x))
+    with pytest.raises(InputError, match="inner"):
+        reestimate_batch_norm(outer, [np.ones((1, 1, 1, 1))])
