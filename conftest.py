@@ -81,16 +81,17 @@ def tiny_tiles(tmp_path_factory) -> Path:
 def tiny_config(tiny_tiles):
     """Options that train in seconds."""
     from landslide_tf.config import TrainConfig
+    from landslide_tf.inputs import InputSpec
 
     return TrainConfig(
         data=str(tiny_tiles),
         model="unet",
         filters=2,
-        tile_px=32,
         epochs=3,
         batch_size=4,
         learning_rate=1e-2,
         dropout=0.2,
+        input=InputSpec(tile_px=32),
     )
 
 

@@ -2,20 +2,20 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import pytest
 
 from landslide_tf.checks import InputError, check_choice, check_multiple
 from landslide_tf.config import PRESETS, TrainConfig
+from landslide_tf.inputs import InputSpec
 
 
 def test_defaults_are_the_papers():
     config = TrainConfig()
     expected = {"epochs": 50, "batch_size": 2, "learning_rate": 1e-5, "filters": 64,
-                "dropout": 0.5, "tile_px": 128, "augment": False, "loss": "auto",
+                "dropout": 0.5, "tile_px": 128, "augment": (), "dropout_levels": 1, "loss": "auto",
                 "fusion": "early", "split": "random", "dem_normalisation": "relief"}  # fmt: skip
-    assert {name: getattr(config, name) for name in expected} == expected
+    assert {name: config.options()[name] for name in expected} == expected
     assert TrainConfig.from_preset("paper") == config
 
 
@@ -74,13 +74,15 @@ def test_unknown_key_lists_the_options():
         ("wce_weights", 5.0, ["two numbers"]),
         ("tile_px", 250, ["divisible by 16", "256 x 256"]),
         ("tile_px", 8, ["divisible by 16", "16 x 16"]),
-        ("augment", "no", ["True", "False"]),
+        ("augment", ("noise",), ["'flips'", "'light'"]),
+        ("augment", "flips", ["list", "'flips'"]),
+        ("skip_bad", "no", ["True", "False"]),
         ("negatives", None, ["True", "False"]),
     ],
 )
 def test_illegal_values_name_the_option_and_the_legal_ones(name, value, legal):
     with pytest.raises(InputError) as error:
-        TrainConfig(**{name: value})
+        TrainConfig().with_options(**{name: value})
     message = str(error.value)
     # the size of a tile has its message from the check that the models share
     assert name in message or name == "tile_px"
@@ -93,16 +95,16 @@ def test_illegal_pairs_of_options():
     with pytest.raises(InputError, match="deep_supervision.*unetpp.*'unet'"):
         TrainConfig(model="unet", deep_supervision=True)
     with pytest.raises(InputError, match="terrain.*DEM"):
-        TrainConfig(fusion="rgb", terrain=("slope",))
+        TrainConfig().with_options(fusion="rgb", terrain=("slope",))
     assert TrainConfig(model="unetpp", deep_supervision=True).deep_supervision
 
 
 def test_what_is_typed_overrides_the_preset():
-    config = TrainConfig.from_preset("demo", filters=32, augment=False)
-    assert (config.filters, config.augment) == (32, False)
+    config = TrainConfig.from_preset("demo", filters=32, augment=())
+    assert (config.filters, config.augment) == (32, ())
     for name, value in PRESETS["demo"].items():
         if name not in ("filters", "augment"):
-            assert getattr(config, name) == value
+            assert config.options()[name] == value
     assert config.preset == "demo"
     # also where the typed value is the paper's default
     assert TrainConfig.from_preset("demo", epochs=50).epochs == 50
@@ -126,33 +128,38 @@ def test_auto_is_the_papers_pairing_of_model_and_loss(model, loss):
     ],
 )
 def test_channels(options, channels):
-    assert TrainConfig(**options).channels == channels
+    assert TrainConfig().with_options(**options).input.channels == channels
 
 
 def test_round_trip_through_json():
     config = TrainConfig(
         model="resunet",
-        terrain=("hillshade", "slope"),
         wce_weights=(0.6, 3.5),
-        nodata=-9999.0,
         early_stopping=7,
-        bands=(8, 4, 3),
+        input=InputSpec(terrain=("hillshade", "slope"), nodata=-9999.0, bands=(8, 4, 3)),
     )
     # JSON turns tuples into lists
     again = TrainConfig.from_dict(json.loads(json.dumps(config.to_dict())))
     assert again == config
-    assert again.terrain == ("hillshade", "slope") and again.wce_weights == (0.6, 3.5)
-    assert again.bands == (8, 4, 3)
+    assert again.input.terrain == ("hillshade", "slope") and again.wce_weights == (0.6, 3.5)
+    assert again.input.bands == (8, 4, 3)
     assert TrainConfig.from_dict({}) == TrainConfig()
 
 
-def test_options_of_published_runs_are_read():
-    paths = sorted((Path(__file__).parents[1] / "results").rglob("config.json"))
-    assert len(paths) >= 5
-    for path in paths:  # written before some options existed
-        values = json.loads(path.read_text())
-        config = TrainConfig.from_dict(values)
-        assert json.loads(json.dumps(config.to_dict())).items() >= values.items()
+def test_arguments_give_the_same_options():
+    config = TrainConfig.from_preset(
+        "demo", model="unet", terrain=("slope",), nodata=0.0, skip_bad=True, augment=()
+    )
+    words = config.to_arguments()
+    assert words[:2] == ["--preset", "demo"]
+    assert words[words.index("--terrain") + 1] == "slope" and "--skip-bad" in words
+    assert words[words.index("--augment") + 1] == ""
+    assert "--tile-px" not in words  # as in the preset
+
+
+def test_an_unknown_option_lists_all_of_them():
+    with pytest.raises(InputError, match="'tile_px'.*Received: 'tile'"):
+        TrainConfig().with_options(tile=64)
 
 
 def test_check_choice():

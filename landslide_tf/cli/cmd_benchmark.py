@@ -8,7 +8,7 @@ from landslide_tf.cli.options import (
     import_keras_quietly,
     new_parser,
 )
-from landslide_tf.config import TrainConfig
+from landslide_tf.config import TrainConfig, option_fields
 
 BENCHMARK_EXAMPLES = """examples:
   landslide benchmark                                  U-Net++ with 64 filters, batches of 2
@@ -51,8 +51,9 @@ def _benchmark(arguments) -> None:
         raise InputError(f"--repeats must be at least 1. Received: {arguments.repeats}")
     if arguments.out:
         check_absent(arguments.out, arguments.overwrite)
-    names = TrainConfig.__dataclass_fields__
-    config = TrainConfig(**{k: v for k, v in vars(arguments).items() if k in names})
+    names = {f.name for f in option_fields()}
+    typed = {k: v for k, v in vars(arguments).items() if k in names}
+    config = TrainConfig().with_options(**typed)
     import_keras_quietly()
     from landslide_tf.study.benchmark import benchmark
 

@@ -8,7 +8,6 @@ from landslide_tf.checks import InputError
 from landslide_tf.cli.cmd_download import download_parser
 from landslide_tf.cli.cmd_tiles import tiles_parser
 from landslide_tf.cli.options import add_config_options, check_absent, new_parser
-from landslide_tf.config import TrainConfig
 
 DATA_EXAMPLES = """examples:
   landslide data download bijie
@@ -147,10 +146,12 @@ def _data_pack(arguments) -> None:
 def _read_tiles(arguments, **fixed):
     """Tiles of a folder; fusion 'rgb' asks for no DEM and keeps those that are there."""
     from landslide_tf.data.arrays import load_tiles
+    from landslide_tf.inputs.spec import InputSpec
 
     typed = {name: value for name, value in vars(arguments).items() if name in READ_OPTIONS}
     fusion = "early" if typed.get("terrain") else "rgb"
-    tiles = load_tiles(arguments.folder, TrainConfig(fusion=fusion, **typed, **fixed))
+    chosen = {name: typed.pop(name) for name in ("negatives", "skip_bad") if name in typed}
+    tiles = load_tiles(arguments.folder, InputSpec(fusion=fusion, **typed, **fixed), **chosen)
     for line in tiles.skipped:
         print(f"left out: {line}")
     return tiles

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 
 from landslide_tf.cli.options import add_config_options, import_keras_quietly, new_parser
-from landslide_tf.config import PRESETS, TrainConfig
+from landslide_tf.config import PRESETS, TrainConfig, option_fields
 
 TRAIN_EXAMPLES = """examples:
   python train.py                                   the demo terrain, a few minutes
@@ -55,7 +54,7 @@ def train_parser(commands=None):
 
 
 def _config(arguments) -> TrainConfig:
-    names = {f.name for f in dataclasses.fields(TrainConfig)}
+    names = {f.name for f in option_fields()}
     typed = {name: value for name, value in vars(arguments).items() if name in names}
     preset = typed.pop("preset", "paper" if "data" in typed else "demo")
     return TrainConfig.from_preset(preset, **typed)
@@ -64,10 +63,11 @@ def _config(arguments) -> TrainConfig:
 def _train(arguments) -> None:
     config = _config(arguments)
     if config.data is None:
+        options = config.options()
         differs = ", ".join(
-            f"{name.replace('_', '-')} {getattr(config, name)} (paper {f.default})"
-            for f in dataclasses.fields(TrainConfig)
-            if (name := f.name) in PRESETS["demo"] and getattr(config, name) != f.default
+            f"{f.name.replace('_', '-')} {options[f.name]} (paper {f.default})"
+            for f in option_fields()
+            if f.name in PRESETS["demo"] and options[f.name] != f.default
         )
         print(f"No --data: training on the built-in synthetic demo terrain; {differs}", flush=True)
     import_keras_quietly()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from landslide_tf.checks import InputError, JobError
 from landslide_tf.cli.options import add_config_options, import_keras_quietly, new_parser
-from landslide_tf.config import TrainConfig
+from landslide_tf.config import TrainConfig, option_fields
 
 STUDY_EXAMPLES = """examples:
   landslide study --out runs/demo-study                      the demo terrain, about half an hour
@@ -65,7 +65,7 @@ def study_parser(commands):
     parser.add_argument(
         "--report", action="store_true", help="run nothing; tables and figures only"
     )
-    names = (f.name for f in dataclasses.fields(TrainConfig))
+    names = (f.name for f in option_fields())
     add_config_options(parser, only=tuple(name for name in names if name not in FIXED))
     parser.set_defaults(run=_study)
 
@@ -105,7 +105,7 @@ def _choose_study(arguments):
     """The study in --out, or a new one from what was typed; `InputError` where they differ."""
     from landslide_tf.study.experiments import Study, read_study
 
-    names = [f.name for f in dataclasses.fields(TrainConfig) if f.name not in FIXED]
+    names = [f.name for f in option_fields() if f.name not in FIXED]
     typed = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
     begun = read_study(arguments.out)
     if begun is None:
@@ -114,7 +114,7 @@ def _choose_study(arguments):
         preset = typed.pop("preset", "paper" if "data" in typed else "demo")
         base = TrainConfig.from_preset(preset, **typed)
         return Study(base, arguments.seeds or 1, bool(arguments.resplit))
-    stored = begun.base.to_dict()
+    stored = begun.base.options()
     different = [
         f"--{name.replace('_', '-')} {stored[name]!r} there, {value!r} now"
         for name, value in typed.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from landslide_tf.cli.options import add_config_options, new_parser
-from landslide_tf.config import TrainConfig
+from landslide_tf.inputs.spec import InputSpec
 
 EXAMPLES = """examples:
   landslide data tiles --image scene.tif --dem dem.tif --polygons landslides.gpkg --out tiles
@@ -76,7 +76,7 @@ def _tiles(arguments) -> None:
 
     options = {name: value for name, value in vars(arguments).items() if name != "run"}
     # checked as everywhere
-    bands = TrainConfig(bands=options.pop("bands", None)).bands
+    bands = InputSpec(bands=options.pop("bands", None)).bands
     counts = cut_scene(
         options.pop("image"), options.pop("polygons"), options.pop("out"), bands=bands, **options
     )

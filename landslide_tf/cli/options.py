@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import sys
 
 from landslide_tf.checks import InputError
-from landslide_tf.config import PRESETS, TrainConfig
+from landslide_tf.config import PRESETS, option_fields
 
 
 def fail(message, code: int) -> int:
@@ -61,7 +60,7 @@ def add_config_options(parser, *, only: tuple[str, ...] | None = None) -> None:
     Namespace(augment=True)
     """
     groups = {}
-    for f in dataclasses.fields(TrainConfig):
+    for f in option_fields():
         if only is not None and f.name not in only:
             continue
         title = f.metadata["group"]

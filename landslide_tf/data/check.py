@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 
 from landslide_tf.checks import InputError
-from landslide_tf.config import TrainConfig
 from landslide_tf.data.index import find_samples
 from landslide_tf.data.tile import read_file, read_tile
+from landslide_tf.inputs.spec import InputSpec
 
 THUMBNAIL_PX = 32
 SAME_FROM = 0.97  # correlation of two thumbnails from which tiles count as near-duplicates
@@ -33,7 +33,7 @@ def check_folder(folder, **options) -> dict:
     >>> report["landslide_tiles"], report["with_dem"], report["unreadable"]
     (12, 12, [])
     """
-    config = TrainConfig(tile_px=THUMBNAIL_PX, fusion="rgb", **options)
+    spec = InputSpec(tile_px=THUMBNAIL_PX, fusion="rgb", **options)
     with_negatives = True
     try:
         index = find_samples(folder, negatives=True)
@@ -45,9 +45,9 @@ def check_folder(folder, **options) -> dict:
     shares, positive_px, mask_px, georeferenced = [], 0, 0, 0
     for sample in index.samples:
         try:
-            tile, place = read_tile(sample, config)
+            tile, place = read_tile(sample, spec)
             for kind in sample.files:
-                rasters[kind].add(read_file(sample, kind, config))
+                rasters[kind].add(read_file(sample, kind, spec))
         except InputError as error:
             unreadable.append(str(error))
             continue

@@ -1,28 +1,38 @@
-"""Batches for training and scoring: as a tf.data pipeline, and as NumPy arrays for any backend."""
+"""Tiles as batches of a model's input: tf.data pipelines, and the same for any Keras backend.
+
+Python reads the files, once. From then on all work is `keras.ops` inside the pipeline: stacking the
+DEM onto the image, normalising, augmenting, batching.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import math
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 
 from landslide_tf.checks import InputError, check_choice
-from landslide_tf.config import DEM_SOURCES, TrainConfig
 from landslide_tf.data.arrays import Tiles
-from landslide_tf.data.augment import augment
-from landslide_tf.data.channels import normalise_dem, stack_channels
+from landslide_tf.data.augment import DRAWS, augment, draw
+from landslide_tf.data.split import PARTS, make_split
+from landslide_tf.inputs.preprocess import Preprocessor, Sized
+from landslide_tf.inputs.spec import InputSpec
 
+DEM_SOURCES = ("own", "zero", "others")
 CALIBRATION_TILES, CALIBRATION_BATCH = 256, 16
+_ARRAYS = ("rgb", "dem", "terrain", "mask", "image_valid", "input_valid", "valid")
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a data set as the model sees it: normalised and stacked, tile by tile.
+    """A part of a data set as the model sees it.
 
     >>> from landslide_tf.data.arrays import load_tiles
-    >>> config = TrainConfig(data="tiles", tile_px=32)
-    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
+    >>> tiles = load_tiles("tiles", tile_px=32)
+    >>> part = Part(tiles, np.arange(12), tiles.spec)
     >>> x, y, w = part.arrays([0, 1])
     >>> x.shape, y.shape, len(part), part.steps(batch_size=5)
     ((2, 32, 32, 4), (2, 32, 32, 1), 12, 3)
@@ -30,86 +40,98 @@ class Part:
 
     tiles: Tiles
     indices: np.ndarray  # which tiles
-    config: TrainConfig
-    dem_statistics: tuple[float, float] | None = None  # for dem_normalisation 'dataset'
+    spec: InputSpec  # of the tiles, with the training part's statistics
     # Whose DEM (and terrain) a tile gets: its 'own', 'zero', or that of 'others', the tile half the
     # part further on. Scores with the last two say how much a model makes of the DEM.
     dem: str = "own"
 
     def __post_init__(self):
         check_choice("dem", self.dem, DEM_SOURCES)
-        if self.dem != "own" and self.config.fusion == "rgb":
+        if self.dem != "own" and not self.spec.uses_dem:
             raise InputError(f"`dem` {self.dem!r} needs a model that reads the DEM, not fusion rgb")
 
     def __len__(self) -> int:
         return len(self.indices)
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the part's tiles, in order."""
+        return [self.tiles.names[i] for i in self.indices]
+
     def steps(self, batch_size: int) -> int:
         """Batches in one pass; the last may be smaller."""
         return math.ceil(len(self) / batch_size)
 
-    def arrays(self, positions, epoch: int | None = None):
+    def arrays(self, positions) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """x (B, H, W, C), y and w (B, H, W, 1), float32, of the tiles at `positions`.
 
-        w is 1 where all files have data, else 0. With `epoch` given and `config.augment` on,
-        tiles are augmented by (seed, epoch, tile).
+        w is 1 where all files have data, else 0.
         """
-        batch = [self._one(position, epoch) for position in positions]
-        return tuple(np.stack(arrays) for arrays in zip(*batch, strict=True))
+        positions = np.asarray(positions)
+        raw = self._gather(lambda name, i: getattr(self.tiles, name)[i], positions, self.indices)
+        return tuple(np.asarray(array) for array in self._batch(raw))
 
-    def _one(self, position, epoch):
-        tiles, config = self.tiles, self.config
-        i = self.indices[position]
-        x = self._input(i)
+    def _gather(self, take, positions, indices):
+        """The raw arrays at `positions`, and the input of the tiles whose DEM they borrow."""
+        own = take_at(indices, positions)
+        raw = {name: take(name, own) for name in _ARRAYS}
+        if self.dem == "others":
+            other = take_at(indices, (positions + len(self) // 2) % len(self))
+            raw["other"] = {name: take(name, other) for name in _ARRAYS}
+        return raw
+
+    def _batch(self, raw):
+        """x, y and w from raw arrays, in `keras.ops`."""
+        x, valid = Preprocessor(self.spec).stack(_sized(raw))
         if self.dem != "own":
-            other = self._input(self.indices[(position + len(self) // 2) % len(self)])
-            has_data = tiles.input_valid[i][..., None]
-            x[..., 3:] = other[..., 3:] * has_data if self.dem == "others" else 0
-        y = tiles.mask[i][..., None].astype("float32")
-        w = tiles.valid[i][..., None].astype("float32")
-        if epoch is not None and config.augment:
-            x, y, w = augment(x, y, w, (config.seed, epoch, int(i)))
-        return x, y, w
-
-    def _input(self, i):
-        tiles = self.tiles
-        valid = tiles.image_valid if self.config.fusion == "rgb" else tiles.input_valid
-        return model_input(
-            tiles.rgb[i], tiles.dem[i], tiles.terrain[i], valid[i], self.config, self.dem_statistics
-        )
+            rest = keras.ops.zeros_like(x[..., 3:])
+            if self.dem == "others":
+                borrowed, _ = Preprocessor(self.spec).stack(_sized(raw["other"]))
+                rest = keras.ops.where(valid, borrowed[..., 3:], 0.0)
+            x = keras.ops.concatenate([x[..., :3], rest], axis=-1)
+        y = keras.ops.cast(raw["mask"], "float32")[..., None]
+        return x, y, keras.ops.cast(raw["valid"], "float32")[..., None]
 
 
-def model_input(rgb, dem, terrain, input_valid, config: TrainConfig, dem_statistics=None):
-    """The input (H, W, C) of the model for one tile; all channels are 0 where one has no data.
+def take_at(indices, positions):
+    """The items of `indices` at `positions`, of NumPy arrays and of tensors."""
+    if isinstance(positions, np.ndarray):
+        return indices[positions]
+    import tensorflow as tf
 
-    `input_valid` (H, W) is where all that the model reads has data: the image alone for 'rgb'.
+    return tf.gather(indices, positions)
 
-    >>> rgb, dem, valid = np.ones((8, 8, 3)), np.zeros((8, 8)), np.ones((8, 8), bool)
-    >>> model_input(rgb, dem, None, valid, TrainConfig()).shape
-    (8, 8, 4)
+
+def _sized(raw) -> Sized:
+    return Sized(
+        rgb=raw["rgb"],
+        dem=raw["dem"][..., None],
+        terrain=raw["terrain"],
+        image_valid=raw["image_valid"][..., None],
+        input_valid=raw["input_valid"][..., None],
+    )
+
+
+def make_parts(tiles: Tiles, split: dict[str, list[str]]) -> dict[str, Part]:
+    """The three parts of a data set; elevation statistics are those of the training part.
+
+    >>> from landslide_tf.data.arrays import load_tiles
+    >>> tiles = load_tiles("tiles", tile_px=32)
+    >>> {name: len(part) for name, part in make_parts(tiles, make_split(tiles)).items()}
+    {'train': 8, 'validation': 2, 'test': 2}
     """
-    if config.fusion == "rgb":
-        x = stack_channels(rgb)
-    else:
-        dem = normalise_dem(dem, input_valid, config.dem_normalisation, dem_statistics)
-        x = stack_channels(rgb, dem, terrain if config.terrain else None)
-    return np.where(input_valid[..., None], x, np.float32(0))
-
-
-def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
-    """The order of the training tiles in one epoch: a function of (seed, epoch) alone.
-
-    >>> epoch_order(4, seed=0, epoch=1).tolist() == epoch_order(4, seed=0, epoch=1).tolist()
-    True
-    """
-    return np.random.default_rng((seed, epoch)).permutation(count)
+    indices = {name: tiles.indices(split[name]) for name in PARTS}
+    spec = tiles.spec
+    if spec.dem_normalisation == "dataset" and spec.uses_dem:
+        spec = dataclasses.replace(spec, dem_statistics=dem_statistics(tiles, indices["train"]))
+    return {name: Part(tiles, indices[name], spec) for name in PARTS}
 
 
 def dem_statistics(tiles: Tiles, indices) -> tuple[float, float]:
     """Mean and deviation in metres of all valid DEM pixels of the tiles at `indices`.
 
     >>> from landslide_tf.data.arrays import load_tiles
-    >>> tiles = load_tiles("tiles", TrainConfig(data="tiles", tile_px=32))
+    >>> tiles = load_tiles("tiles", tile_px=32)
     >>> mean, deviation = dem_statistics(tiles, [0, 1])
     >>> mean == float(tiles.dem[:2].mean())
     True
@@ -122,43 +144,82 @@ def dem_statistics(tiles: Tiles, indices) -> tuple[float, float]:
     return float(mean), float(math.sqrt(max(0.0, squares / max(count, 1) - mean**2)))
 
 
-def training_batches(part: Part, start_epoch: int = 0):
+def tile_datasets(
+    tiles: Tiles,
+    split: str = "random",
+    *,
+    seed: int = 0,
+    batch_size: int = 2,
+    augment: tuple[str, ...] = (),
+):
+    """Training, validation and test part as `tf.data.Dataset`s of (x, y, weight), for `fit`.
+
+    The training part comes in another order at each pass, a function of the seed and the number of
+    the pass, and is augmented by what `augment` names (see `data.augment.augment`).
+
+    Args:
+        tiles: what `load_tiles` returned.
+        split: 'random', 'group' (neighbours stay together), or a JSON file (see `make_split`).
+        seed: decides split, order and augmentation.
+        batch_size: tiles a batch.
+        augment: names of random changes.
+
+    Raises:
+        InputError: too few tiles, or TensorFlow is not the backend of Keras.
+
+    >>> from landslide_tf.data.arrays import load_tiles
+    >>> train, validation, test = tile_datasets(load_tiles("tiles", tile_px=32), batch_size=4)
+    >>> [tuple(array.shape) for array in next(iter(train))]
+    [(4, 32, 32, 4), (4, 32, 32, 1), (4, 32, 32, 1)]
+    """
+    if not _use_tensorflow():
+        raise InputError("tile_datasets makes tf.data: set KERAS_BACKEND=tensorflow")
+    parts = make_parts(tiles, make_split(tiles, split, seed))
+    passes = itertools.count()
+    train = _epochs(parts["train"], _next_of(passes), batch_size, seed, augment)
+    train = train.apply(_known_length(parts["train"].steps(batch_size)))
+    return train, *(scoring_batches(parts[name], batch_size) for name in PARTS[1:])
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of the training tiles in one epoch: a function of (seed, epoch) alone.
+
+    >>> epoch_order(4, seed=0, epoch=1).tolist() == epoch_order(4, seed=0, epoch=1).tolist()
+    True
+    """
+    return np.random.default_rng((seed, epoch)).permutation(count)
+
+
+def training_batches(
+    part: Part, *, batch_size: int, epochs: int, seed: int = 0, augment=(), start_epoch: int = 0
+):
     """Shuffled batches of all epochs from `start_epoch` on, for `model.fit`.
 
     A tf.data.Dataset that runs on through the epochs (give `steps_per_epoch`), or, where
-    TensorFlow is not installed or not the backend, a PyDataset of one epoch after the other.
+    TensorFlow is not the backend, a PyDataset of one epoch after the other.
 
     >>> from landslide_tf.data.arrays import load_tiles
-    >>> config = TrainConfig(data="tiles", tile_px=32, batch_size=4)
-    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
-    >>> x, y, w = next(iter(training_batches(part)))
+    >>> tiles = load_tiles("tiles", tile_px=32)
+    >>> part = Part(tiles, np.arange(12), tiles.spec)
+    >>> x, y, w = next(iter(training_batches(part, batch_size=4, epochs=1)))
     >>> x.shape
     TensorShape([4, 32, 32, 4])
     """
-    config = part.config
     if not _use_tensorflow():
-        return _py_dataset(part, config.batch_size, start_epoch)
+        return _py_dataset(part, batch_size, start_epoch, seed, augment)
     import tensorflow as tf
 
-    def epoch_batches(epoch):
-        order = tf.numpy_function(
-            lambda e: epoch_order(len(part), config.seed, int(e)), [epoch], tf.int64
-        )
-        order = tf.ensure_shape(order, [len(part)])
-        batches = tf.data.Dataset.from_tensor_slices(order).batch(config.batch_size)
-        return batches.map(lambda positions: (positions, epoch))
-
     # One iterator for the whole training: destroying one each epoch stalls tf.data's autotuner.
-    epochs = tf.data.Dataset.range(start_epoch, config.epochs)
-    return _with_arrays(epochs.flat_map(epoch_batches), part, augmented=True)
+    numbers = tf.data.Dataset.range(start_epoch, epochs)
+    return _epochs(part, numbers, batch_size, seed, augment)
 
 
 def scoring_batches(part: Part, batch_size: int):
     """Batches in order, not augmented, for validation during training.
 
     >>> from landslide_tf.data.arrays import load_tiles
-    >>> config = TrainConfig(data="tiles", tile_px=32)
-    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
+    >>> tiles = load_tiles("tiles", tile_px=32)
+    >>> part = Part(tiles, np.arange(12), tiles.spec)
     >>> [len(x) for x, y, w in scoring_batches(part, batch_size=8)]
     [8, 4]
     """
@@ -166,57 +227,103 @@ def scoring_batches(part: Part, batch_size: int):
         return _py_dataset(part, batch_size, None)
     import tensorflow as tf
 
+    load = _loader(part)
     positions = tf.data.Dataset.range(len(part)).batch(batch_size)
-    positions = positions.map(lambda p: (p, tf.constant(-1, tf.int64)))
-    return _with_arrays(positions, part, augmented=False)
+    return _finished(positions, lambda p: part._batch(load(p)))
 
 
-def calibration_batches(part: Part):
+def calibration_batches(part: Part, seed: int = 0):
     """Inputs (B, H, W, C) of up to 256 tiles of a part in batches of 16, not augmented.
 
-    For `reestimate_batch_norm`. The tiles are drawn by the run's seed, the same at every call.
+    For `reestimate_batch_norm`. The tiles are drawn by the seed, the same at every call.
 
     >>> from landslide_tf.data.arrays import load_tiles
-    >>> config = TrainConfig(data="tiles", tile_px=32)
-    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
-    >>> [len(x) for x in calibration_batches(part)]
+    >>> tiles = load_tiles("tiles", tile_px=32)
+    >>> [len(x) for x in calibration_batches(Part(tiles, np.arange(12), tiles.spec))]
     [12]
     """
-    chosen = epoch_order(len(part), part.config.seed, 0)[:CALIBRATION_TILES]
+    chosen = epoch_order(len(part), seed, 0)[:CALIBRATION_TILES]
     for start in range(0, len(chosen), CALIBRATION_BATCH):
         yield part.arrays(chosen[start : start + CALIBRATION_BATCH])[0]
 
 
 def _use_tensorflow() -> bool:
-    import keras
-
     return keras.backend.backend() == "tensorflow"
 
 
-def _with_arrays(positions, part: Part, augmented: bool):
+def _epochs(part: Part, numbers, batch_size: int, seed: int, names):
+    """Batches of the epochs in `numbers`, a dataset; Python draws their order, once an epoch."""
     import tensorflow as tf
 
-    px, channels = part.config.tile_px, part.config.channels
-
-    def load(p, epoch):
-        x, y, w = tf.numpy_function(
-            lambda p, e: part.arrays(p, int(e) if augmented else None),
-            [p, epoch],
-            (tf.float32, tf.float32, tf.float32),
+    def shuffled(epoch):
+        order, drawn = tf.numpy_function(
+            lambda e: (epoch_order(len(part), seed, int(e)), draw(len(part.tiles), seed, int(e))),
+            [epoch],
+            (tf.int64, tf.float32),
         )
-        x = tf.ensure_shape(x, (None, px, px, channels))
-        y, w = (tf.ensure_shape(array, (None, px, px, 1)) for array in (y, w))
-        return x, y, w
+        order = tf.ensure_shape(order, [len(part)])
+        drawn = tf.ensure_shape(drawn, [len(part.tiles), DRAWS])
+        drawn = tf.gather(drawn, tf.gather(part.indices, order))
+        return tf.data.Dataset.from_tensor_slices((order, drawn)).batch(batch_size)
+
+    load = _loader(part)
+
+    def batch(positions, drawn):
+        return augment(*part._batch(load(positions)), drawn, names)
+
+    return _finished(numbers.flat_map(shuffled), batch)
+
+
+def _loader(part: Part):
+    """A function from positions to raw arrays, as TensorFlow operations.
+
+    Arrays in memory are tensors; those on disk (`cache`) stay there and are read batch by batch.
+    """
+    import tensorflow as tf
+
+    arrays = {name: getattr(part.tiles, name) for name in _ARRAYS}
+    lazy = any(isinstance(array, np.memmap) for array in arrays.values())
+    with tf.device("cpu"):
+        tensors = {} if lazy else {name: tf.constant(array) for name, array in arrays.items()}
+        indices = tf.constant(part.indices, tf.int64)
+
+    def take(name, rows):
+        if not lazy:
+            return tf.gather(tensors[name], rows)
+        array = arrays[name]
+        found = tf.numpy_function(lambda r: array[r], [rows], array.dtype)
+        return tf.ensure_shape(found, (None, *array.shape[1:]))
+
+    return lambda positions: part._gather(take, positions, indices)
+
+
+def _finished(positions, function):
+    import tensorflow as tf
 
     options = tf.data.Options()
     options.autotune.enabled = False  # it stalls for seconds when an iterator is destroyed
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return positions.map(load).prefetch(2).with_options(options)
+    batches = positions.map(function, num_parallel_calls=2, deterministic=True)
+    return batches.prefetch(2).with_options(options)
 
 
-def _py_dataset(part: Part, batch_size: int, start_epoch: int | None):
-    import keras
+def _next_of(passes):
+    """A dataset of one number, the next of `passes` each time that it is run through."""
+    import tensorflow as tf
 
+    def following(_):
+        return tf.ensure_shape(tf.numpy_function(lambda: np.int64(next(passes)), [], tf.int64), [])
+
+    return tf.data.Dataset.range(1).map(following)
+
+
+def _known_length(steps: int):
+    import tensorflow as tf
+
+    return tf.data.experimental.assert_cardinality(steps)
+
+
+def _py_dataset(part: Part, batch_size: int, start_epoch: int | None, seed: int = 0, names=()):
     class TileBatches(keras.utils.PyDataset):
         """Batches by number; shuffled and augmented by epoch where `start_epoch` is given."""
 
@@ -228,11 +335,13 @@ def _py_dataset(part: Part, batch_size: int, start_epoch: int | None):
             return part.steps(batch_size)
 
         def __getitem__(self, step):
-            positions = np.arange(len(part))
-            if self.epoch is not None:
-                positions = epoch_order(len(part), part.config.seed, self.epoch)
-            positions = positions[step * batch_size : (step + 1) * batch_size]
-            return part.arrays(positions, self.epoch)
+            here = slice(step * batch_size, (step + 1) * batch_size)
+            if self.epoch is None:
+                return part.arrays(np.arange(len(part))[here])
+            positions = epoch_order(len(part), seed, self.epoch)[here]
+            drawn = draw(len(part.tiles), seed, self.epoch)[part.indices[positions]]
+            changed = augment(*part.arrays(positions), drawn, names)
+            return tuple(keras.ops.convert_to_numpy(array) for array in changed)
 
         def on_epoch_end(self):
             if self.epoch is not None:

@@ -14,25 +14,25 @@ from pathlib import Path
 import numpy as np
 
 from landslide_tf.checks import InputError
-from landslide_tf.config import TrainConfig
 from landslide_tf.data.index import Sample
 from landslide_tf.data.tile import read_tile
 from landslide_tf.files import sha256
+from landslide_tf.inputs.spec import InputSpec
 
-FORMAT = 1  # of cache folders and pack files
+FORMAT = 2  # of cache folders and pack files
 
 
-def array_shapes(count: int, config: TrainConfig, terrain: int) -> dict[str, tuple]:
-    """Shape and dtype of each array of `count` tiles with `terrain` channels of terrain.
+def array_shapes(count: int, spec: InputSpec) -> dict[str, tuple]:
+    """Shape and dtype of each array of `count` tiles.
 
-    >>> array_shapes(12, TrainConfig(tile_px=32), 0)["rgb"]
+    >>> array_shapes(12, InputSpec(tile_px=32))["rgb"]
     ((12, 32, 32, 3), 'float32')
     """
-    px = config.tile_px
+    px = spec.tile_px
     return {
         "rgb": ((count, px, px, 3), "float32"),
         "dem": ((count, px, px), "float32"),
-        "terrain": ((count, px, px, terrain), "float32"),
+        "terrain": ((count, px, px, len(spec.terrain)), "float32"),
         "mask": ((count, px, px), "uint8"),
         "image_valid": ((count, px, px), "bool"),
         "input_valid": ((count, px, px), "bool"),
@@ -40,7 +40,7 @@ def array_shapes(count: int, config: TrainConfig, terrain: int) -> dict[str, tup
     }
 
 
-def decode(samples, config: TrainConfig, folder, cache=None) -> tuple[dict, dict]:
+def decode(samples, spec: InputSpec, folder, cache=None) -> tuple[dict, dict]:
     """The arrays of samples, in memory or as memory-mapped files in the folder `cache`.
 
     Returns the arrays by name, and for each tile's name the hashes of its files and its place, or
@@ -51,16 +51,16 @@ def decode(samples, config: TrainConfig, folder, cache=None) -> tuple[dict, dict
 
     >>> from landslide_tf.data.index import find_samples
     >>> samples = find_samples("tiles").samples
-    >>> arrays, facts = decode(samples, TrainConfig(tile_px=32), "tiles")
+    >>> arrays, facts = decode(samples, InputSpec(tile_px=32), "tiles")
     >>> arrays["mask"].shape, list(facts["a000"])
     ((12, 32, 32), ['files', 'place'])
     """
-    shapes = array_shapes(len(samples), config, len(config.terrain))
+    shapes = array_shapes(len(samples), spec)
     if cache is not None:
-        return _decode_cached(samples, config, shapes, Path(cache))
+        return _decode_cached(samples, spec, shapes, Path(cache))
     _check_memory(folder, shapes)
     arrays = {name: np.zeros(shape, dtype) for name, (shape, dtype) in shapes.items()}
-    return arrays, _fill(samples, config, arrays)
+    return arrays, _fill(samples, spec, arrays)
 
 
 def _check_memory(folder, shapes) -> None:
@@ -90,13 +90,13 @@ def available_memory() -> int | None:
     return None
 
 
-def _fill(samples, config, arrays) -> dict[str, dict]:
+def _fill(samples, spec, arrays) -> dict[str, dict]:
     """Fill `arrays`; return for each tile its hashes and place, or the error that it has."""
     from tqdm import tqdm
 
     def one(i: int, sample: Sample):
         try:
-            tile, place = read_tile(sample, config)
+            tile, place = read_tile(sample, spec)
         except InputError as error:
             return {"error": str(error)}
         for name, array in arrays.items():
@@ -119,15 +119,15 @@ def _fill(samples, config, arrays) -> dict[str, dict]:
         return {sample.name: fact for sample, fact in zip(samples, done, strict=True)}
 
 
-def _decode_cached(samples, config, shapes, cache: Path):
+def _decode_cached(samples, spec, shapes, cache: Path):
     """Memory-mapped arrays in a folder of `cache` whose name stands for files and options."""
     stamps = [
         (kind, str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
         for sample in samples
         for kind, path in sample.files.items()
     ]
-    options = [FORMAT, config.tile_px, config.terrain, config.resolution_m, config.nodata,
-               config.rgb_scale, config.bands, stamps]  # fmt: skip
+    options = [FORMAT, spec.tile_px, spec.terrain, spec.resolution_m, spec.nodata, spec.rgb_scale,
+               spec.bands, stamps]  # fmt: skip
     key = hashlib.sha256(json.dumps(options).encode()).hexdigest()[:16]
     folder = cache / f"tiles-{key}"
     if not (folder / "facts.json").exists():
@@ -140,7 +140,7 @@ def _decode_cached(samples, config, shapes, cache: Path):
                 if 0 not in shape
             }
             _reserve(scratch)
-            facts = _fill(samples, config, arrays)
+            facts = _fill(samples, spec, arrays)
             for array in arrays.values():
                 array.flush()
             (scratch / "facts.json").write_text(json.dumps(facts))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
-from scipy.sparse import csr_array
 
 from landslide_tf.checks import InputError
 from landslide_tf.data.ground import Ground
@@ -176,75 +174,6 @@ def _apply_palette(index, colormap):
 
 def _first_line(error) -> str:
     return str(error.__cause__ or error).strip().splitlines()[0] if str(error) else "damaged"
-
-
-def resize_weights(size_in: int, size_out: int) -> np.ndarray:
-    """Matrix (size_out, size_in), float32, of antialiased bilinear interpolation along one axis.
-
-    Pixel centres at i + 0.5; a triangle as wide as the coarser of the two pixels, rows
-    normalised: `tf.image.resize(..., "bilinear", antialias=True)` computes the same.
-
-    >>> resize_weights(4, 2)
-    array([[0.42857143, 0.42857143, 0.14285715, 0.        ],
-           [0.        , 0.14285715, 0.42857143, 0.42857143]], dtype=float32)
-    """
-    return _resize_weights(size_in, size_out).toarray()
-
-
-@functools.lru_cache(maxsize=512)
-def _resize_weights(size_in, size_out):
-    scale = size_in / size_out
-    support = max(scale, 1.0)
-    centre = (np.arange(size_out)[:, None] + 0.5) * scale - 0.5
-    weights = np.maximum(0.0, 1.0 - np.abs(np.arange(size_in)[None] - centre) / support)
-    # Sparse: a few weights a row. And one thread: tiles are read by several already.
-    return csr_array((weights / weights.sum(axis=1, keepdims=True)).astype("float32"))
-
-
-def resize_bilinear(values, size: tuple[int, int], valid=None):
-    """Antialiased bilinear resize of float32 (H, W, C) to `size` (height, width), no data apart.
-
-    Returns the values (float32, 0 where not valid) and the valid mask (bool) of the new size.
-    An invalid pixel has no weight; a new pixel is valid when at least half of its weight is.
-
-    >>> values, valid = resize_bilinear(np.array([[[2.0], [4.0]]]), (1, 1))
-    >>> float(values[0, 0, 0])
-    3.0
-    """
-    values = np.asarray(values)
-    if valid is not None:  # before the conversion: the mark of no data may not fit float32
-        values = np.where(valid[..., None], values, 0)
-    values = values.astype("float32")
-    rows = _resize_weights(values.shape[0], size[0])
-    columns = _resize_weights(values.shape[1], size[1])
-    if valid is None or valid.all():
-        return _apply_weights(values, rows, columns), np.ones(size, bool)
-    valid = np.asarray(valid, bool)[..., None]
-    weight = _apply_weights(valid.astype("float32"), rows, columns)
-    total = _apply_weights(values, rows, columns)
-    keep = weight[..., 0] >= 0.5
-    return np.where(keep[..., None], total / np.maximum(weight, 0.5), 0).astype("float32"), keep
-
-
-def _apply_weights(values, rows, columns):
-    height, width, channels = values.shape
-    # (h, H) @ (H, W C) -> (h, W, C) -> (W, h C), then (w, W) @ (W, h C) -> (w, h, C) -> (h, w, C)
-    values = (rows @ values.reshape(height, width * channels)).reshape(-1, width, channels)
-    values = values.swapaxes(0, 1).reshape(width, -1)
-    values = (columns @ values).reshape(columns.shape[0], -1, channels)
-    return np.ascontiguousarray(values.swapaxes(0, 1))
-
-
-def resize_nearest(values, size: tuple[int, int]):
-    """Nearest-neighbour resize of (H, W, ...) to `size`, pixel centres at i + 0.5.
-
-    >>> resize_nearest(np.array([[0, 1]]), (1, 4))
-    array([[0, 0, 1, 1]])
-    """
-    values = np.asarray(values)
-    rows = ((np.arange(size[0]) + 0.5) * values.shape[0] / size[0]).astype(int)
-    columns = ((np.arange(size[1]) + 0.5) * values.shape[1] / size[1]).astype(int)
-    return values[rows][:, columns]
 
 
 def write_geotiff(path, values, like: Raster, nodata: float | None = None, valid=None) -> None:

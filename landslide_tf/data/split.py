@@ -35,9 +35,8 @@ def make_split(
     Raises:
         InputError: too few tiles or groups, or a file that does not fit the tiles.
 
-    >>> from landslide_tf.config import TrainConfig
     >>> from landslide_tf.data.arrays import load_tiles
-    >>> tiles = load_tiles("tiles", TrainConfig(data="tiles", tile_px=32))
+    >>> tiles = load_tiles("tiles", tile_px=32)
     >>> {part: len(names) for part, names in make_split(tiles).items()}
     {'train': 8, 'validation': 2, 'test': 2}
     >>> make_split(tiles, test_prefix="b")["test"]
@@ -129,9 +128,8 @@ def read_split(path, tiles: Tiles) -> Split:
 
     The test part may be empty. Tiles that the file does not name are left out.
 
-    >>> from landslide_tf.config import TrainConfig
     >>> from landslide_tf.data.arrays import load_tiles
-    >>> tiles = load_tiles("tiles", TrainConfig(data="tiles", tile_px=32))
+    >>> tiles = load_tiles("tiles", tile_px=32)
     >>> len(read_split("runs/first/split.json", tiles)["train"])
     8
     """
@@ -178,9 +176,8 @@ def read_split(path, tiles: Tiles) -> Split:
 def split_content(split: Split, tiles: Tiles) -> dict:
     """What `split.json` holds: the parts and the SHA-256 of every file of the tiles named.
 
-    >>> from landslide_tf.config import TrainConfig
     >>> from landslide_tf.data.arrays import load_tiles
-    >>> tiles = load_tiles("tiles", TrainConfig(data="tiles", tile_px=32))
+    >>> tiles = load_tiles("tiles", tile_px=32)
     >>> content = split_content(make_split(tiles), tiles)
     >>> list(content)
     ['train', 'validation', 'test', 'data_sha256', 'files']

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from landslide_tf.checks import InputError
-from landslide_tf.config import TrainConfig
-from landslide_tf.data import channels, landslide4sense
+from landslide_tf.data import landslide4sense
 from landslide_tf.data.index import Sample
-from landslide_tf.data.raster import Raster, read_raster, resize_bilinear, resize_nearest
+from landslide_tf.data.raster import Raster, read_raster
+from landslide_tf.inputs.spec import InputSpec
+
+if TYPE_CHECKING:
+    from landslide_tf.inputs.preprocess import Sized
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,7 @@ class Tile:
     """A tile at the model's size: nothing normalised yet but the RGB.
 
     >>> from landslide_tf.data.index import find_samples
-    >>> tile, _ = read_tile(find_samples("tiles").samples[0], TrainConfig(tile_px=16))
+    >>> tile, _ = read_tile(find_samples("tiles").samples[0], InputSpec(tile_px=16))
     >>> tile.rgb.shape, tile.dem.shape, tile.mask.dtype
     ((16, 16, 3), (16, 16), dtype('uint8'))
     """
@@ -32,9 +37,7 @@ class Tile:
     valid: np.ndarray  # (H, W) bool: all files have data
 
 
-def read_tile(
-    sample: Sample, config: TrainConfig
-) -> tuple[Tile, tuple[float, float, float] | None]:
+def read_tile(sample: Sample, spec: InputSpec) -> tuple[Tile, tuple[float, float, float] | None]:
     """Read, check and resize one sample.
 
     Returns the tile and its place: x and y of its centre and its larger side, in units of its
@@ -45,22 +48,22 @@ def read_tile(
             other than {0, 1} or {0, 255}, nothing is valid.
 
     >>> from landslide_tf.data.index import find_samples
-    >>> tile, place = read_tile(find_samples("tiles").samples[0], TrainConfig(tile_px=16))
+    >>> tile, place = read_tile(find_samples("tiles").samples[0], InputSpec(tile_px=16))
     >>> tile.rgb.shape, place  # PNG files lie nowhere
     ((16, 16, 3), None)
     """
-    image = read_file(sample, "image", config)
+    image = read_file(sample, "image", spec)
     check_image(image, sample.image)
     dem = mask = None
     if sample.dem is not None:
-        dem = read_file(sample, "dem", config)
+        dem = read_file(sample, "dem", spec)
         check_dem(dem, sample.dem)
         check_fit(image, dem, sample.image, sample.dem)
     if sample.mask is not None:
-        mask = check_mask(read_file(sample, "mask", config), sample.mask)
+        mask = check_mask(read_file(sample, "mask", spec), sample.mask)
         check_fit(image, mask, sample.image, sample.mask)
     try:
-        tile = make_tile(image, dem, mask, config)
+        tile = make_tile(image, dem, mask, spec)
     except InputError as error:
         raise InputError(f"{sample.image}: {error}") from None
     if not tile.valid.any():
@@ -73,66 +76,151 @@ def read_tile(
     return tile, ((left + right) / 2, (bottom + top) / 2, max(right - left, top - bottom))
 
 
-def read_file(sample: Sample, kind: str, config: TrainConfig) -> Raster:
+def read_file(sample: Sample, kind: str, spec: InputSpec) -> Raster:
     """The raster of one `kind` ('image', 'dem', 'mask') of a sample, of whatever format.
 
-    `config.nodata` concerns image and DEM, `config.bands` chooses those of the image.
+    `spec.nodata` concerns image and DEM, `spec.bands` chooses those of the image.
 
     Raises:
         InputError: the file cannot be read, or lacks a band that is asked for.
 
     >>> from landslide_tf.data.index import find_samples
-    >>> read_file(find_samples("tiles").samples[0], "dem", TrainConfig()).values.shape
+    >>> read_file(find_samples("tiles").samples[0], "dem", InputSpec()).values.shape
     (32, 32, 1)
     """
     path = getattr(sample, kind)
     if path.suffix.lower() == landslide4sense.SUFFIX:
-        return landslide4sense.read_hdf5(path, kind, bands=config.bands, nodata=config.nodata)
+        return landslide4sense.read_hdf5(path, kind, bands=spec.bands, nodata=spec.nodata)
     if kind == "mask":
         return read_raster(path, palette=False)
-    return read_raster(path, nodata=config.nodata, bands=config.bands if kind == "image" else None)
+    return read_raster(path, nodata=spec.nodata, bands=spec.bands if kind == "image" else None)
 
 
-def make_tile(image: Raster, dem: Raster | None, mask: Raster | None, config: TrainConfig) -> Tile:
-    """Resize the rasters of one tile to `config.tile_px` and join their valid masks.
+def make_tile(image: Raster, dem: Raster | None, mask: Raster | None, spec: InputSpec) -> Tile:
+    """Resize the rasters of one tile to `spec.tile_px` and join their valid masks.
 
-    Image and DEM by antialiased bilinear interpolation over valid pixels, the mask by nearest
-    neighbour. Terrain channels come from the DEM before resizing. A tile without a mask is all
-    background.
+    Image and DEM go through `Preprocessor.resize`, the mask is resized by nearest neighbour. A
+    tile without a mask is all background.
 
     >>> image = Raster(np.zeros((40, 40, 3), "uint8"), np.ones((40, 40), bool))
     >>> dem = Raster(np.zeros((20, 20, 1)), np.ones((20, 20), bool))
-    >>> tile = make_tile(image, dem, None, TrainConfig(tile_px=16))
+    >>> tile = make_tile(image, dem, None, InputSpec(tile_px=16))
     >>> tile.rgb.shape, tile.dem.shape, bool(tile.valid.all())
     ((16, 16, 3), (16, 16), True)
     """
-    size = (config.tile_px, config.tile_px)
-    values = np.where(image.valid[..., None], image.values, 0)
-    rgb = channels.scale_rgb(values, config.rgb_scale or image.scale)
-    rgb, image_valid = resize_bilinear(rgb, size, image.valid)
-    input_valid = image_valid
-    height = terrain = None
-    if dem is not None:
-        height, dem_valid = resize_bilinear(dem.values, size, dem.valid)
-        height = height[..., 0]
-        input_valid = input_valid & dem_valid
-        if config.terrain:
-            terrain = channels.terrain_channels(
-                dem.values[..., 0], dem.valid, config.terrain, _dem_resolution_m(image, dem, config)
-            )
-            terrain, _ = resize_bilinear(terrain, size, dem.valid)
-    valid = input_valid
+    from landslide_tf.inputs.resize import resize_nearest
+
+    sized = size_rasters([(image, dem)], spec)
+    size, valid = (spec.tile_px, spec.tile_px), _one(sized.input_valid)[..., 0]
     labels = np.zeros(size, "uint8")
     if mask is not None:
-        labels = resize_nearest(mask.values[..., 0], size)
-        valid = valid & resize_nearest(mask.valid, size)
-    return Tile(rgb, height, terrain, labels, image_valid, input_valid, valid)
+        labels = _one(resize_nearest(mask.values[None, ..., :1], size))[..., 0]
+        valid = valid & _one(resize_nearest(mask.valid[None, ..., None], size))[..., 0]
+    return Tile(
+        rgb=_one(sized.rgb),
+        dem=None if dem is None else _one(sized.dem)[..., 0],
+        terrain=None if sized.terrain is None else _one(sized.terrain),
+        mask=labels,
+        image_valid=_one(sized.image_valid)[..., 0],
+        input_valid=_one(sized.input_valid)[..., 0],
+        valid=valid,
+    )
 
 
-def _dem_resolution_m(image: Raster, dem: Raster, config: TrainConfig) -> tuple[float, float]:
+def stack_tiles(tiles: list[Tile], spec: InputSpec) -> np.ndarray:
+    """The model's input (B, H, W, C) of tiles: `Preprocessor.stack`.
+
+    >>> image = Raster(np.zeros((40, 40, 3), "uint8"), np.ones((40, 40), bool))
+    >>> spec = InputSpec(tile_px=16, fusion="rgb")
+    >>> stack_tiles([make_tile(image, None, None, spec)], spec).shape
+    (1, 16, 16, 3)
+    """
+    from landslide_tf.inputs.preprocess import Preprocessor, Sized
+
+    def batch(name):
+        arrays = [getattr(tile, name) for tile in tiles]
+        if arrays[0] is None:
+            return None
+        stacked = np.stack(arrays)
+        return stacked if stacked.ndim == 4 else stacked[..., None]
+
+    x, _ = Preprocessor(spec).stack(Sized(*(batch(f.name) for f in dataclasses.fields(Sized))))
+    return np.asarray(x)
+
+
+def size_rasters(pairs: list[tuple[Raster, Raster | None]], spec: InputSpec) -> Sized:
+    """`Preprocessor.resize` of tiles (image, DEM or None) as read from files.
+
+    Raises:
+        InputError: a float image beyond [0, 1] without `rgb_scale`, or terrain channels without
+            the pixel's size.
+    """
+    import keras
+
+    from landslide_tf.inputs.preprocess import Sized
+
+    for image, _ in pairs:
+        check_brightness(image, spec)
+    alike = {
+        (image.size, image.values.dtype, image.scale, None if dem is None else dem.size)
+        for image, dem in pairs
+    }
+    if len(alike) == 1 and not spec.terrain:
+        return _size_alike(pairs, spec)
+    each = [_size_alike([pair], spec) for pair in pairs]
+    joined = [[getattr(sized, f.name) for sized in each] for f in dataclasses.fields(Sized)]
+    return Sized(*(None if a[0] is None else keras.ops.concatenate(a) for a in joined))
+
+
+def _size_alike(pairs, spec: InputSpec) -> Sized:
+    """`size_rasters` of tiles of one size and type; of one tile where there is terrain."""
+    from landslide_tf.inputs.preprocess import Preprocessor
+
+    images, dems = zip(*pairs, strict=True)
+    if spec.rgb_scale is None and images[0].scale is not None:
+        spec = dataclasses.replace(spec, rgb_scale=images[0].scale)
+    heights = {}
+    if dems[0] is not None:
+        heights["dem"] = np.stack([dem.values[..., :1] for dem in dems])
+        heights["dem_valid"] = np.stack([dem.valid for dem in dems])
+        if spec.terrain:
+            heights["resolution_m"] = _dem_resolution_m(images[0], dems[0], spec)
+    return Preprocessor(spec).resize(
+        np.stack([image.values for image in images]),
+        image_valid=np.stack([image.valid for image in images]),
+        **heights,
+    )
+
+
+def check_brightness(image: Raster, spec: InputSpec) -> None:
+    """Raise `InputError` for a float image beyond [0, 1] where nothing says what becomes 1.
+
+    >>> float_image = Raster(np.full((4, 4, 3), 3000.0), np.ones((4, 4), bool))
+    >>> check_brightness(float_image, InputSpec())
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: float image has values from 3000 to 3000, expected 0 to 1; ...
+    """
+    known = spec.rgb_scale is not None or image.scale is not None
+    if known or not np.issubdtype(image.values.dtype, np.floating):
+        return
+    values = image.values[image.valid]
+    values = values[np.isfinite(values)]
+    if values.size and (values.min() < -0.01 or values.max() > 1.01):
+        raise InputError(
+            f"float image has values from {values.min():g} to {values.max():g}, expected "
+            "0 to 1; give --rgb-scale, the value that becomes 1"
+        )
+
+
+def _one(tensor) -> np.ndarray:
+    """The only item of a batch, as NumPy."""
+    return np.asarray(tensor)[0]
+
+
+def _dem_resolution_m(image: Raster, dem: Raster, spec: InputSpec) -> tuple[float, float]:
     known = dem.resolution_m() or image.resolution_m()
-    if config.resolution_m is not None:
-        pixel = (config.resolution_m, config.resolution_m)
+    if spec.resolution_m is not None:
+        pixel = (spec.resolution_m, spec.resolution_m)
     elif known is None:
         raise InputError("--terrain needs a georeferenced tile, or --resolution-m")
     elif dem.resolution_m() is not None:
@@ -158,17 +246,17 @@ def check_image(image: Raster, path) -> None:
         )
 
 
-def check_has_dem(sample: Sample, config: TrainConfig) -> None:
+def check_has_dem(sample: Sample, spec: InputSpec) -> None:
     """Raise `InputError` where the model reads a DEM and the sample has none.
 
     >>> sample = Sample("a", "a.png", dem=None, mask=None)
-    >>> check_has_dem(sample, TrainConfig(fusion="rgb"))
-    >>> check_has_dem(sample, TrainConfig(fusion="early"))
+    >>> check_has_dem(sample, InputSpec(fusion="rgb"))
+    >>> check_has_dem(sample, InputSpec(fusion="early"))
     Traceback (most recent call last):
         ...
     landslide_tf.checks.InputError: ...
     """
-    if config.fusion != "rgb" and sample.dem is None:
+    if spec.fusion != "rgb" and sample.dem is None:
         raise InputError(f"{sample.image}: has no DEM, which this model needs; add dem/NAME.*")
 
 

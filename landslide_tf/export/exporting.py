@@ -13,12 +13,11 @@ from landslide_tf.console import say
 from landslide_tf.data.arrays import load_tiles
 from landslide_tf.data.dataset import Part
 from landslide_tf.data.demo import demo_folder
-from landslide_tf.data.raster import resize_nearest
 from landslide_tf.export import formats
 from landslide_tf.files import SCRATCH, sha256, write_json
-from landslide_tf.models.probability import predict_probability
+from landslide_tf.inputs.resize import resize_nearest
+from landslide_tf.models.probability import Predictor
 from landslide_tf.runs.run import Run, load_run
-from landslide_tf.training import evaluation
 from landslide_tf.training.environment import PACKAGES, versions
 
 CHECKED_TILES = 16
@@ -64,12 +63,12 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
     if out.exists() and not overwrite:
         raise InputError(f"{out}: exists; give --overwrite to replace it, or another --out")
     formats.check_installed(format_)
-    run = load_run(run_dir, onnx=False)  # an older export is not what this one is held to
+    run = load_run(run_dir)
     model = formats.float32_model(run.model)
     x = _model_inputs(run, _tiles(run), CHECKED_TILES)
     calibration = None
     if int8 is not None:
-        calibration = _model_inputs(run, load_tiles(int8, run.config), CALIBRATION_TILES)
+        calibration = _model_inputs(run, load_tiles(int8, run.spec), CALIBRATION_TILES)
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch = out.with_name(f"{SCRATCH}{os.getpid()}-{out.name}")
     try:
@@ -77,6 +76,7 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
         failure = None
         if calibration is not None:
             checks, failure = _add_int8(run, model, scratch, x, calibration, checks)
+        run.spec.save(scratch)
         write_json(scratch / "model-card.json", model_card(run, format_, checks, scratch))
         if out.exists():
             shutil.rmtree(out)
@@ -88,7 +88,7 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
             f"{name}: largest difference in probability {check['difference']:.1e}, "
             f"{check['flipped']:.3%} of the pixels change sides of the threshold"
         )
-    if format_ == "savedmodel" and run.config.terrain:
+    if format_ == "savedmodel" and run.spec.terrain:
         say("serve_raw is left out: slope and hillshade need the pixel's size in metres")
     say(f"exported to {out}")
     if failure:
@@ -99,19 +99,19 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
 def _tiles(run: Run):
     """The run's own tiles; demo tiles where they are gone."""
     try:
-        return load_tiles(run.config.data or demo_folder(), run.config)
+        return load_tiles(run.config.data or demo_folder(), run.spec)
     except InputError:
         say(f"{run.config.data}: not there; checking with tiles of the demo terrain")
-        return load_tiles(demo_folder(), run.config)
+        return load_tiles(demo_folder(), run.spec)
 
 
 def _model_inputs(run: Run, tiles, count: int) -> np.ndarray:
     indices = np.unique(np.linspace(0, len(tiles) - 1, count).astype(int))
-    return Part(tiles, indices, run.config, run.dem_statistics).arrays(range(len(indices)))[0]
+    return Part(tiles, indices, run.spec).arrays(range(len(indices)))[0]
 
 
 def _write_and_check(run: Run, model, format_, folder: Path, x) -> dict[str, dict]:
-    expected = predict_probability(model, x)
+    expected = Predictor(model)(x)
     folder.mkdir()
     checks = {}
 
@@ -124,13 +124,11 @@ def _write_and_check(run: Run, model, format_, folder: Path, x) -> dict[str, dic
             )
 
     if format_ == "savedmodel":
-        formats.write_savedmodel(model, run.config, run.dem_statistics, folder)
+        formats.write_savedmodel(model, run.spec, folder)
         check("serve", formats.run_savedmodel(folder, "serve", inputs=x))
-        if not run.config.terrain:
+        if not run.spec.terrain:
             for image, dem in _raw_inputs(x):
-                inputs = (
-                    {"image": image} if run.config.fusion == "rgb" else {"image": image, "dem": dem}
-                )
+                inputs = {"image": image, "dem": dem} if run.spec.uses_dem else {"image": image}
                 check(
                     f"serve_raw {image.shape[1]} x {image.shape[2]}",
                     formats.run_savedmodel(folder, "serve_raw", **inputs),
@@ -153,7 +151,7 @@ def _add_int8(run: Run, model, folder: Path, x, calibration, checks):
     path = folder / "model-int8.tflite"
     try:
         formats.write_litert(model, path, calibration)
-        check = compare(formats.run_litert(path, x), predict_probability(model, x), run.threshold)
+        check = compare(formats.run_litert(path, x), Predictor(model)(x), run.threshold)
     except JobError as error:
         failure = str(error)
     else:
@@ -191,9 +189,9 @@ def _raw_inputs(x):
     """Pictures and DEMs of other sizes than the model's, made from its inputs, with no data."""
     rng = np.random.default_rng(0)
     for size in RAW_SIZES:
-        image = np.stack([resize_nearest(tile[..., :3], size) for tile in x[:4]])
+        image = np.asarray(resize_nearest(x[:4, ..., :3], size))
         image = (255 * np.clip(image, 0, 1)).round().astype("uint8")
-        dem = np.stack([resize_nearest(tile[..., -1], size) for tile in x[:4]]) * 300 + 1000
+        dem = np.asarray(resize_nearest(x[:4, ..., -1:], size))[..., 0] * 300 + 1000
         dem += rng.normal(0, 2, dem.shape)
         dem[:, : size[0] // 4, : size[1] // 3] = np.nan
         yield image, dem.astype("float32")
@@ -212,7 +210,7 @@ def qgis_metadata(run: Run) -> dict:
     return {
         "model_type": "Segmentor",
         "class_names": {"0": "background", "1": "landslide"},
-        "tile_size": run.config.tile_px,
+        "tile_size": run.spec.tile_px,
         "tiles_overlap": 25,
         "seg_thresh": run.threshold,
         **({"resolution": round(100 * resolution, 3)} if resolution else {}),
@@ -235,11 +233,9 @@ def model_card(run: Run, format_: str, checks: dict, folder: Path) -> dict:
         "attention": config.attention,
         "format": format_,
         "onnx_opset": formats.OPSET if format_ == "onnx" else None,
-        "channels": evaluation.channel_names(config),
-        "rgb": f"divided by {config.rgb_scale or 255:g} (8 bit), clipped to [0, 1]",
-        "dem": None if config.fusion == "rgb" else _dem_note(run),
-        "no_data": "all channels 0 where image or DEM has none",
-        "input_px": [config.tile_px, config.tile_px],
+        "channels": list(run.spec.channel_names),
+        **run.spec.describe(),
+        "input_px": [run.spec.tile_px, run.spec.tile_px],
         "resolution_m": m.get("resolution_m"),
         "output": "probability of landslide, 0 to 1",
         "threshold": run.threshold,
@@ -254,12 +250,3 @@ def model_card(run: Run, format_: str, checks: dict, folder: Path) -> dict:
         "versions": versions((*PACKAGES, "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert")),
         "files": {str(path.relative_to(folder)): sha256(path) for path in files},
     }
-
-
-def _dem_note(run: Run) -> str:
-    notes = {
-        "relief": "(z - lowest) / (highest - lowest) of the tile's pixels with data",
-        "zscore": "(z - mean) / deviation of the tile's pixels with data",
-        "dataset": "(z - {:.3f}) / {:.3f}, the training part's mean and deviation in metres",
-    }
-    return notes[run.config.dem_normalisation].format(*(run.dem_statistics or ()))

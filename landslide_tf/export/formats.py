@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from landslide_tf.checks import InputError, JobError
-from landslide_tf.config import TrainConfig
+from landslide_tf.inputs import InputSpec, Preprocessor
 from landslide_tf.models.probability import onnx_session
 
 FORMATS = ("savedmodel", "onnx", "litert")
@@ -54,18 +54,20 @@ def float32_model(model):
     return rebuilt
 
 
-def write_savedmodel(model, config: TrainConfig, statistics, folder: Path) -> None:
+def write_savedmodel(model, spec: InputSpec, folder: Path) -> None:
     """SavedModel with the signature `serve` and, unless there is terrain, `serve_raw`.
 
+    `serve` takes the model's input. `serve_raw` takes uint8 images of any size and, where the
+    model reads it, elevation in metres of any size over the same ground (NaN is no data); the
+    `Preprocessor` is inside.
+
     >>> model = keras.Sequential([keras.Input((16, 16, 4)), keras.layers.Conv2D(1, 1)])
-    >>> write_savedmodel(model, TrainConfig(tile_px=16), None, Path("exported"))
+    >>> write_savedmodel(model, InputSpec(tile_px=16), Path("exported"))
     >>> import tensorflow as tf
     >>> sorted(tf.saved_model.load("exported").signatures)
     ['serve', 'serve_raw', 'serving_default']
     """
     import tensorflow as tf
-
-    from landslide_tf.export.graph import raw_probability
 
     archive = keras.export.ExportArchive()
     archive.track(model)
@@ -76,21 +78,29 @@ def write_savedmodel(model, config: TrainConfig, statistics, folder: Path) -> No
     )
     image = tf.TensorSpec((None, None, None, 3), tf.uint8, "image")
     dem = tf.TensorSpec((None, None, None), tf.float32, "dem")
-    if config.fusion == "rgb":
+    raw = raw_probability(model, spec)
+    if not spec.uses_dem:
+        archive.add_endpoint("serve_raw", lambda image: {"probability": raw(image)}, [image])
+    elif not spec.terrain:  # slope and hillshade need the pixel's size, which is no input
         archive.add_endpoint(
-            "serve_raw",
-            lambda image: {"probability": raw_probability(model, config, statistics, image)},
-            [image],
-        )
-    elif not config.terrain:  # slope and hillshade need the pixel's size, which is no input
-        archive.add_endpoint(
-            "serve_raw",
-            lambda image, dem: {
-                "probability": raw_probability(model, config, statistics, image, dem)
-            },
-            [image, dem],
+            "serve_raw", lambda image, dem: {"probability": raw(image, dem)}, [image, dem]
         )
     archive.write_out(str(folder), verbose=False)
+
+
+def raw_probability(model, spec: InputSpec):
+    """A function from raw tiles to probability (B, h, w), NaN where the DEM has no data."""
+    preprocess = Preprocessor(spec)
+
+    def probability(image, dem=None):
+        x, _ = preprocess(image, dem)
+        shape = keras.ops.shape(image)
+        everywhere = keras.ops.ones_like(image[..., :1], dtype="bool")
+        known = None if dem is None else keras.ops.isfinite(dem)[..., None]
+        found = keras.ops.sigmoid(model(x, training=False))
+        return preprocess.restore(found, shape[1:3], everywhere, known)[..., 0]
+
+    return probability
 
 
 def write_onnx(model, path: Path, *, channels_first: bool = False, metadata=None) -> None:
@@ -158,7 +168,7 @@ def run_savedmodel(folder, signature: str, **inputs) -> np.ndarray:
     """Probability from a SavedModel's signature, loaded without Keras.
 
     >>> model = keras.Sequential([keras.Input((16, 16, 4)), keras.layers.Conv2D(1, 1)])
-    >>> write_savedmodel(model, TrainConfig(tile_px=16), None, Path("exported"))
+    >>> write_savedmodel(model, InputSpec(tile_px=16), Path("exported"))
     >>> black = np.zeros((1, 16, 16, 4), "float32")  # without a bias its logits are 0
     >>> run_savedmodel("exported", "serve", inputs=black)[0, 0, :3]
     array([0.5, 0.5, 0.5], dtype=float32)

@@ -23,7 +23,7 @@ def compute_block(scene, run_dir, stamp, block, tta, batch) -> BlockResult:
 
     >>> from landslide_tf.files import sha256
     >>> from landslide_tf.geo.source import open_scene
-    >>> scene = open_scene("scene.tif", "dem.tif", load_run("runs/first").config)
+    >>> scene = open_scene("scene.tif", "dem.tif", load_run("runs/first").spec)
     >>> stamp = sha256("runs/first/model.keras")
     >>> compute_block(scene, "runs/first", stamp, (0, 0), tta=False, batch=8).total.shape
     (64, 96)
@@ -78,7 +78,7 @@ def compute_on_cluster(client, scene, run_dir, stamp, blocks, *, tta, batch):
     >>> from importlib.util import find_spec
     >>> from landslide_tf.files import sha256
     >>> from landslide_tf.geo.source import open_scene
-    >>> scene = open_scene("scene.tif", "dem.tif", load_run("runs/first").config)
+    >>> scene = open_scene("scene.tif", "dem.tif", load_run("runs/first").spec)
     >>> run = ("runs/first", sha256("runs/first/model.keras"))
     >>> if find_spec("distributed"):
     ...     from distributed import Client

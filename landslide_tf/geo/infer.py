@@ -15,7 +15,7 @@ from landslide_tf.checks import JobError
 from landslide_tf.data.raster import Raster
 from landslide_tf.geo.reader import Reader
 from landslide_tf.geo.source import Scene
-from landslide_tf.models.probability import PREDICT_BATCH, predict_probability
+from landslide_tf.models.probability import PREDICT_BATCH
 from landslide_tf.runs.run import Run
 
 AHEAD = 4  # batches read ahead of the model
@@ -38,14 +38,8 @@ class BlockResult:
 
 
 def scene_run(run: Run) -> Run:
-    """The run with the scene's georeference in the place of `config.resolution_m`.
-
-    >>> from landslide_tf.config import TrainConfig
-    >>> run = Run("run", TrainConfig(resolution_m=10.0), model=None, split={}, metrics={})
-    >>> scene_run(run).config.resolution_m is None
-    True
-    """
-    return dataclasses.replace(run, config=dataclasses.replace(run.config, resolution_m=None))
+    """The run with the scene's georeference in the place of `resolution_m`."""
+    return dataclasses.replace(run, spec=dataclasses.replace(run.spec, resolution_m=None))
 
 
 def compute_blocks(
@@ -58,7 +52,7 @@ def compute_blocks(
     >>> from landslide_tf.runs.run import load_run
     >>> from landslide_tf.geo.source import open_scene
     >>> run = load_run("runs/first")
-    >>> scene = open_scene("scene.tif", "dem.tif", run.config)
+    >>> scene = open_scene("scene.tif", "dem.tif", run.spec)
     >>> for result in compute_blocks(scene, run, scene.layout.blocks):
     ...     result.block, result.total.shape, result.windows
     ((0, 0), (64, 96), 15)
@@ -72,7 +66,7 @@ def compute_blocks(
             result = item
             continue
         places, rasters, x = item
-        probability = _predict(run.model, x, tta)
+        probability = _predict(run.predictor, x, tta)
         for (where, weight), (image, dem), p in zip(places, rasters, probability, strict=True):
             p = run.restore(p, image, dem)
             part = result.total[where]
@@ -110,7 +104,7 @@ def _read_blocks(scene: Scene, run: Run, blocks, batch):
         for first in range(0, len(windows), batch):
             places = windows[first : first + batch]
             rasters = [(_part(image, where), _part(dem, where)) for where, _ in places]
-            yield places, rasters, np.stack([run.input(*pair) for pair in rasters])
+            yield places, rasters, run.inputs(rasters)
 
 
 def _part(raster: Raster | None, where) -> Raster | None:
@@ -121,15 +115,15 @@ def _part(raster: Raster | None, where) -> Raster | None:
     return Raster(raster.values[where], raster.valid[where], raster.crs, corner)
 
 
-def _predict(model, x, tta: bool):
+def _predict(predict, x, tta: bool):
     """Probability (B, H, W)."""
     if not tta:
-        result = predict_probability(model, x)
+        result = predict(x)
     else:
         result = np.zeros(x.shape[:3], "float32")
         for turns, flip in itertools.product(range(4), (False, True)):
             turned = np.rot90(x, turns, axes=(1, 2))
-            p = predict_probability(model, turned[:, :, ::-1] if flip else turned)
+            p = predict(turned[:, :, ::-1] if flip else turned)
             result += np.rot90(p[:, :, ::-1] if flip else p, -turns, axes=(1, 2)) / 8
     if not np.isfinite(result).all():
         raise JobError("the model gives NaN; look at its loss curve and train it again")

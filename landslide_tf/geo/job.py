@@ -134,7 +134,7 @@ def make_job(
     scene = open_scene(
         image,
         dem,
-        run.config,
+        run.spec,
         **{
             name: getattr(options, name)
             for name in ("overlap", "resolution_m", "bands", "scale", "nodata", "skip_bad")
@@ -247,7 +247,7 @@ def describe(job: Job, run: Run) -> dict:
             "sha256": job.key["model_sha256"],
             "model": run.config.model,
             "attention": run.config.attention,
-            "fusion": run.config.fusion,
+            "fusion": run.spec.fusion,
             "trained_on": str(data),
             "training_tiles": (run.metrics.get("tiles") or {}).get("train"),
             "training_resolution_m": run.metrics.get("resolution_m"),

@@ -180,7 +180,7 @@ def _warnings(run: Run, job: Job) -> list[str]:
     trained = run.metrics.get("resolution_m")
     here = options.resolution_m or float(np.sqrt(np.prod(scene.resolution_m)))
     values, valid, _ = thumbnail(scene)
-    notes = [scale_note(scene, values, valid, run.config)]
+    notes = [scale_note(scene, values, valid, run.spec)]
     if trained and not 1 / FACTOR <= here / trained <= FACTOR:
         notes.append(
             f"the model was trained at {trained:.3g} m a pixel and is run at {here:.3g} m; "

@@ -7,12 +7,12 @@ import contextlib
 import numpy as np
 import shapely
 
-from landslide_tf.data.channels import slope
 from landslide_tf.data.ground import Ground
 from landslide_tf.files import atomic_path
 from landslide_tf.geo.components import Component, Components
 from landslide_tf.geo.outputs import write_error
 from landslide_tf.geo.reader import Reader
+from landslide_tf.inputs.terrain import slope
 
 SIMPLIFY_PX = 0.5
 CHUNK = 5000  # polygons in memory
@@ -27,9 +27,9 @@ class PolygonWriter:
     `elevation_min_m`, `elevation_max_m`, `elevation_range_m`; `longest_axis_m` is the longer
     side of the smallest rectangle around it.
 
-    >>> from landslide_tf.config import TrainConfig
+    >>> from landslide_tf.inputs import InputSpec
     >>> from landslide_tf.geo.source import open_scene
-    >>> reader = Reader(open_scene("scene.tif", "dem.tif", TrainConfig(tile_px=32)))
+    >>> reader = Reader(open_scene("scene.tif", "dem.tif", InputSpec(tile_px=32)))
     >>> ground = Ground(reader.grid.crs, reader.grid.transform, (64, 96))
     >>> writer = PolygonWriter("map.gpkg", ground, reader, min_area_m2=36)
     >>> landslide = np.zeros((64, 96), bool)
@@ -79,7 +79,8 @@ class PolygonWriter:
                 inner = np.s_[
                     before : before + shape[0], min(left, 1) : min(left, 1) + right - left
                 ]
-                degrees = slope(z, valid, pixel) * 90
+                degrees = np.asarray(slope(z[None, ..., None], valid[None, ..., None], pixel))
+                degrees = degrees[0, ..., 0] * 90
                 elevation[:, left:right] = np.where(valid, z, 0)[inner]
                 steep[:, left:right] = np.where(valid, degrees, 0)[inner]
                 known[:, left:right] = valid[inner]

@@ -20,9 +20,9 @@ class Reader:
     be read raises `JobError`, or with `skip_bad` is no data and listed in `bad` as ('image' or
     'dem', top, left, bottom, right).
 
-    >>> from landslide_tf.config import TrainConfig
+    >>> from landslide_tf.inputs import InputSpec
     >>> from landslide_tf.geo.source import open_scene
-    >>> reader = Reader(open_scene("scene.tif", "dem.tif", TrainConfig()))
+    >>> reader = Reader(open_scene("scene.tif", "dem.tif", InputSpec()))
     >>> reader.image((0, 0, 4, 6)).values.shape
     (4, 6, 3)
     >>> reader.dem((0, 0, 2, 3)).values[..., 0].tolist()

@@ -11,11 +11,12 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
-from landslide_tf.data.channels import scale_rgb
 from landslide_tf.data.ground import Ground
-from landslide_tf.data.raster import open_raster, read_window
+from landslide_tf.data.raster import Raster, open_raster, read_window
+from landslide_tf.data.tile import check_brightness
 from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference, same_grid
 from landslide_tf.geo.windows import Layout
+from landslide_tf.inputs import InputSpec, Preprocessor
 
 THUMBNAIL_PX = 1200  # the longer side at most
 SMALLEST_PX = 64  # of a piece that a damaged part of the thumbnail is cut into
@@ -28,8 +29,8 @@ DARK = 0.25  # an image whose brightest pixels are below this share of full scal
 class Scene:
     """What is read, and in which windows: plain values, which can be sent to another machine.
 
-    >>> from landslide_tf.config import TrainConfig
-    >>> scene = open_scene("scene.tif", "dem.tif", TrainConfig())
+    >>> from landslide_tf.inputs import InputSpec
+    >>> scene = open_scene("scene.tif", "dem.tif", InputSpec())
     >>> scene.size, scene.resolution_m, scene.dem_in_model
     ((64, 96), (2.0, 2.0), True)
     """
@@ -53,7 +54,7 @@ class Scene:
 def open_scene(
     image,
     dem,
-    config,
+    spec: InputSpec,
     *,
     overlap: int | None = None,
     resolution_m: float | None = None,
@@ -62,7 +63,7 @@ def open_scene(
     nodata: float | None = None,
     skip_bad: bool = False,
 ) -> Scene:
-    """Check a scene against the `TrainConfig` of a run.
+    """Check a scene against the `InputSpec` of a run.
 
     Args:
         image: GeoTIFF, or what else rasterio reads, with CRS and transform.
@@ -80,43 +81,43 @@ def open_scene(
         InputError: one line with the file or option and the repair.
 
     Example:
-        >>> from landslide_tf.config import TrainConfig
-        >>> config = TrainConfig(tile_px=32)
-        >>> open_scene("scene.tif", "dem.tif", config).layout.window  # pixels of 2 m
+        >>> from landslide_tf.inputs import InputSpec
+        >>> spec = InputSpec(tile_px=32)
+        >>> open_scene("scene.tif", "dem.tif", spec).layout.window  # pixels of 2 m
         (32, 32)
-        >>> open_scene("scene.tif", "dem.tif", config, resolution_m=1.0).layout.window
+        >>> open_scene("scene.tif", "dem.tif", spec, resolution_m=1.0).layout.window
         (16, 16)
-        >>> open_scene("scene.tif", None, config)
+        >>> open_scene("scene.tif", None, spec)
         Traceback (most recent call last):
         landslide_tf.checks.InputError: this model (fusion 'early') reads elevation; give --dem
     """
     for path in filter(None, (image, dem)):
         if not Path(path).is_file():
             raise InputError(f"{path}: no such file")
-    overlap = config.tile_px // 2 if overlap is None else overlap
-    if not 0 <= overlap < config.tile_px:
+    overlap = spec.tile_px // 2 if overlap is None else overlap
+    if not 0 <= overlap < spec.tile_px:
         raise InputError(
-            f"--overlap must be at least 0 and below the window of {config.tile_px}. "
+            f"--overlap must be at least 0 and below the window of {spec.tile_px}. "
             f"Received: {overlap}"
         )
-    if config.fusion != "rgb" and dem is None:
-        raise InputError(f"this model (fusion {config.fusion!r}) reads elevation; give --dem")
-    nodata = config.nodata if nodata is None else nodata
+    if spec.uses_dem and dem is None:
+        raise InputError(f"this model (fusion {spec.fusion!r}) reads elevation; give --dem")
+    nodata = spec.nodata if nodata is None else nodata
     with open_raster(image) as file:
         grid = Grid(file)
-        numbers = _band_numbers(file, bands) if bands else config.bands
+        numbers = _band_numbers(file, bands) if bands else spec.bands
         _check_bands(file, numbers)
         size = (file.height, file.width)
         pixel = Ground(grid.crs, grid.transform, size).pixel_size_m()
     if dem is not None:
         _check_overlap(dem, grid)
-    window = _window_px(config.tile_px, pixel, resolution_m)
-    shared = (round(overlap * px / config.tile_px) for px in window)
+    window = _window_px(spec.tile_px, pixel, resolution_m)
+    shared = (round(overlap * px / spec.tile_px) for px in window)
     shared = tuple(min(s, px - 1) for s, px in zip(shared, window, strict=True))
     scene = Scene(
         str(image),
         str(dem) if dem is not None else None,
-        config.fusion != "rgb",
+        spec.uses_dem,
         numbers,
         nodata,
         None,
@@ -186,8 +187,8 @@ def _check_overlap(dem, grid: Grid) -> None:
 def dem_note(scene: Scene) -> str | None:
     """How the DEM came onto the image's pixels, in words; None where there is no DEM.
 
-    >>> from landslide_tf.config import TrainConfig
-    >>> dem_note(open_scene("scene.tif", "dem.tif", TrainConfig()))
+    >>> from landslide_tf.inputs import InputSpec
+    >>> dem_note(open_scene("scene.tif", "dem.tif", InputSpec()))
     "on the image's grid"
     """
     if scene.dem is None:
@@ -211,8 +212,8 @@ def thumbnail(scene: Scene):
         InputError: nothing of the image can be read.
 
     Example:
-        >>> from landslide_tf.config import TrainConfig
-        >>> values, valid, step = thumbnail(open_scene("scene.tif", "dem.tif", TrainConfig()))
+        >>> from landslide_tf.inputs import InputSpec
+        >>> values, valid, step = thumbnail(open_scene("scene.tif", "dem.tif", InputSpec()))
         >>> values.shape, bool(valid.all()), step
         ((64, 96, 3), True, 1)
     """
@@ -283,28 +284,30 @@ def _with_stretch(scene: Scene, scale: str) -> Scene:
     return dataclasses.replace(scene, stretch=limits)
 
 
-def scale_note(scene: Scene, values, valid, config) -> str | None:
+def scale_note(scene: Scene, values, valid, spec) -> str | None:
     """A warning where the scaled image is far darker than what a model is trained on, or None.
 
     Raises:
         InputError: a float image beyond [0, 1].
 
     Example:
-        >>> from landslide_tf.config import TrainConfig
-        >>> scene = open_scene("scene.tif", "dem.tif", TrainConfig())
+        >>> from landslide_tf.inputs import InputSpec
+        >>> scene = open_scene("scene.tif", "dem.tif", InputSpec())
         >>> dark = np.full((8, 8, 3), 51, "uint8")
-        >>> scale_note(scene, dark, dark[..., 0] > 0, TrainConfig())
+        >>> scale_note(scene, dark, dark[..., 0] > 0, InputSpec())
         'the image reaches 0.20 of full scale only: ...; give --scale percentile or ...'
     """
     if scene.stretch is not None or not valid.any():
         return None
     try:
-        brightest = np.percentile(scale_rgb(values[valid], config.rgb_scale), 98)
+        check_brightness(Raster(values, valid), spec)
     except InputError as error:
         reason = str(error).split("; give")[0]
         raise InputError(
             f"{scene.image}: {reason}; give --scale LOW,HIGH or --scale percentile"
         ) from None
+    full = Preprocessor(spec).scale(values[valid])
+    brightest = float(np.percentile(np.asarray(full), 98))
     if brightest >= DARK:
         return None
     return (

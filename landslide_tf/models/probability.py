@@ -1,48 +1,71 @@
-"""From a model to probabilities, compiled once a model."""
+"""From a model to probabilities: compiled once, and fast for any batch size."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+import keras
 import numpy as np
+
+from landslide_tf.checks import InputError
 
 PREDICT_BATCH = 8
 
 
-def predict_probability(model, x):
-    """Sigmoid of the model's logits: x (B, H, W, C) float32 -> (B, H, W) float32.
+class Predictor:
+    """Probability of landslide from a model's input: x (B, H, W, C) float32 -> (B, H, W) float32.
 
-    By the fastest way that is exact: ONNX Runtime where `load_run` found an export of this very
-    model, else a compiled function that any batch size can use.
+    Keras' `predict` pays for each call, a compiled function once. Logits become probabilities by
+    the sigmoid.
 
-    >>> from landslide_tf.runs.run import load_run
-    >>> run = load_run("runs/first")
-    >>> predict_probability(run.model, np.zeros((2, 32, 32, 4), "float32")).shape
-    (2, 32, 32)
+    >>> image = keras.Input((8, 8, 3))
+    >>> predict = Predictor(keras.Model(image, keras.layers.Conv2D(1, 1)(image)))
+    >>> predict(np.zeros((2, 8, 8, 3), "float32")).shape
+    (2, 8, 8)
     """
-    x = np.ascontiguousarray(x, "float32")
-    session = vars(model).get("_landslide_onnx")
-    if session is not None:
-        (probability,) = session.run(None, {session.get_inputs()[0].name: x})
+
+    def __init__(self, model: keras.Model):
+        self._logits = _compiled(model)
+
+    def __call__(self, x) -> np.ndarray:
+        """See the class."""
+        logits = np.asarray(self._logits(np.ascontiguousarray(x, "float32")), "float32")[..., 0]
+        # exp of a negative number only: no overflow on either side
+        e = np.exp(-np.abs(logits))
+        return (np.where(logits >= 0, 1, e) / (1 + e)).astype("float32")
+
+
+class OnnxPredictor:
+    """`Predictor` for an exported `model.onnx`, in ONNX Runtime on the CPU.
+
+    Raises:
+        InputError: onnxruntime is not installed.
+    """
+
+    def __init__(self, path):
+        if find_spec("onnxruntime") is None:
+            raise InputError("runtime 'onnx' needs pip install -r requirements-export.txt")
+        self._session = onnx_session(path)
+
+    def __call__(self, x) -> np.ndarray:
+        """See `Predictor`."""
+        name = self._session.get_inputs()[0].name
+        (probability,) = self._session.run(None, {name: np.ascontiguousarray(x, "float32")})
         return probability[..., 0]
-    logits = np.asarray(_logits(model)(x), "float32")[..., 0]
-    # exp of a negative number only: no overflow on either side
-    e = np.exp(-np.abs(logits))
-    return (np.where(logits >= 0, 1, e) / (1 + e)).astype("float32")
 
 
-def _logits(model):
-    """A function from input to logits, compiled once a model (`predict` pays per call)."""
-    import keras
+def predict_probability(model: keras.Model, x) -> np.ndarray:
+    """`Predictor(model)(x)`, for one call; keep a `Predictor` for several."""
+    return Predictor(model)(x)
 
+
+def _compiled(model):
     if keras.backend.backend() != "tensorflow":
         return model.predict_on_batch
-    if "_landslide_logits" not in vars(model):
-        import tensorflow as tf
+    import tensorflow as tf
 
-        signature = [tf.TensorSpec(model.input_shape, tf.float32)]
-        compiled = tf.function(lambda x: model(x, training=False), input_signature=signature)
-        # past Keras, which would take it for a part of the model to be saved
-        object.__setattr__(model, "_landslide_logits", compiled)
-    return vars(model)["_landslide_logits"]
+    signature = [tf.TensorSpec(model.input_shape, tf.float32)]
+    return tf.function(lambda x: model(x, training=False), input_signature=signature)
 
 
 def onnx_session(path):

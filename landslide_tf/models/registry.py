@@ -5,7 +5,8 @@ from __future__ import annotations
 import keras
 
 from landslide_tf.checks import InputError, check_choice, check_multiple
-from landslide_tf.config import ATTENTIONS, FUSIONS
+from landslide_tf.config import ATTENTIONS
+from landslide_tf.inputs.spec import FUSIONS
 from landslide_tf.models.blocks import conv_block, residual_block
 from landslide_tf.models.encoder import LEVELS, encode_fused
 from landslide_tf.models.unet import resunet, unet

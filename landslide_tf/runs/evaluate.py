@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from landslide_tf.checks import InputError, check_choice
@@ -72,7 +71,7 @@ def evaluate_run(
         names += [name for name, is_it in zip(tiles.names, tiles.negative, strict=True) if is_it]
     if not names:
         raise InputError(f"{run_dir}: its {part} part is empty; give --part validation")
-    predictions = evaluation.predict_part(run.model, _part(run, tiles, names, dem))
+    predictions = evaluation.predict_part(run.predictor, _part(run, tiles, names, dem))
     thresholds = {"default": 0.5, "chosen": run.threshold}
     if recall is not None:
         own_tiles = tiles if own else _load(run, None, run.config.negatives, skip_bad)
@@ -83,7 +82,7 @@ def evaluate_run(
             )
         validation = _part(run, own_tiles, run.split["validation"])
         thresholds["recall"] = evaluation.threshold_for_recall(
-            evaluation.predict_part(run.model, validation), recall
+            evaluation.predict_part(run.predictor, validation), recall
         )
     scores = {name: evaluation.score(predictions, value) for name, value in thresholds.items()}
     say(evaluation.format_scores({_label(part, n, v): scores[n] for n, v in thresholds.items()}))
@@ -117,10 +116,8 @@ def _in_words(row: dict) -> str:
 
 def _load(run: Run, data, negatives: bool, skip_bad: bool) -> Tiles:
     data = data or run.config.data or demo_folder()
-    config = dataclasses.replace(
-        run.config, negatives=negatives, skip_bad=skip_bad or run.config.skip_bad
-    )
-    return load_tiles(data, config)
+    skip_bad = skip_bad or run.config.skip_bad
+    return load_tiles(data, run.spec, negatives=negatives, skip_bad=skip_bad)
 
 
 def _is_own(run: Run, tiles: Tiles) -> bool:
@@ -129,4 +126,4 @@ def _is_own(run: Run, tiles: Tiles) -> bool:
 
 
 def _part(run: Run, tiles: Tiles, names, dem: str = "own") -> Part:
-    return Part(tiles, tiles.indices(names), run.config, run.dem_statistics, dem)
+    return Part(tiles, tiles.indices(names), run.spec, dem)

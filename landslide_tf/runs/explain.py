@@ -9,13 +9,13 @@ import pandas as pd
 
 from landslide_tf.checks import InputError, check_choice
 from landslide_tf.console import say
-from landslide_tf.data.dataset import model_input
 from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.index import Sample, find_samples
-from landslide_tf.data.raster import resize_bilinear, write_geotiff
+from landslide_tf.data.raster import write_geotiff
 from landslide_tf.data.split import PARTS
-from landslide_tf.data.tile import check_has_dem, read_file, read_tile
+from landslide_tf.data.tile import check_has_dem, read_file, read_tile, stack_tiles
 from landslide_tf.files import atomic_path, sha256, write_json
+from landslide_tf.inputs.resize import resize_map
 from landslide_tf.runs.gradcam import (
     REGIONS,
     band_groups,
@@ -23,7 +23,6 @@ from landslide_tf.runs.gradcam import (
     default_layers,
     grad_cam,
     occlusion,
-    probabilities,
 )
 from landslide_tf.runs.run import Run, load_run
 from landslide_tf.training import figures
@@ -83,25 +82,25 @@ def explain_run(
     exists = [path for path in (*paths.values(), *others) if path.exists()]
     if exists and not overwrite:
         raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
-    read = [read_tile(sample, run.config)[0] for sample in samples]
-    x = np.stack([_input(run, tile) for tile in read])
+    read = [read_tile(sample, run.spec)[0] for sample in samples]
+    x = stack_tiles(read, run.spec)
     valid = np.stack([tile.valid for tile in read])
     mask = np.stack([tile.mask for tile in read])
     cams = {
         layer: grad_cam(run.model, x, layer, region, mask, threshold=run.threshold, valid=valid)
         for layer in layers
     }
-    hidden = occlusion(run.model, x, band_groups(run.config), valid, run.threshold)
+    hidden = occlusion(run.model, x, band_groups(run.spec), valid, run.threshold)
     out.mkdir(parents=True, exist_ok=True)
     for i, sample in enumerate(samples):
-        image = read_file(sample, "image", run.config)
+        image = read_file(sample, "image", run.spec)
         for layer in layers:
-            cam, _ = resize_bilinear(cams[layer][i][..., None], image.size)
-            cam = np.where(image.valid, cam[..., 0], np.float32(np.nan))
+            cam = resize_map(cams[layer][i], image.size)
+            cam = np.where(image.valid, cam, np.float32(np.nan))
             write_geotiff(paths[sample.name, layer], cam, image, nodata=float("nan"))
     figures.cam_grid(
-        [sample.name for sample in samples], read, probabilities(run.model, x), cams,
-        run.config.fusion != "rgb", others[0],
+        [sample.name for sample in samples], read, run.predictor(x), cams,
+        run.spec.uses_dem, others[0],
     )  # fmt: skip
     rows = [
         {"tile": sample.name, "bands": group, **{key: value[i] for key, value in scores.items()}}
@@ -160,10 +159,5 @@ def _choose(run: Run, tiles, part: str, names, count: int, region: str) -> list[
             raise InputError(
                 f"{sample.image}: has changed since the run was made; give --tiles DIR"
             )
-        check_has_dem(sample, run.config)
+        check_has_dem(sample, run.spec)
     return samples
-
-
-def _input(run: Run, tile):
-    valid = tile.image_valid if run.config.fusion == "rgb" else tile.input_valid
-    return model_input(tile.rgb, tile.dem, tile.terrain, valid, run.config, run.dem_statistics)

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from landslide_tf.checks import InputError, check_choice
-from landslide_tf.config import TrainConfig
-from landslide_tf.data.raster import resize_bilinear
-from landslide_tf.models.probability import predict_probability
+from landslide_tf.inputs.resize import resize_map
+from landslide_tf.inputs.spec import InputSpec
+from landslide_tf.models.probability import Predictor
 
 REGIONS = ("prediction", "mask", "all")
 
@@ -140,20 +140,19 @@ def grad_cam(model, x, layer=None, region="prediction", mask=None, *, threshold=
         gradient = tape.gradient(total, features)
         features, gradient = (np.asarray(a, "float32")[0] for a in (features, gradient))
         cam = np.maximum((features * gradient.mean(axis=(0, 1))).sum(axis=-1), 0)
-        cam, _ = resize_bilinear(cam[..., None], tile.shape[:2])
-        cam = np.maximum(cam[..., 0], 0)
+        cam = np.maximum(resize_map(cam, tile.shape[:2]), 0)
         maps.append(cam / cam.max() if cam.max() > 0 else np.zeros_like(cam))
     return np.stack(maps).astype("float32")
 
 
-def band_groups(config: TrainConfig) -> dict[str, slice]:
+def band_groups(spec: InputSpec) -> dict[str, slice]:
     """The input channels that belong together: RGB; the DEM and what is derived from it.
 
-    >>> band_groups(TrainConfig(terrain=("slope",)))
+    >>> band_groups(InputSpec(terrain=("slope",)))
     {'rgb': slice(0, 3, None), 'dem': slice(3, 5, None)}
     """
-    groups = {"rgb": slice(0, 3), "dem": slice(3, config.channels)}
-    return groups if config.fusion != "rgb" else {"rgb": groups["rgb"]}
+    groups = {"rgb": slice(0, 3)}
+    return {**groups, "dem": slice(3, spec.channels)} if spec.uses_dem else groups
 
 
 def occlusion(model, x, groups: dict[str, slice], valid=None, threshold=0.5) -> dict[str, dict]:
@@ -179,30 +178,25 @@ def occlusion(model, x, groups: dict[str, slice], valid=None, threshold=0.5) -> 
     """
     x = np.asarray(x, "float32")
     valid = np.ones(x.shape[:3], bool) if valid is None else np.asarray(valid, bool)
-    before = probabilities(model, x)
+    predict = Predictor(model)
+
+    def probabilities(x):  # one tile at a time: memory for one
+        return np.concatenate([predict(tile[None]) for tile in x])
+
+    before = probabilities(x)
     result = {}
     for name, channels in groups.items():
         hidden = x.copy()
         for tile, keep in zip(hidden, valid, strict=True):
             if keep.any():
                 tile[keep, channels] = tile[keep, channels].mean(axis=0)
-        after = probabilities(model, hidden)
+        after = probabilities(hidden)
         flipped = (before >= threshold) != (after >= threshold)
         result[name] = {
             "change": _mean(np.abs(after - before), valid),
             "flipped": _mean(flipped, valid),
         }
     return result
-
-
-def probabilities(model, x):
-    """Probability (B, H, W) of tiles (B, H, W, C), one at a time.
-
-    >>> from landslide_tf.runs.run import load_run
-    >>> probabilities(load_run("runs/first").model, np.zeros((2, 32, 32, 4), "float32")).shape
-    (2, 32, 32)
-    """
-    return np.concatenate([predict_probability(model, tile[None]) for tile in x])
 
 
 def _mean(values, valid):

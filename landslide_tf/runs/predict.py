@@ -85,12 +85,12 @@ def _outputs(out: Path, sample: Sample) -> tuple[Path, Path]:
 
 
 def _read(sample: Sample, run: Run) -> tuple[Raster, Raster | None]:
-    image = read_file(sample, "image", run.config)
+    image = read_file(sample, "image", run.spec)
     check_image(image, sample.image)
-    if run.config.fusion == "rgb":
+    if not run.spec.uses_dem:
         return image, None
-    check_has_dem(sample, run.config)
-    dem = read_file(sample, "dem", run.config)
+    check_has_dem(sample, run.spec)
+    dem = read_file(sample, "dem", run.spec)
     check_dem(dem, sample.dem)
     check_fit(image, dem, sample.image, sample.dem)
     return image, dem

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from landslide_tf.checks import InputError
+from landslide_tf.checks import InputError, check_choice
 from landslide_tf.config import TrainConfig
-from landslide_tf.console import say
-from landslide_tf.data.dataset import model_input
-from landslide_tf.data.raster import Raster, resize_bilinear, resize_nearest
-from landslide_tf.data.tile import check_fit, make_tile
+from landslide_tf.data.raster import Raster
+from landslide_tf.data.tile import check_fit, size_rasters
 from landslide_tf.files import sha256
-from landslide_tf.models.probability import PREDICT_BATCH, onnx_session, predict_probability
+from landslide_tf.inputs import InputSpec, Preprocessor
+from landslide_tf.inputs.resize import resize_bilinear, resize_nearest
+from landslide_tf.models.probability import PREDICT_BATCH, OnnxPredictor, Predictor
 from landslide_tf.runs.model_file import load_model
 from landslide_tf.training.run_folder import is_complete, read_config
 
+RUNTIMES = ("keras", "onnx")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Run:
     """A complete run: its options, model, split, scores, and `predict`.
 
@@ -34,20 +37,25 @@ class Run:
 
     folder: Path
     config: TrainConfig
+    spec: InputSpec  # how rasters become the model's input
     model: object  # keras.Model: (B, H, W, C) float32 -> logits (B, H, W, 1) float32
+    predictor: Callable  # (B, H, W, C) float32 -> probability (B, H, W) float32
     split: dict
     metrics: dict
+
+    def __repr__(self) -> str:
+        config, test = self.config, self.metrics.get("test") or {}
+        score = f", test mIoU {test['miou']:.3f}" if test.get("miou") is not None else ""
+        return (
+            f"<Run {self.folder}: {config.model}, attention {config.attention}, "
+            f"{config.resolved_loss}, {' '.join(self.spec.channel_names)} at "
+            f"{self.spec.tile_px} px{score}>"
+        )
 
     @property
     def threshold(self) -> float:
         """The threshold chosen on the validation part."""
         return self.metrics["thresholds"]["chosen"]
-
-    @property
-    def dem_statistics(self) -> tuple[float, float] | None:
-        """Mean and deviation of the training part's DEM, where the run normalises by them."""
-        statistics = self.metrics.get("dem_statistics")
-        return tuple(statistics) if statistics else None
 
     def predict(self, image, dem=None, *, resolution_m=None):
         """Probability of landslide for one tile or a batch, at the tile's own size.
@@ -68,10 +76,10 @@ class Run:
         image = np.asarray(image)
         if image.ndim not in (3, 4) or image.shape[-1] != 3 or 0 in image.shape:
             raise InputError(f"`image` must be (h, w, 3) or (B, h, w, 3). Received {image.shape}")
-        if self.config.fusion == "rgb":
+        if not self.spec.uses_dem:
             dem = None
         elif dem is None:
-            raise InputError(f"this model (fusion {self.config.fusion!r}) needs `dem`")
+            raise InputError(f"this model (fusion {self.spec.fusion!r}) needs `dem`")
         single = image.ndim == 3
         images = image[None] if single else image
         dems = [None] * len(images)
@@ -98,76 +106,73 @@ class Run:
         result = []
         for start in range(0, len(pairs), PREDICT_BATCH):
             batch = pairs[start : start + PREDICT_BATCH]
-            x = np.stack([self.input(*pair, resolution_m=resolution_m) for pair in batch])
-            probability = predict_probability(self.model, x)
+            probability = self.predictor(self.inputs(batch, resolution_m=resolution_m))
             result += [self.restore(p, *pair) for p, pair in zip(probability, batch, strict=True)]
         return result
 
-    def input(self, image: Raster, dem: Raster | None, *, resolution_m=None):
-        """The model's input (H, W, C) for rasters as read from files."""
-        config = self.config
+    def inputs(self, pairs, *, resolution_m=None) -> np.ndarray:
+        """The model's input (B, H, W, C) for pairs (image, DEM or None) of rasters."""
+        spec = self.spec
         if resolution_m is not None:
-            config = dataclasses.replace(config, resolution_m=resolution_m)
-        tile = make_tile(image, dem, None, config)
-        return model_input(
-            tile.rgb, tile.dem, tile.terrain, tile.input_valid, config, self.dem_statistics
-        )
+            spec = dataclasses.replace(spec, resolution_m=resolution_m)
+        x, _ = Preprocessor(spec).stack(size_rasters(pairs, spec))
+        return np.asarray(x)
 
     def restore(self, probability, image: Raster, dem: Raster | None):
         """The model's probability (H, W) at the image's size, NaN where a raster has no data."""
-        full, _ = resize_bilinear(probability[..., None], image.size)
+        if probability.shape != image.size:
+            full, _ = resize_bilinear(probability[None, ..., None], image.size)
+            probability = np.asarray(full)[0, ..., 0]
         valid = image.valid
-        if dem is not None:
-            valid = valid & resize_nearest(dem.valid, image.size)
-        return np.where(valid, full[..., 0], np.float32(np.nan))
+        if dem is not None and dem.size == image.size:
+            valid = valid & dem.valid
+        elif dem is not None:
+            known = resize_nearest(dem.valid[None, ..., None], image.size)
+            valid = valid & np.asarray(known)[0, ..., 0]
+        return np.where(valid, probability, np.float32(np.nan))
 
 
-def _use_onnx(folder: Path, model) -> None:
-    """Predict through RUN_DIR/export/onnx, where it is of this model and its runtime installed."""
-    from importlib.util import find_spec
-
-    path = folder / "export" / "onnx" / "model.onnx"
-    card = path.with_name("model-card.json")
-    if not (path.is_file() and card.is_file() and find_spec("onnxruntime")):
-        return
-    try:
-        facts = json.loads(card.read_text())
-        if facts["model_sha256"] != sha256(folder / "model.keras"):
-            return  # of a model that was there before
-        if facts["files"][path.name] != sha256(path):
-            raise ValueError("it is not the file that was exported")
-        session = onnx_session(path)
-    except Exception as error:  # only a faster way to the same numbers: go without it
-        say(f"{path}: is not used ({str(error).splitlines()[0][:80]}); export it again")
-        return
-    object.__setattr__(model, "_landslide_onnx", session)
-
-
-def load_run(path, *, onnx: bool = True) -> Run:
+def load_run(path, *, runtime: str = "keras") -> Run:
     """The complete run in a folder, ready to predict.
 
-    With `onnx`, an ONNX export in the folder that is of this very model predicts in its place
-    (where onnxruntime is installed): the same to 1e-5, and faster.
+    Args:
+        path: the run's folder.
+        runtime: 'keras', or 'onnx' for the ONNX export in RUN_DIR/export/onnx: the same
+            probabilities to 1e-5, two to three times as fast on a CPU for small models.
 
     Raises:
-        InputError: no run there, or one that is not complete.
+        InputError: no run there, one that is not complete, or no ONNX export of this very model.
 
     >>> run = load_run("runs/first")
     >>> image, dem = np.zeros((50, 70, 3), "uint8"), np.zeros((50, 70))  # RGB and metres
     >>> run.predict(image, dem).shape
     (50, 70)
     """
+    check_choice("runtime", runtime, RUNTIMES)
     folder = Path(path)
     config = read_config(folder)
     if not is_complete(folder):
         raise InputError(f"{folder}: the run is not complete; continue it with --resume")
     model = load_model(folder / "model.keras")
-    if onnx:
-        _use_onnx(folder, model)
     return Run(
-        folder,
-        config,
-        model,
-        json.loads((folder / "split.json").read_text()),
-        json.loads((folder / "metrics.json").read_text()),
+        folder=folder,
+        config=config,
+        spec=InputSpec.load(folder),
+        model=model,
+        predictor=Predictor(model) if runtime == "keras" else _onnx_predictor(folder),
+        split=json.loads((folder / "split.json").read_text()),
+        metrics=json.loads((folder / "metrics.json").read_text()),
     )
+
+
+def _onnx_predictor(folder: Path) -> OnnxPredictor:
+    path = folder / "export" / "onnx" / "model.onnx"
+    again = f"export it again: landslide export {folder} --format onnx --overwrite"
+    try:
+        card = json.loads(path.with_name("model-card.json").read_text())
+        model, file = card["model_sha256"], card["files"][path.name]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{path}: is missing or has no model card; {again}") from None
+    if model != sha256(folder / "model.keras") or not path.is_file() or file != sha256(path):
+        raise InputError(f"{path}: is not an export of this very model; {again}")
+    return OnnxPredictor(path)

@@ -5,7 +5,6 @@ What is compared is run in turn (A B C A B C …), so that other work on the mac
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 import time
 from importlib.util import find_spec
@@ -13,24 +12,26 @@ from pathlib import Path
 
 import numpy as np
 
-from landslide_tf.config import TrainConfig
-from landslide_tf.data.arrays import load_tiles
+from landslide_tf.config import AUGMENTATIONS, TrainConfig
 from landslide_tf.data.dataset import Part, training_batches
 from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.index import find_samples
 from landslide_tf.data.tile import read_tile
 from landslide_tf.export import formats
 from landslide_tf.files import write_json
+from landslide_tf.inputs import InputSpec
 from landslide_tf.models.cost import forward_gmac
-from landslide_tf.models.probability import onnx_session, predict_probability
+from landslide_tf.models.probability import Predictor, onnx_session
 from landslide_tf.models.registry import inference_model
 from landslide_tf.training.environment import environment
-from landslide_tf.training.fit import build, make_loss, precision_policy
+from landslide_tf.training.fit import build, compile_model, load_own_tiles, precision_policy
 
 WARM_UP = 3
 BATCH = 16  # of the throughput
 MATRIX = 1536  # side of the matrices whose product is the machine's measured rate
 DECODED_TILES = 64
+PIPELINE_BATCHES = 8  # timed for each repeat
+ENDLESS = 10**6  # epochs
 
 
 def benchmark(config: TrainConfig, repeats: int = 20, out=None) -> dict:
@@ -55,11 +56,11 @@ def benchmark(config: TrainConfig, repeats: int = 20, out=None) -> dict:
     import keras
 
     policy = precision_policy(config)
-    tiles = load_tiles(config.data or demo_folder(), config)
-    part = Part(tiles, np.arange(len(tiles)), dataclasses.replace(config, epochs=10**6))
+    tiles = load_own_tiles(config)
+    part = Part(tiles, np.arange(len(tiles)), tiles.spec)
     rate = matrix_rate()
     keras.utils.set_random_seed(config.seed)
-    training = measure_training(build(config, policy), part, repeats, rate)
+    training = measure_training(build(config, policy), config, part, repeats, rate)
     model = inference_model(build(config))
     result = {
         "machine": environment(),
@@ -68,7 +69,7 @@ def benchmark(config: TrainConfig, repeats: int = 20, out=None) -> dict:
         "repeats": repeats,
         "matrix_gflops": rate,
         "training": training,
-        "inference": measure_inference(model, config, part, repeats),
+        "inference": measure_inference(model, part, repeats),
         "input": measure_input(config, part, repeats),
         "peak_mb": peak_mb(),
     }
@@ -102,28 +103,28 @@ def timed(function) -> float:
     return time.perf_counter() - begin
 
 
-def measure_training(model, part: Part, repeats: int, rate: float) -> dict:
+def measure_training(model, config: TrainConfig, part: Part, repeats: int, rate: float) -> dict:
     """A training step fed by the pipeline: time, share of it spent waiting for data, arithmetic.
 
     A step takes three times the arithmetic of a forward pass: forward, and two products backward.
 
     >>> import keras
     >>> from landslide_tf.models.blocks import head
-    >>> config = TrainConfig(tile_px=32, batch_size=2, loss="bce")
-    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
+    >>> tiles = load_tiles("tiles", tile_px=32)
+    >>> part = Part(tiles, np.arange(12), tiles.spec)
     >>> image = keras.Input((32, 32, 4))
     >>> model = keras.Model(image, head(image))  # a small one: one 1 x 1 convolution
-    >>> result = measure_training(model, part, repeats=2, rate=50.0)
+    >>> config = TrainConfig(batch_size=2, loss="bce")
+    >>> result = measure_training(model, config, part, repeats=2, rate=50.0)
     >>> round(1e9 * result["gflop_per_step"])  # 3 x 2 x 32 x 32 pixels x 4 products x 2 tiles
     49152
     >>> 0 <= result["waiting_share"] <= 1
     True
     """
-    import keras
-
-    config = part.config
-    model.compile(keras.optimizers.Adam(config.learning_rate), make_loss(config, part))
-    batches = iter(training_batches(part))
+    compile_model(model, config, part)
+    batches = iter(
+        training_batches(part, batch_size=config.batch_size, epochs=ENDLESS, augment=config.augment)
+    )
     waits, steps = [], []
     for _ in range(WARM_UP + repeats):
         begin = time.perf_counter()
@@ -145,16 +146,16 @@ def measure_training(model, part: Part, repeats: int, rate: float) -> dict:
     }
 
 
-def measure_inference(model, config: TrainConfig, part: Part, repeats: int) -> dict:
+def measure_inference(model, part: Part, repeats: int) -> dict:
     """Latency (batch 1) and throughput (batch 16) of each runtime that is installed, in turn.
 
     >>> import keras
     >>> from landslide_tf.models.blocks import head
-    >>> config = TrainConfig(tile_px=32, batch_size=2, loss="bce")
-    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
+    >>> tiles = load_tiles("tiles", tile_px=32)
+    >>> part = Part(tiles, np.arange(12), tiles.spec)
     >>> image = keras.Input((32, 32, 4))
     >>> model = keras.Model(image, head(image))  # a small one: one 1 x 1 convolution
-    >>> result = measure_inference(model, config, part, repeats=1)
+    >>> result = measure_inference(model, part, repeats=1)
     >>> list(result)
     ['predict', 'compiled', 'savedmodel', 'onnx', 'litert']
     >>> list(result["compiled"])
@@ -162,7 +163,7 @@ def measure_inference(model, config: TrainConfig, part: Part, repeats: int) -> d
     """
     x = part.arrays(np.arange(BATCH) % len(part))[0]
     with tempfile.TemporaryDirectory() as folder:
-        ways = _ways(model, config, Path(folder))
+        ways = _ways(model, part.spec, Path(folder))
         latency = {name: [] for name in ways}
         batch = {name: [] for name in ways}
         for repeat in range(WARM_UP + repeats):
@@ -181,19 +182,19 @@ def measure_inference(model, config: TrainConfig, part: Part, repeats: int) -> d
     return result
 
 
-def _ways(model, config: TrainConfig, folder: Path) -> dict:
+def _ways(model, spec: InputSpec, folder: Path) -> dict:
     """Functions from input to probability, by runtime."""
     import keras
 
     ways = {
         "predict": lambda x: model.predict(x, verbose=0),
-        "compiled": lambda x: predict_probability(model, x),
+        "compiled": Predictor(model),
     }
     if keras.backend.backend() != "tensorflow":
         return ways
     import tensorflow as tf
 
-    formats.write_savedmodel(model, config, (0.0, 1.0), folder / "saved")
+    formats.write_savedmodel(model, spec, folder / "saved")
     loaded = tf.saved_model.load(str(folder / "saved"))
     serve = loaded.signatures["serve"]
     ways["savedmodel"] = lambda x, loaded=loaded: serve(inputs=tf.constant(x))[
@@ -212,22 +213,26 @@ def _ways(model, config: TrainConfig, folder: Path) -> dict:
 
 
 def measure_input(config: TrainConfig, part: Part, repeats: int) -> dict:
-    """Tiles a second: decoded from files, and taken from memory as training takes them.
+    """Tiles a second: decoded from files, and out of the training pipeline, plain and augmented.
 
-    >>> config = TrainConfig(data="tiles", tile_px=32)
-    >>> part = Part(load_tiles("tiles", config), np.arange(12), config)
-    >>> list(measure_input(config, part, repeats=1))
-    ['decode_tiles_per_s', 'memory_tiles_per_s']
+    >>> tiles = load_tiles("tiles", tile_px=32)
+    >>> part = Part(tiles, np.arange(12), tiles.spec)
+    >>> list(measure_input(TrainConfig(data="tiles", input=tiles.spec), part, repeats=1))
+    ['decode_tiles_per_s', 'pipeline_tiles_per_s', 'augmented_tiles_per_s']
     """
     result = {"decode_tiles_per_s": None}
     folder = Path(config.data or demo_folder())
     if folder.is_dir():
         samples = find_samples(folder).samples[:DECODED_TILES]
-        seconds = [timed(lambda: [read_tile(s, config) for s in samples]) for _ in range(3)]
+        seconds = [timed(lambda: [read_tile(s, part.spec) for s in samples]) for _ in range(3)]
         result["decode_tiles_per_s"] = len(samples) / float(np.median(seconds))
-    positions = np.arange(config.batch_size) % len(part)
-    seconds = [timed(lambda: part.arrays(positions, 0)) for _ in range(WARM_UP + repeats)]
-    result["memory_tiles_per_s"] = config.batch_size / float(np.median(seconds[WARM_UP:]))
+    for name, changes in (("pipeline", ()), ("augmented", AUGMENTATIONS)):
+        batches = iter(training_batches(part, batch_size=BATCH, epochs=ENDLESS, augment=changes))
+        for _ in range(WARM_UP):
+            next(batches)
+        begin = time.perf_counter()
+        tiles = sum(len(next(batches)[0]) for _ in range(PIPELINE_BATCHES * repeats))
+        result[f"{name}_tiles_per_s"] = tiles / (time.perf_counter() - begin)
     return result
 
 
@@ -256,7 +261,8 @@ def format_result(result: dict) -> str:
     ...     "training": {"step_s": 0.05, "images_per_s": 40.0, "waiting_share": 0.02,
     ...                  "gflop_per_step": 2.0, "share_of_matrix_rate": 0.5},
     ...     "inference": {"onnx": None},
-    ...     "input": {"decode_tiles_per_s": 500.0, "memory_tiles_per_s": 9000.0},
+    ...     "input": {"decode_tiles_per_s": 500.0, "pipeline_tiles_per_s": 9000.0,
+    ...               "augmented_tiles_per_s": 4000.0},
     ...     "peak_mb": 900.0,
     ... }
     >>> print(format_result(result).splitlines()[0])
@@ -267,7 +273,7 @@ def format_result(result: dict) -> str:
     machine, training, config = result["machine"], result["training"], result["config"]
     lines = [
         f"{config['model']}, attention {config['attention']}, {config['filters']} filters, "
-        f"{config['tile_px']} px, batch {config['batch_size']}, {result['dtype_policy']}",
+        f"{config['input']['tile_px']} px, batch {config['batch_size']}, {result['dtype_policy']}",
         f"{machine['processor']}, {machine['cores']} cores, {', '.join(machine['devices'])}, "
         f"{machine['backend']}; matrix product {result['matrix_gflops']:.0f} GFLOP/s",
         "",
@@ -288,7 +294,8 @@ def format_result(result: dict) -> str:
     decode = result["input"]["decode_tiles_per_s"]
     lines += [
         f"input: {'-' if decode is None else f'{decode:.0f}'} tiles/s from files, "
-        f"{result['input']['memory_tiles_per_s']:.0f} from memory",
+        f"{result['input']['pipeline_tiles_per_s']:.0f} from the pipeline, "
+        f"{result['input']['augmented_tiles_per_s']:.0f} augmented",
         f"peak memory: {result['peak_mb']:.0f} MB" if result["peak_mb"] else "peak memory: -",
     ]
     return "\n".join(lines)

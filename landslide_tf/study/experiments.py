@@ -5,7 +5,6 @@ An experiment is a model, an attention, a loss and a fusion; a run is one seed o
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +146,7 @@ def plan(study: Study, out, only: tuple[str, ...] = ()) -> list[PlannedRun]:
     Traceback (most recent call last):
     landslide_tf.checks.InputError: `only` must be one of 'six', 'ablation', 'losses', ...
     """
-    experiments = matrix(study.base.fusion)
+    experiments = matrix(study.base.input.fusion)
     for name in only:
         check_choice("only", name, (*GROUPS, *(e.name for e in experiments)))
     chosen = [e for e in experiments if not only or e.name in only or e.group in only]
@@ -160,12 +159,11 @@ def _planned(study: Study, out: Path, experiment: Experiment, seed: int) -> Plan
         name += f"-{'split' if study.resplit else 'seed'}{seed}"
         # 'random' and 'group' follow the seed: the first seed's split is kept in a file.
         split = split if study.resplit else split_file(study, out)
-    config = dataclasses.replace(
-        base,
+    config = base.with_options(
         model=experiment.model,
         attention=experiment.attention,
         loss=experiment.loss,
-        fusion=experiment.fusion or base.fusion,
+        fusion=experiment.fusion or base.input.fusion,
         seed=base.seed + seed,
         split=split,
     )
@@ -192,7 +190,7 @@ def differences(config: TrainConfig, base: TrainConfig) -> list[str]:
     >>> differences(TrainConfig(model="unet", epochs=20), TrainConfig())  # a study varies the model
     ['epochs 20, study 50']
     """
-    ours, wanted = config.to_dict(), base.to_dict()
+    ours, wanted = config.options(), base.options()
     return [
         f"{name.replace('_', '-')} {ours[name]!r}, study {value!r}"
         for name, value in wanted.items()
@@ -215,9 +213,9 @@ def check_runs(planned: list[PlannedRun], base: TrainConfig) -> None:
             continue
         stored = run_folder.read_config(run.folder)
         different = differences(stored, base) + [
-            f"{name} {getattr(stored, name)!r}, study {getattr(run.config, name)!r}"
-            for name in ("model", "attention", "fusion", "seed")
-            if getattr(stored, name) != getattr(run.config, name)
+            f"{name} {stored.options()[name]!r}, study {value!r}"
+            for name, value in run.config.options().items()
+            if name in ("model", "attention", "fusion", "seed") and stored.options()[name] != value
         ]
         if stored.resolved_loss != run.config.resolved_loss:
             different.append(f"loss {stored.resolved_loss!r}, study {run.config.loss!r}")

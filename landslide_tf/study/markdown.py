@@ -263,7 +263,7 @@ def _comparisons(frame: pd.DataFrame) -> str:
 
 def _dem(frame: pd.DataFrame, study: Study) -> str:
     title = "## What is the DEM worth?\n\n"
-    if study.base.fusion == "rgb":
+    if study.base.input.fusion == "rgb":
         return title + "Not tested here: the study was made without the DEM."
     rows = [
         [r["experiment"], r["fusion"], _score(r, "miou", False), _number(r["dem_zero"]),

@@ -188,7 +188,7 @@ def read_results(study: Study, out) -> dict[str, Result]:
             records.append(record)
     _check_same_data(records, study)
     results = {}
-    for experiment in matrix(study.base.fusion):
+    for experiment in matrix(study.base.input.fusion):
         mine = [r for r in records if _key(r.config) == _experiment_key(experiment, study.base)]
         by_seed = {r.config.seed: r for r in mine}
         results[experiment.name] = Result(
@@ -198,11 +198,11 @@ def read_results(study: Study, out) -> dict[str, Result]:
 
 
 def _key(config: TrainConfig) -> tuple:
-    return config.model, config.attention, config.resolved_loss, config.fusion
+    return config.model, config.attention, config.resolved_loss, config.input.fusion
 
 
 def _experiment_key(experiment: Experiment, base: TrainConfig) -> tuple:
-    fusion = experiment.fusion or base.fusion
+    fusion = experiment.fusion or base.input.fusion
     return experiment.model, experiment.attention, experiment.loss, fusion
 
 

@@ -62,10 +62,8 @@ def draw_figures(study: Study, results: Results, cost: pd.DataFrame, folder) -> 
     >>> sorted(path.name for path in Path("figures").glob("*.png"))
     ['figure2-unet-none.png', 'figure2-unetpp-contextual.png', 'figure2-unetpp-none.png']
     """
-    from landslide_tf.data.arrays import load_tiles
-    from landslide_tf.data.demo import demo_folder
     from landslide_tf.study.plots import architecture, common, curves, outcomes, samples
-    from landslide_tf.training.fit import build
+    from landslide_tf.training.fit import build, load_own_tiles
 
     records = [record for result in results.values() for record in result.records[:1]]
     missing = {}
@@ -88,7 +86,7 @@ def draw_figures(study: Study, results: Results, cost: pd.DataFrame, folder) -> 
     curves.by_size(results, folder)
     curves.cost(cost, folder)
     try:
-        tiles = load_tiles(study.base.data or demo_folder(), study.base)
+        tiles = load_own_tiles(study.base)
         names = common.spread_tiles(records)
         tiles.indices(names)
     except (InputError, KeyError) as error:

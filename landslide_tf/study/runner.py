@@ -168,7 +168,7 @@ def _keep_split(study: Study, out: Path) -> None:
 
 def _dem_steps(run: PlannedRun) -> list[list[str]]:
     """Commands that score a finished model with another DEM, where that was not done."""
-    if run.config.fusion == "rgb" or not (run.folder / "model.keras").is_file():
+    if not run.config.input.uses_dem or not (run.folder / "model.keras").is_file():
         return []
     return [
         ["evaluate", str(run.folder), "--dem", name, "--out", str(run.folder / file)]
@@ -283,9 +283,8 @@ def _timed_epoch(config: TrainConfig) -> float:
         count = len(find_samples(folder, negatives=config.negatives).samples)
     model = build(config, precision_policy(config))
     model.compile(keras.optimizers.Adam(config.learning_rate), "binary_crossentropy")
-    px = config.tile_px
-    x = np.zeros((config.batch_size, px, px, config.channels), "float32")
-    y = np.zeros((config.batch_size, px, px, 1), "float32")
+    x = np.zeros((config.batch_size, *config.input.shape), "float32")
+    y = np.zeros((*x.shape[:-1], 1), "float32")
     for _ in range(2):  # the first steps build and compile
         model.train_on_batch(x, y)
     begin = time.perf_counter()

@@ -243,7 +243,7 @@ def dem_table(results: Results, study: Study) -> pd.DataFrame:
         experiment = result.experiment
         if experiment.group == "losses" or not result:
             continue
-        fusion = experiment.fusion or study.base.fusion
+        fusion = experiment.fusion or study.base.input.fusion
         row = {"experiment": experiment.title, "fusion": fusion, **_cells(result, "miou", None)}
         for name in DEM_SCORES:
             scores = [r.dem_scores[name]["miou"] for r in result.records if name in r.dem_scores]

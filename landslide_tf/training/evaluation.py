@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from landslide_tf.checks import InputError
 from landslide_tf.data.dataset import Part
 from landslide_tf.metrics import confusion_counts, exact_auc, landslides_found, scores_from_counts
-from landslide_tf.models.probability import PREDICT_BATCH, predict_probability
+from landslide_tf.models.probability import PREDICT_BATCH
 
 THRESHOLDS = np.round(np.arange(0.01, 1.0, 0.01), 2)
 BASELINE_CUTS = 256
@@ -32,19 +33,20 @@ class Predictions:
     seconds_per_image: float | None = None
 
 
-def predict_part(model, part: Part) -> Predictions:
+def predict_part(predict: Callable, part: Part) -> Predictions:
     """Probabilities of all tiles of a part at the model's size, batch by batch.
+
+    `predict` is a `Predictor`, or another function from x (B, H, W, C) to (B, H, W).
 
     >>> from landslide_tf.data.dataset import Part
     >>> from landslide_tf.data.arrays import load_tiles
     >>> from landslide_tf.runs.run import load_run
     >>> run = load_run("runs/first")
-    >>> tiles = load_tiles("tiles", run.config)
-    >>> part = Part(tiles, np.arange(3), run.config, run.dem_statistics)
-    >>> predict_part(run.model, part).probability.shape
+    >>> part = Part(load_tiles("tiles", run.spec), np.arange(3), run.spec)
+    >>> predict_part(run.predictor, part).probability.shape
     (3, 32, 32)
     """
-    shape = (len(part), part.config.tile_px, part.config.tile_px)
+    shape = (len(part), part.spec.tile_px, part.spec.tile_px)
     probability = np.zeros(shape, "float32")
     mask, valid = np.zeros(shape, "uint8"), np.zeros(shape, bool)
     spent, timed = 0.0, 0
@@ -52,7 +54,7 @@ def predict_part(model, part: Part) -> Predictions:
         where = np.arange(start, min(start + PREDICT_BATCH, len(part)))
         x, y, w = part.arrays(where)
         begin = time.perf_counter()
-        probability[where] = predict_probability(model, x)
+        probability[where] = predict(x)
         if start > 0:  # the first batch compiles
             spent, timed = spent + time.perf_counter() - begin, timed + len(where)
         mask[where], valid[where] = y[..., 0], w[..., 0] > 0
@@ -60,20 +62,20 @@ def predict_part(model, part: Part) -> Predictions:
     return Predictions(probability, mask, valid, negative, spent / timed if timed else None)
 
 
-def part_miou(model, part: Part) -> float:
-    """mIoU of a model on a part at threshold 0.5, in memory that does not grow with the part.
+def part_miou(predict: Callable, part: Part) -> float:
+    """mIoU of a `Predictor` on a part at threshold 0.5, in memory that does not grow with the part.
 
     >>> from landslide_tf.data.arrays import load_tiles
     >>> from landslide_tf.runs.run import load_run
     >>> run = load_run("runs/first")
-    >>> part = Part(load_tiles("tiles", run.config), np.arange(3), run.config, run.dem_statistics)
-    >>> part_miou(run.model, part) == score(predict_part(run.model, part), 0.5)["miou"]
+    >>> part = Part(load_tiles("tiles", run.spec), np.arange(3), run.spec)
+    >>> part_miou(run.predictor, part) == score(predict_part(run.predictor, part), 0.5)["miou"]
     True
     """
     total = dict.fromkeys(("tp", "fp", "fn", "tn"), 0)
     for start in range(0, len(part), PREDICT_BATCH):
         x, y, w = part.arrays(range(start, min(start + PREDICT_BATCH, len(part))))
-        found = predict_probability(model, x) >= 0.5
+        found = predict(x) >= 0.5
         for name, count in confusion_counts(y[..., 0], found, w[..., 0]).items():
             total[name] += count
     return float(scores_from_counts(**total)["miou"])
@@ -189,16 +191,14 @@ def threshold_baseline(train: Part, part: Part) -> dict:
     Every channel, both directions, 256 cuts between the training part's extremes; the one with
     the highest mIoU there. Says how much of the task one threshold already solves.
 
-    >>> from landslide_tf.config import TrainConfig
     >>> from landslide_tf.data.dataset import Part
     >>> from landslide_tf.data.arrays import load_tiles
-    >>> config = TrainConfig(data="tiles", tile_px=32, fusion="rgb")
-    >>> tiles = load_tiles("tiles", config)
-    >>> part = Part(tiles, np.arange(12), config, None)
+    >>> tiles = load_tiles("tiles", tile_px=32, fusion="rgb")
+    >>> part = Part(tiles, np.arange(12), tiles.spec)
     >>> threshold_baseline(part, part)["rule"]  # landslides of these tiles are brighter than 0.349
     'red >= 0.350'
     """
-    channels = train.config.channels
+    channels = train.spec.channels
     low, high = np.full(channels, np.inf), np.full(channels, -np.inf)
     for x, _, keep in _tiles_of(train):
         low, high = np.minimum(low, x[keep].min(axis=0)), np.maximum(high, x[keep].max(axis=0))
@@ -228,7 +228,7 @@ def threshold_baseline(train: Part, part: Part) -> dict:
     sign = ">=" if direction > 0 else "<"
     return {
         **score(predictions, 0.5),
-        "rule": f"{channel_names(part.config)[channel]} {sign} {value:.3f}",
+        "rule": f"{part.spec.channel_names[channel]} {sign} {value:.3f}",
     }
 
 
@@ -248,17 +248,6 @@ def _channel_scores(part, channel, direction, value) -> Predictions:
 
 def _truth(p: Predictions):
     return p.mask, p.valid, p.negative
-
-
-def channel_names(config) -> list[str]:
-    """Names of the model's input channels, in order.
-
-    >>> from landslide_tf.config import TrainConfig
-    >>> channel_names(TrainConfig(terrain=("slope",)))
-    ['red', 'green', 'blue', 'dem', 'slope']
-    """
-    names = ["red", "green", "blue"]
-    return names if config.fusion == "rgb" else [*names, "dem", *config.terrain]
 
 
 def format_scores(rows: dict[str, dict]) -> str:

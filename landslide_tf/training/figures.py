@@ -87,13 +87,11 @@ def prediction_grid(part, predictions, threshold: float, path) -> None:
     The tiles are spread evenly over the part's landslide tiles, from worst to best tile IoU.
 
     >>> from pathlib import Path
-    >>> from landslide_tf.config import TrainConfig
     >>> from landslide_tf.data.dataset import Part
     >>> from landslide_tf.data.arrays import load_tiles
     >>> from landslide_tf.training.evaluation import Predictions
-    >>> config = TrainConfig(tile_px=32)
-    >>> tiles = load_tiles("tiles", config)
-    >>> part, one = Part(tiles, np.array([0]), config), slice(0, 1)
+    >>> tiles = load_tiles("tiles", tile_px=32)
+    >>> part, one = Part(tiles, np.array([0]), tiles.spec), slice(0, 1)
     >>> probability = 0.9 * tiles.mask[one]  # as if a model had found all of the landslide
     >>> p = Predictions(probability, tiles.mask[one], tiles.valid[one], tiles.negative[one])
     >>> prediction_grid(part, p, 0.5, "predictions.png")
@@ -101,7 +99,7 @@ def prediction_grid(part, predictions, threshold: float, path) -> None:
     True
     """
     chosen = _spread_by_iou(predictions, threshold)
-    with_dem = part.config.fusion != "rgb"
+    with_dem = part.spec.uses_dem
     titles = ["image", *(["DEM"] if with_dem else []), "probability", "outcome"]
     rows = []
     for position in chosen:
@@ -210,10 +208,10 @@ def cam_grid(names, tiles, probability, cams, with_dem: bool, path) -> None:
     `tiles` have `rgb`, `dem` and `input_valid`; `cams` maps layer names to (N, H, W) in [0, 1].
 
     >>> from pathlib import Path
-    >>> from landslide_tf.config import TrainConfig
     >>> from landslide_tf.data.index import find_samples
     >>> from landslide_tf.data.tile import read_tile
-    >>> tile, _ = read_tile(find_samples("tiles").samples[0], TrainConfig(tile_px=32))
+    >>> from landslide_tf.inputs import InputSpec
+    >>> tile, _ = read_tile(find_samples("tiles").samples[0], InputSpec(tile_px=32))
     >>> cams = {"encoder4_relu2": np.ones((1, 32, 32))}
     >>> cam_grid(["a000"], [tile], np.zeros((1, 32, 32)), cams, with_dem=True, path="gradcam.png")
     >>> Path("gradcam.png").is_file()

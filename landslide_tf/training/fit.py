@@ -18,7 +18,7 @@ from landslide_tf.data.arrays import Tiles, ground_resolution_m, load_tiles
 from landslide_tf.data.dataset import (
     Part,
     calibration_batches,
-    dem_statistics,
+    make_parts,
     scoring_batches,
     training_batches,
 )
@@ -27,6 +27,7 @@ from landslide_tf.data.split import PARTS, make_split, split_content
 from landslide_tf.files import atomic_path, remove_scratch, write_json
 from landslide_tf.losses import LOSS_CLASSES, inverse_frequency_weights
 from landslide_tf.metrics import SegmentationMetrics
+from landslide_tf.models.probability import Predictor
 from landslide_tf.models.registry import build_model, inference_model
 from landslide_tf.training import evaluation, figures, run_folder
 from landslide_tf.training.batch_norm import batch_norm_estimator, reestimate_batch_norm
@@ -74,18 +75,19 @@ def fit(
         return folder
     if tensorboard:
         check_tensorboard()
-    tiles = load_tiles(config.data or demo_folder(), config, cache=cache)
+    tiles = load_own_tiles(config, cache=cache)
     for line in tiles.skipped:
         say(f"left out: {line}")
-    parts, statistics = make_parts(tiles, config)
+    parts = make_parts(tiles, make_split(tiles, config.split, config.seed))
     _check_parts(parts, config)
-    split = split_content({part: _names(parts[part]) for part in PARTS}, tiles)
+    split = split_content({name: part.names for name, part in parts.items()}, tiles)
     policy = precision_policy(config)
     remove_scratch(folder)
     if action == "start" or not (folder / "split.json").exists():
         run_folder.clear_folder(folder)
         # The config first: it makes the folder a run, which can be continued or replaced.
         write_json(folder / "config.json", config.to_dict())
+        parts["train"].spec.save(folder)
         write_json(
             folder / "environment.json",
             {**environment(command), "dtype_policy": policy, "data_sha256": tiles.sha256},
@@ -100,30 +102,19 @@ def fit(
     say(f"run folder {folder}: {described} tiles; {policy}")
 
     seconds = _train(config, parts, folder, policy, tensorboard)
-    _finish(config, parts, folder, statistics, seconds, len(tiles.skipped))
+    _finish(config, parts, folder, seconds, len(tiles.skipped))
     return folder
 
 
-def make_parts(tiles: Tiles, config: TrainConfig, split: dict | None = None):
-    """The three parts of a data set, and the DEM statistics of the training part (or None).
-
-    >>> from landslide_tf.data.arrays import load_tiles
-    >>> config = TrainConfig(data="tiles", tile_px=32)
-    >>> parts, _ = make_parts(load_tiles("tiles", config), config)
-    >>> {name: len(part) for name, part in parts.items()}
-    {'train': 8, 'validation': 2, 'test': 2}
-    """
-    split = split or make_split(tiles, config.split, config.seed)
-    indices = {name: tiles.indices(split[name]) for name in PARTS}
-    statistics = None
-    if config.dem_normalisation == "dataset" and config.fusion != "rgb":
-        statistics = dem_statistics(tiles, indices["train"])
-    parts = {name: Part(tiles, indices[name], config, statistics) for name in PARTS}
-    return parts, statistics
-
-
-def _names(part: Part) -> list[str]:
-    return [part.tiles.names[i] for i in part.indices]
+def load_own_tiles(config: TrainConfig, cache=None) -> Tiles:
+    """The tiles of a config's own data, or of the demo terrain."""
+    return load_tiles(
+        config.data or demo_folder(),
+        config.input,
+        negatives=config.negatives,
+        skip_bad=config.skip_bad,
+        cache=cache,
+    )
 
 
 def _check_parts(parts, config) -> None:
@@ -155,7 +146,7 @@ def build(config: TrainConfig, policy: str = "float32", *, training: bool = Fals
 
     With `training` and deep supervision, its loss is the mean over all heads.
 
-    >>> build(TrainConfig(model="unet", filters=2, tile_px=32)).output_shape
+    >>> build(TrainConfig(model="unet", filters=2).with_options(tile_px=32)).output_shape
     (None, 32, 32, 1)
     """
     before = keras.config.dtype_policy()
@@ -164,11 +155,11 @@ def build(config: TrainConfig, policy: str = "float32", *, training: bool = Fals
         model = build_model(
             config.model,
             attention=config.attention,
-            fusion=config.fusion,
+            fusion=config.input.fusion,
             filters=config.filters,
             dropout=config.dropout,
             dropout_levels=config.dropout_levels,
-            input_shape=(config.tile_px, config.tile_px, config.channels),
+            input_shape=config.input.shape,
             deep_supervision=config.deep_supervision,
         )
         # Built under the policy too: Keras scales the loss of a model whose policy is float16.
@@ -177,6 +168,16 @@ def build(config: TrainConfig, policy: str = "float32", *, training: bool = Fals
         return model
     finally:
         keras.config.set_dtype_policy(before)
+
+
+def compile_model(model: keras.Model, config: TrainConfig, train: Part) -> None:
+    """Give a model the optimizer, the loss and the metrics that a run trains with."""
+    model.compile(
+        optimizer=keras.optimizers.Adam(config.learning_rate),
+        loss=make_loss(config, train),
+        weighted_metrics=[SegmentationMetrics()],
+        jit_compile="auto",
+    )
 
 
 def make_loss(config: TrainConfig, train: Part) -> keras.losses.Loss:
@@ -211,15 +212,15 @@ def _class_px(part: Part) -> tuple[int, int]:
 class _EstimateBatchNorm(keras.callbacks.Callback):
     """Estimates the batch-normalisation statistics anew before each validation."""
 
-    def __init__(self, part: Part):
+    def __init__(self, part: Part, seed: int):
         super().__init__()
-        self.part = part
+        self.part, self.seed = part, seed
 
     def on_train_begin(self, logs=None):
         self.estimate = batch_norm_estimator(self.model)
 
     def on_test_begin(self, logs=None):
-        self.estimate(calibration_batches(self.part))
+        self.estimate(calibration_batches(self.part, self.seed))
 
 
 class _DeepSupervision(keras.Model):
@@ -241,12 +242,7 @@ def _train(config, parts, folder, policy, tensorboard) -> float:
     keras.utils.set_random_seed(config.seed)
     with _determinism(config), _scope(config):
         model = build(config, policy, training=True)
-        model.compile(
-            optimizer=keras.optimizers.Adam(config.learning_rate),
-            loss=make_loss(config, parts["train"]),
-            weighted_metrics=[SegmentationMetrics()],
-            jit_compile="auto",
-        )
+        compile_model(model, config, parts["train"])
         model.optimizer.build(model.trainable_variables)
         recorder = Recorder(config, folder, tensorboard)
         recorder.restore(model)
@@ -254,10 +250,17 @@ def _train(config, parts, folder, policy, tensorboard) -> float:
             return recorder.seconds
         callbacks = [recorder]
         if config.reestimate_batch_norm:
-            callbacks.insert(0, _EstimateBatchNorm(parts["train"]))
+            callbacks.insert(0, _EstimateBatchNorm(parts["train"], config.seed))
         terminal = sys.stdout.isatty()
         model.fit(
-            training_batches(parts["train"], recorder.epoch),
+            training_batches(
+                parts["train"],
+                batch_size=config.batch_size,
+                epochs=config.epochs,
+                seed=config.seed,
+                augment=config.augment,
+                start_epoch=recorder.epoch,
+            ),
             epochs=config.epochs,
             initial_epoch=recorder.epoch,
             steps_per_epoch=parts["train"].steps(config.batch_size),
@@ -289,7 +292,7 @@ def _scope(config):
     return tf.distribute.MirroredStrategy().scope()
 
 
-def _finish(config, parts, folder, statistics, seconds, skipped) -> None:
+def _finish(config, parts, folder, seconds, skipped) -> None:
     """`model.keras` with the best weights in float32, scores, figures; then the checkpoint goes."""
     model = build(config)
     best_epoch = load_best(folder, model)
@@ -300,9 +303,11 @@ def _finish(config, parts, folder, statistics, seconds, skipped) -> None:
     figures.loss_curve(rows, best_epoch, folder / "loss.png")
 
     say("scoring the best epoch")
-    predictions = {name: evaluation.predict_part(model, parts[name]) for name in PARTS[1:]}
-    metrics = report(parts, predictions) | {"batch_norm": batch_norm_report(model, parts)}
-    _say_gap(**metrics["batch_norm"])
+    predict = Predictor(model)
+    predictions = {name: evaluation.predict_part(predict, parts[name]) for name in PARTS[1:]}
+    normalisation = batch_norm_report(model, parts, config.seed)
+    _say_gap(**normalisation)
+    metrics = report(parts, predictions) | {"batch_norm": normalisation}
     shown = "test" if len(parts["test"]) else "validation"
     figures.prediction_grid(
         parts[shown],
@@ -311,9 +316,7 @@ def _finish(config, parts, folder, statistics, seconds, skipped) -> None:
         folder / "predictions.png",
     )
     p = predictions[shown]
-    tile_scores(_names(parts[shown]), p.probability, p.mask, p.valid).save(
-        folder / "tile_scores.npz"
-    )
+    tile_scores(parts[shown].names, p.probability, p.mask, p.valid).save(folder / "tile_scores.npz")
     metrics |= {
         "best_epoch": best_epoch,
         "epochs": len(rows),
@@ -324,8 +327,7 @@ def _finish(config, parts, folder, statistics, seconds, skipped) -> None:
             "per_image": predictions[shown].seconds_per_image,
         },
         "parameters": model.count_params(),
-        "dem_statistics": statistics,
-        "resolution_m": ground_resolution_m(config.data or demo_folder(), config),
+        "resolution_m": ground_resolution_m(config.data or demo_folder(), parts["train"].spec),
     }
     write_json(folder / "metrics.json", metrics)
     shutil.rmtree(folder / "checkpoint")
@@ -341,9 +343,10 @@ def report(parts, predictions) -> dict:
     >>> from landslide_tf.training.evaluation import predict_part
     >>> from landslide_tf.runs.run import load_run
     >>> run = load_run("runs/first")
-    >>> parts, _ = make_parts(load_tiles("tiles", run.config), run.config)
+    >>> tiles = load_tiles("tiles", run.spec)
+    >>> parts = make_parts(tiles, make_split(tiles))
     >>> names = ("validation", "test")
-    >>> scores = report(parts, {name: predict_part(run.model, parts[name]) for name in names})
+    >>> scores = report(parts, {name: predict_part(run.predictor, parts[name]) for name in names})
     >>> scores["thresholds"]["chosen"] == run.threshold
     True
     """
@@ -373,7 +376,7 @@ def _say_gap(train_miou, inference_gap, **_) -> None:
         )
 
 
-def batch_norm_report(model, parts) -> dict:
+def batch_norm_report(model, parts, seed: int = 0) -> dict:
     """How much the moving statistics of batch normalisation cost: the model as it is, beside itself
     with statistics estimated anew (`reestimate_batch_norm`). The model is left as it was.
 
@@ -382,18 +385,20 @@ def batch_norm_report(model, parts) -> dict:
 
     >>> from landslide_tf.runs.run import load_run
     >>> run = load_run("runs/first")
-    >>> parts, _ = make_parts(load_tiles("tiles", run.config), run.config)
+    >>> tiles = load_tiles("tiles", run.spec)
+    >>> parts = make_parts(tiles, make_split(tiles))
     >>> found = batch_norm_report(run.model, parts)
     >>> gap = found["train_miou_reestimated"] - found["train_miou"]
     >>> gap == found["inference_gap"]
     True
     """
     before = [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
-    as_it_is = evaluation.part_miou(model, parts["train"])
-    reestimate_batch_norm(model, calibration_batches(parts["train"]))
+    predict = Predictor(model)
+    as_it_is = evaluation.part_miou(predict, parts["train"])
+    reestimate_batch_norm(model, calibration_batches(parts["train"], seed))
     try:
-        reestimated = evaluation.part_miou(model, parts["train"])
-        predictions = {name: evaluation.predict_part(model, parts[name]) for name in PARTS[1:]}
+        reestimated = evaluation.part_miou(predict, parts["train"])
+        predictions = {name: evaluation.predict_part(predict, parts[name]) for name in PARTS[1:]}
         scores = report(parts, predictions)
     finally:
         for variable, value in zip(model.non_trainable_variables, before, strict=True):

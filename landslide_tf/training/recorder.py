@@ -188,7 +188,7 @@ def load_best(folder: Path, model) -> int:
     """Put the best epoch's weights into a float32 model of the same config; returns the epoch.
 
     >>> from landslide_tf.training.fit import build
-    >>> config = TrainConfig(model="unet", filters=2, tile_px=32, epochs=1)
+    >>> config = TrainConfig(model="unet", filters=2, epochs=1).with_options(tile_px=32)
     >>> model, recorder = build(config), Recorder(config, Path("."), tensorboard=False)
     >>> model.compile("adam")
     >>> recorder.set_model(model)

@@ -109,10 +109,10 @@ def check_folder(folder: Path, config: TrainConfig, *, resume: bool, overwrite: 
             "--resume to continue it, --overwrite to start anew"
         )  # fmt: skip
         raise InputError(f"{folder}: holds a run that is {state}; give {way}, or another --out")
-    stored = read_config(folder).to_dict()
+    stored = read_config(folder).options()
     different = [
         f"{name} ({stored[name]!r} there, {value!r} now)"
-        for name, value in config.to_dict().items()
+        for name, value in config.options().items()
         if stored[name] != value
     ]
     if different:

@@ -5,10 +5,19 @@ import itertools
 import numpy as np
 import pytest
 
-from landslide_tf.data.augment import BRIGHTNESS, CONTRAST, augment
+from landslide_tf.data import augment as module
+from landslide_tf.data.augment import BRIGHTNESS, CONTRAST, draw
 
 PX = 8
 KEYS = [(0, epoch, tile) for epoch in range(20) for tile in range(10)]
+
+
+def augment(x, y, w, key, names=("flips", "light")):
+    """One tile changed by the numbers of key = (seed, epoch, tile)."""
+    seed, epoch, tile = key
+    numbers = draw(10, seed, epoch)[tile : tile + 1]
+    changed = module.augment(x[None], y[None], w[None], numbers, names)
+    return tuple(np.asarray(array)[0] for array in changed)
 
 
 def flat(value=0.5):
@@ -128,3 +137,15 @@ def test_input_is_left_as_it_was():
     for key in KEYS[:10]:
         augment(x, y, w, key)
     np.testing.assert_array_equal(x, before)
+
+
+def test_each_change_alone():
+    x, y, w = flat()
+    x[..., :3] = np.linspace(0.2, 0.8, PX * PX).reshape(PX, PX, 1)
+    for key in KEYS[:20]:
+        moved = augment(x, y, w, key, ("flips",))[0]
+        np.testing.assert_array_equal(np.sort(moved, axis=None), np.sort(x, axis=None))
+        lit = augment(x, y, w, key, ("light",))[0]
+        np.testing.assert_array_equal(lit[..., 3], x[..., 3])
+        assert not np.array_equal(lit[..., :3], x[..., :3])
+        np.testing.assert_array_equal(augment(x, y, w, key, ())[0], x)

@@ -6,11 +6,11 @@ import pytest
 
 from landslide_tf.checks import InputError
 from landslide_tf.cli import main
-from landslide_tf.config import TrainConfig
 from landslide_tf.data.arrays import load_tiles, pack_tiles
 from landslide_tf.data.index import find_samples
 from landslide_tf.data.landslide4sense import read_hdf5
 from landslide_tf.data.tile import read_tile
+from landslide_tf.inputs import InputSpec
 
 # what the bands were divided by, https://github.com/iarai/Landslide4Sense-2022/issues/4
 MEAN = {2: 824.63171476, 3: 663.41636217, 4: 445.17289745, 8: 1941.32229668, 14: 772.83144788}
@@ -59,18 +59,18 @@ def test_bands_come_back_in_their_units(tmp_path):
 def test_a_tile_is_rgb_dem_and_mask(tmp_path):
     sample = find_samples(write_set(tmp_path, 1)).samples[0]
     assert sample.name == "image_1" and set(sample.files) == {"image", "dem", "mask"}
-    tile, place = read_tile(sample, TrainConfig(tile_px=PX))
+    tile, place = read_tile(sample, InputSpec(tile_px=PX))
     assert place is None and tile.valid.all()
     # reflectance 0.3 is 1: 1400 / 3000 and so on; a landslide has 2800 / 3000
     np.testing.assert_allclose(tile.rgb[0, -1], (1400 / 3000, 1300 / 3000, 0.4), rtol=1e-5)
     np.testing.assert_allclose(tile.rgb[-1, 0, 0], 2800 / 3000, rtol=1e-5)
     np.testing.assert_allclose(tile.dem[0, :2], (1, 11), rtol=1e-5)
     assert tile.mask[1:, :4].all() and tile.mask.sum() == 15 * 4
-    tile, _ = read_tile(sample, TrainConfig(tile_px=PX, rgb_scale=2000, bands=(8, 4, 3)))
+    tile, _ = read_tile(sample, InputSpec(tile_px=PX, rgb_scale=2000, bands=(8, 4, 3)))
     np.testing.assert_allclose(tile.rgb[0, -1], (0.9, 0.7, 0.65), rtol=1e-5)
     assert tile.rgb[-1, 0, 1] == 1  # 2800 of 2000
     # 10 m up on 10 m along: 45 degrees, half of 90
-    tile, _ = read_tile(sample, TrainConfig(tile_px=PX, terrain=("slope",), resolution_m=10))
+    tile, _ = read_tile(sample, InputSpec(tile_px=PX, terrain=("slope",), resolution_m=10))
     np.testing.assert_allclose(tile.terrain, 0.5, atol=1e-6)
 
 
@@ -89,14 +89,14 @@ def test_nan_and_a_named_value_are_no_data(tmp_path):
 
 def test_loaded_packed_and_split(tmp_path, capsys):
     root = write_set(tmp_path / "TrainData")
-    config = TrainConfig(tile_px=PX)
+    config = InputSpec(tile_px=PX)
     tiles = load_tiles(root, config)
     assert len(tiles) == 12 and tiles.has_dem.all()
     pack_tiles(tiles, tmp_path / "tiles.npz")
     again = load_tiles(tmp_path / "tiles.npz", config)
     np.testing.assert_array_equal(again.rgb, tiles.rgb)
     with pytest.raises(InputError, match="packed with --bands None, asked for .8, 4, 3."):
-        load_tiles(tmp_path / "tiles.npz", TrainConfig(tile_px=PX, bands=(8, 4, 3)))
+        load_tiles(tmp_path / "tiles.npz", InputSpec(tile_px=PX, bands=(8, 4, 3)))
     assert main(["data", "check", str(root)]) == 0
     out = capsys.readouterr().out
     # 12 tiles: 4 columns of 16 are landslide, from row i on: sum of (16 - i) * 4 of 12 * 256

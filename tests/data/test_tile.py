@@ -7,12 +7,12 @@ from rasterio.transform import from_origin
 
 from conftest import write_raster
 from landslide_tf.checks import InputError
-from landslide_tf.config import TrainConfig
 from landslide_tf.data.index import Sample
 from landslide_tf.data.tile import read_tile
+from landslide_tf.inputs import InputSpec
 
 PX = 32
-CONFIG = TrainConfig(tile_px=PX)
+CONFIG = InputSpec(tile_px=PX)
 GRID = from_origin(500_000, 3_000_000, 10, 10)
 
 
@@ -118,7 +118,7 @@ def test_mask_stored_as_rgb(write):
 def test_mask_keeps_the_value_that_is_no_data_elsewhere(write):
     mask = np.zeros((PX, PX), "uint8")
     mask[:8] = 1
-    tile, _ = read_tile(write(mask=mask), TrainConfig(tile_px=PX, nodata=0))
+    tile, _ = read_tile(write(mask=mask), InputSpec(tile_px=PX, nodata=0))
     assert tile.valid.all() and tile.mask.sum() == 8 * PX
 
 
@@ -236,7 +236,7 @@ def holes(rng):
 
 @pytest.mark.parametrize("fusion", ["early", "bottleneck", "rgb"])
 def test_the_valid_mask_joins_all_files_in_every_fusion(fusion, write, rng):
-    tile, _ = read_tile(write(**holes(rng)), TrainConfig(tile_px=PX, fusion=fusion))
+    tile, _ = read_tile(write(**holes(rng)), InputSpec(tile_px=PX, fusion=fusion))
     rows, columns = np.mgrid[:PX, :PX]
     np.testing.assert_array_equal(tile.input_valid, rows >= 12)
     np.testing.assert_array_equal(tile.valid, (rows >= 12) & (columns >= 4))
@@ -247,7 +247,7 @@ def test_no_data_does_not_darken_what_lies_beside_it(write):
     image = np.full((3 * PX, 3 * PX, 3), 200, "uint8")
     image[: PX + 1] = 0
     mask = np.zeros((3 * PX, 3 * PX), "uint8")
-    tile, _ = read_tile(write(image=image, mask=mask), TrainConfig(tile_px=PX, nodata=0))
+    tile, _ = read_tile(write(image=image, mask=mask), InputSpec(tile_px=PX, nodata=0))
     np.testing.assert_allclose(tile.rgb[tile.valid], 200 / 255, rtol=1e-6)
     # 33 of 96 rows: 11 of 32
     assert not tile.valid[:11].any() and tile.valid[11:].all()
@@ -279,7 +279,7 @@ def test_float_image_with_a_nodata_tag(write, rng):
     assert not tile.valid[:4].any() and tile.valid[4:].all()
     np.testing.assert_allclose(tile.rgb[4:], image[4:])
     # the same, told by option
-    tile, _ = read_tile(write(image=image), TrainConfig(tile_px=PX, nodata=-9999))
+    tile, _ = read_tile(write(image=image), InputSpec(tile_px=PX, nodata=-9999))
     assert not tile.valid[:4].any() and tile.valid[4:].all()
 
 
@@ -301,7 +301,7 @@ def test_tile_without_any_data(kind, fusion, write):
         dem[16:] = -9999
         places["place_dem"] = {"nodata": -9999}
     sample = write(image=image, dem=dem, mask=mask, **places)
-    config = TrainConfig(tile_px=PX, fusion=fusion)
+    config = InputSpec(tile_px=PX, fusion=fusion)
     check_refused(sample, sample.image, "no data throughout", "--skip-bad", config=config)
 
 
@@ -323,12 +323,12 @@ def test_float_image_beyond_one(write, rng):
     image = (10000 * rng.random((PX, PX, 3))).astype("float32")
     sample = write(image=image)
     check_refused(sample, sample.image, "--rgb-scale")
-    tile, _ = read_tile(sample, TrainConfig(tile_px=PX, rgb_scale=10000))
+    tile, _ = read_tile(sample, InputSpec(tile_px=PX, rgb_scale=10000))
     np.testing.assert_allclose(tile.rgb, image / 10000, rtol=1e-5)
 
 
 def test_terrain_needs_a_resolution(write):
-    config = TrainConfig(tile_px=PX, terrain=("slope",))
+    config = InputSpec(tile_px=PX, terrain=("slope",))
     sample = write(dem=slope_dem())
     check_refused(sample, sample.image, "--resolution-m", config=config)
 
@@ -350,7 +350,7 @@ def test_terrain_comes_from_the_dem_at_its_own_resolution(dem_place, option, wri
         places["place_image"] = placed(transform=from_origin(0, 1280, 20, 20))
     elif dem_place:
         places["place_dem"] = placed(*dem_place)
-    config = TrainConfig(tile_px=16, terrain=("slope",), resolution_m=option)
+    config = InputSpec(tile_px=16, terrain=("slope",), resolution_m=option)
     tile, _ = read_tile(write(image=image, dem=dem, **places), config)
     assert tile.terrain.shape == (16, 16, 1)
     np.testing.assert_allclose(tile.terrain, 0.5, atol=1e-5)

@@ -28,12 +28,12 @@ from rasterio.transform import from_origin
 from conftest import write_raster
 from landslide_tf.checks import InputError
 from landslide_tf.cli import main
-from landslide_tf.config import TrainConfig
 from landslide_tf.data.arrays import load_tiles
 from landslide_tf.data.index import find_samples
 from landslide_tf.data.raster import read_raster
 from landslide_tf.geo import cut
 from landslide_tf.geo.cut import cut_scene, tile_starts
+from landslide_tf.inputs import InputSpec
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_several_scenes_in_one_folder(scene, tmp_path):
     cut_scene(scene, polygons, out, tile_px=32, name="A", overwrite=True)
     after = {path.name.replace("A", "B") for path in out.rglob("A_*.tif")}
     assert after == {path.name for path in out.rglob("B_*.tif")} and len(after) < len(before)
-    tiles = load_tiles(out, TrainConfig(tile_px=16, fusion="rgb", negatives=True))
+    tiles = load_tiles(out, InputSpec(tile_px=16, fusion="rgb"), negatives=True)
     assert np.isfinite(tiles.place).all()  # so that --split group has blocks of ground
 
 

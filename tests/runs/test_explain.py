@@ -12,7 +12,9 @@ from scipy.stats import spearmanr
 from conftest import write_tiles
 from landslide_tf.checks import InputError
 from landslide_tf.cli import main
-from landslide_tf.config import ATTENTIONS, FUSIONS, MODELS, TrainConfig
+from landslide_tf.config import ATTENTIONS, MODELS
+from landslide_tf.inputs import InputSpec
+from landslide_tf.inputs.spec import FUSIONS
 from landslide_tf.models.registry import build_model
 from landslide_tf.runs.explain import explain_run
 from landslide_tf.runs.gradcam import (
@@ -189,8 +191,8 @@ def test_occlusion_counts_valid_pixels_alone():
 
 
 def test_groups_of_bands():
-    assert list(band_groups(TrainConfig(fusion="rgb"))) == ["rgb"]
-    groups = band_groups(TrainConfig(terrain=("slope", "hillshade")))
+    assert list(band_groups(InputSpec(fusion="rgb"))) == ["rgb"]
+    groups = band_groups(InputSpec(terrain=("slope", "hillshade")))
     # occluding the DEM alone would leave it readable in what is derived from it
     assert {name: list(range(6)[channels]) for name, channels in groups.items()} == {
         "rgb": [0, 1, 2], "dem": [3, 4, 5]

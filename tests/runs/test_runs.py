@@ -9,8 +9,8 @@ import pytest
 from conftest import write_raster
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
-from landslide_tf.data.raster import resize_bilinear
-from landslide_tf.models.probability import PREDICT_BATCH, predict_probability
+from landslide_tf.inputs.resize import resize_map
+from landslide_tf.models.probability import PREDICT_BATCH, Predictor, predict_probability
 from landslide_tf.runs.model_file import load_model
 from landslide_tf.runs.run import load_run
 from landslide_tf.training import run_folder
@@ -151,9 +151,7 @@ class TestPredict:
         half = dem.reshape(32, 2, 32, 2).mean(axis=(1, 3))
         small = run.predict(image[:32, :32], half)
         full = run.predict(image, dem)
-        np.testing.assert_allclose(
-            full, resize_bilinear(small[..., None], (64, 64))[0][..., 0], atol=0.02
-        )
+        np.testing.assert_allclose(full, resize_map(small, (64, 64)), atol=0.02)
 
     def test_no_data_is_nan_and_does_not_leak(self, finished_run, rng):
         run = load_run(finished_run)
@@ -221,16 +219,19 @@ def test_prediction_is_compiled_once_for_all_batch_sizes(finished_run, rng):
     import tensorflow as tf
 
     model = load_run(finished_run).model
-    x = rng.random((5, 32, 32, 4)).astype("float32")
-    whole = predict_probability(model, x)
-    compiled = vars(model)["_landslide_logits"]
+    predict, x = Predictor(model), rng.random((5, 32, 32, 4)).astype("float32")
+    whole = predict(x)
     for count in (1, 2, 5):
-        np.testing.assert_allclose(predict_probability(model, x[:count]), whole[:count], atol=1e-6)
-    assert compiled is vars(model)["_landslide_logits"]
-    assert compiled.experimental_get_tracing_count() == 1
+        np.testing.assert_allclose(predict(x[:count]), whole[:count], atol=1e-6)
+    assert predict._logits.experimental_get_tracing_count() == 1
     # the definition, without compilation
     want = tf.sigmoid(model(x, training=False)).numpy()[..., 0]
     np.testing.assert_allclose(whole, want, atol=1e-6)
+
+
+def test_a_run_shows_itself_in_one_line(finished_run):
+    shown = repr(load_run(finished_run))
+    assert "unet" in shown and "red green blue dem at 32 px" in shown and len(shown) < 300
 
 
 def test_large_logits_do_not_overflow():
@@ -243,7 +244,7 @@ def test_large_logits_do_not_overflow():
 
 
 @pytest.mark.slow
-def test_an_onnx_export_is_used_only_for_the_model_it_is_of(finished_run, tmp_path, rng, capsys):
+def test_onnx_predicts_only_when_asked_and_only_for_this_very_model(finished_run, tmp_path, rng):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("tf2onnx")
     import shutil
@@ -251,27 +252,22 @@ def test_an_onnx_export_is_used_only_for_the_model_it_is_of(finished_run, tmp_pa
     from landslide_tf.export.exporting import export_run
 
     folder = shutil.copytree(finished_run, tmp_path / "run")
+    with pytest.raises(InputError, match="landslide export"):
+        load_run(folder, runtime="onnx")
+    with pytest.raises(InputError, match="'keras', 'onnx'"):
+        load_run(folder, runtime="tflite")
     x = rng.random((3, 32, 32, 4)).astype("float32")
-    plain = load_run(folder).model
-    want = predict_probability(plain, x)
     export_run(folder, "onnx")
-    fast = load_run(folder).model
-    assert "_landslide_onnx" in vars(fast)
-    np.testing.assert_allclose(predict_probability(fast, x), want, atol=1e-5)
-    assert "_landslide_onnx" not in vars(load_run(folder, onnx=False).model)
-    # a damaged file is told of and left alone
+    plain, fast = load_run(folder), load_run(folder, runtime="onnx")
+    assert type(plain.predictor) is Predictor and type(fast.predictor) is not Predictor
+    np.testing.assert_allclose(fast.predictor(x), plain.predictor(x), atol=1e-5)
     exported = folder / "export/onnx/model.onnx"
     whole = exported.read_bytes()
     exported.write_bytes(whole[:100])
-    assert "_landslide_onnx" not in vars(load_run(folder).model)
-    assert "model.onnx: is not used" in capsys.readouterr().out
+    with pytest.raises(InputError, match="not an export of this very model"):
+        load_run(folder, runtime="onnx")
     exported.write_bytes(whole)
-    plain.layers[1].set_weights([0 * w for w in plain.layers[1].get_weights()])
-    plain.save(folder / "model.keras")  # the export is now of another model
-    assert "_landslide_onnx" not in vars(load_run(folder).model)
-    export_run(folder, "onnx", overwrite=True)
-    again = load_run(folder).model
-    plain = load_run(folder, onnx=False).model
-    np.testing.assert_allclose(
-        predict_probability(again, x), predict_probability(plain, x), atol=1e-5
-    )
+    plain.model.layers[1].set_weights([0 * w for w in plain.model.layers[1].get_weights()])
+    plain.model.save(folder / "model.keras")  # the export is now of another model
+    with pytest.raises(InputError, match="not an export of this very model"):
+        load_run(folder, runtime="onnx")

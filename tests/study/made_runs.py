@@ -34,6 +34,7 @@ def write_run(folder, config, quality, *, counts=True, split="abc", data="d" * 6
     names = [f"{split}{i:02d}" for i in range(TILES)]
     scores = {f"{part}": evaluation.score(p, 0.5) for part in ("validation", "test")}
     write_json(folder / "config.json", config.to_dict())
+    config.input.save(folder)
     write_json(folder / "split.json", {"train": ["x"], "validation": ["y"], "test": names})
     write_json(
         folder / "environment.json",
@@ -60,7 +61,6 @@ def write_run(folder, config, quality, *, counts=True, split="abc", data="d" * 6
         "tiles": {"train": 1, "validation": 1, "test": TILES, "left_out": 0},
         "seconds": {"training": 24.0, "per_epoch": 8.0, "per_image": 0.002},
         "parameters": 1000,
-        "dem_statistics": None,
     }
     write_json(folder / "metrics.json", metrics)
     return folder

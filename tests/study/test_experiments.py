@@ -94,7 +94,7 @@ def test_no_seed_at_all():
 
 def test_study_file_round_trip(tmp_path):
     assert read_study(tmp_path) is None
-    study = Study(TrainConfig(data="x", terrain=("slope",), fusion="early"), seeds=2)
+    study = Study(TrainConfig(data="x").with_options(terrain=("slope",), fusion="early"), seeds=2)
     write_study(study, tmp_path)
     assert read_study(tmp_path) == study
     (tmp_path / "study.json").write_text('{"base": 3}')

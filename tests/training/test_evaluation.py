@@ -8,7 +8,6 @@ from sklearn.metrics import jaccard_score, roc_auc_score
 
 from conftest import write_tiles
 from landslide_tf.checks import InputError
-from landslide_tf.config import TrainConfig
 from landslide_tf.data.arrays import load_tiles
 from landslide_tf.data.dataset import Part
 from landslide_tf.runs import evaluate
@@ -89,9 +88,9 @@ def test_threshold_for_recall_by_hand():
 
 def test_threshold_baseline_finds_the_channel_and_the_direction(tmp_path):
     # In these tiles the landslide is brighter in RGB; inverted images make it darker.
-    config = TrainConfig(tile_px=32, fusion="rgb")
-    tiles = load_tiles(write_tiles(tmp_path / "tiles", count=4, dem=False), config)
-    part = Part(tiles, np.arange(4), config)
+    folder = write_tiles(tmp_path / "tiles", count=4, dem=False)
+    tiles = load_tiles(folder, tile_px=32, fusion="rgb")
+    part = Part(tiles, np.arange(4), tiles.spec)
     result = evaluation.threshold_baseline(part, part)
     assert result["iou"] == 1.0  # background 40 to 90, landslide 160 to 210 of 255
     assert ">=" in result["rule"]

@@ -16,8 +16,8 @@ import pytest
 
 from conftest import write_tiles
 from landslide_tf.checks import InputError, JobError
-from landslide_tf.data.arrays import load_tiles
-from landslide_tf.data.split import PARTS
+from landslide_tf.data import dataset
+from landslide_tf.data.split import PARTS, make_split
 from landslide_tf.losses import BCELoss, DiceLoss, FocalLoss, WCELoss
 from landslide_tf.training import evaluation
 from landslide_tf.training import fit as training
@@ -27,13 +27,14 @@ SCORES = {"miou", "iou", "precision", "recall", "f1", "accuracy", "auc"}
 
 
 def make_parts(config):
-    parts, _ = training.make_parts(load_tiles(config.data, config), config)
-    return parts
+    tiles = training.load_own_tiles(config)
+    return dataset.make_parts(tiles, make_split(tiles, config.split, config.seed))
 
 
 def test_a_run_folder_holds_what_it_should(finished_run, tiny_config):
     assert {path.name for path in finished_run.iterdir()} == {
         "config.json",
+        "input.json",
         "split.json",
         "environment.json",
         "history.csv",
@@ -156,7 +157,7 @@ def test_nan_stops_with_the_last_good_state(tiny_config, tmp_path, capsys):
 
 
 def test_deep_supervision_and_a_split_without_test_part(tiny_config, tmp_path):
-    names = load_tiles(tiny_config.data, tiny_config).names
+    names = training.load_own_tiles(tiny_config).names
     path = tmp_path / "split.json"
     path.write_text(json.dumps({"train": names[:8], "validation": names[8:], "test": []}))
     config = dataclasses.replace(

@@ -52,7 +52,7 @@ def outcomes_and_cams(tiles: Tiles, results: Results, names: list[str], folder) 
     outcomes, cams, titles = [], {"encoder": [], "decoder": []}, []
     for record in records:
         run = load_run(record.folder)
-        part = Part(tiles, tiles.indices(names), run.config, run.dem_statistics)
+        part = Part(tiles, tiles.indices(names), run.spec)
         predictions = evaluation.predict_part(run.model, part)
         x, _, _ = part.arrays(range(len(part)))
         outcomes.append(predictions)
@@ -61,7 +61,7 @@ def outcomes_and_cams(tiles: Tiles, results: Results, names: list[str], folder) 
         titles.append(_title(record, results))
     rgb = [np.clip(tiles.rgb[i], 0, 1) for i in tiles.indices(names)]
     dems = None
-    if records[0].config.fusion != "rgb":
+    if records[0].config.input.uses_dem:
         dems = [np.where(tiles.input_valid[i], tiles.dem[i], np.nan) for i in tiles.indices(names)]
     paths = [_figure5(rgb, dems, names, outcomes, titles, folder)]
     paths += [_figure6(kind, rgb, names, cams[kind], titles, folder) for kind in cams]

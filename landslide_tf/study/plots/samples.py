@@ -25,7 +25,7 @@ def samples(tiles: Tiles, record: Record, names: list[str], folder):
     'figure1-samples.png'
     """
     chosen = tiles.indices(names)
-    with_dem = record.config.fusion != "rgb"
+    with_dem = record.config.input.uses_dem
     titles = ["image", *(["DEM"] if with_dem else []), "mask"]
     figure, axes = pyplot().subplots(
         len(titles),
@@ -58,16 +58,17 @@ def workflow(study: Study, record: Record, folder):
     'figure3-workflow.png'
     """
     config, count = study.base, record.metrics["tiles"]
-    dem = "RGB only" if config.fusion == "rgb" else f"RGB + DEM ({config.fusion} fusion)"
+    spec = config.input
+    dem = "RGB only" if spec.fusion == "rgb" else f"RGB + DEM ({spec.fusion} fusion)"
     steps = [
         (
             "tiles",
-            f"image{'' if config.fusion == 'rgb' else ', DEM'}, mask\npaired by name, checked",
+            f"image{', DEM' if spec.uses_dem else ''}, mask\npaired by name, checked",
             BLUE,
         ),
         (
             "input",
-            f"{config.tile_px} x {config.tile_px} pixels\n{dem}\nnormalised and stacked",
+            f"{spec.tile_px} x {spec.tile_px} pixels\n{dem}\nnormalised and stacked",
             BLUE,
         ),
         (
