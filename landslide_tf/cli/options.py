@@ -56,8 +56,8 @@ def add_config_options(parser, *, only: tuple[str, ...] | None = None) -> None:
 
     >>> parser = Parser()
     >>> add_config_options(parser, only=("filters", "augment"))
-    >>> parser.parse_args(["--augment"])
-    Namespace(augment=True)
+    >>> parser.parse_args(["--augment", "flips,light"])
+    Namespace(augment=('flips', 'light'))
     """
     groups = {}
     for f in option_fields():

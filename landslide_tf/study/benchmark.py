@@ -110,6 +110,7 @@ def measure_training(model, config: TrainConfig, part: Part, repeats: int, rate:
 
     >>> import keras
     >>> from landslide_tf.models.blocks import head
+    >>> from landslide_tf.data.arrays import load_tiles
     >>> tiles = load_tiles("tiles", tile_px=32)
     >>> part = Part(tiles, np.arange(12), tiles.spec)
     >>> image = keras.Input((32, 32, 4))
@@ -151,6 +152,7 @@ def measure_inference(model, part: Part, repeats: int) -> dict:
 
     >>> import keras
     >>> from landslide_tf.models.blocks import head
+    >>> from landslide_tf.data.arrays import load_tiles
     >>> tiles = load_tiles("tiles", tile_px=32)
     >>> part = Part(tiles, np.arange(12), tiles.spec)
     >>> image = keras.Input((32, 32, 4))
@@ -215,6 +217,7 @@ def _ways(model, spec: InputSpec, folder: Path) -> dict:
 def measure_input(config: TrainConfig, part: Part, repeats: int) -> dict:
     """Tiles a second: decoded from files, and out of the training pipeline, plain and augmented.
 
+    >>> from landslide_tf.data.arrays import load_tiles
     >>> tiles = load_tiles("tiles", tile_px=32)
     >>> part = Part(tiles, np.arange(12), tiles.spec)
     >>> list(measure_input(TrainConfig(data="tiles", input=tiles.spec), part, repeats=1))

@@ -89,10 +89,10 @@ def protocol(study: Study, results: Results) -> list[str]:
             "64 / 16 / 20 %)."
         )
     different = [
-        f"{name.replace('_', ' ')} {_value(getattr(base, name))} "
-        f"(paper, or our reading of it: {_value(getattr(paper, name))})"
+        f"{name.replace('_', ' ')} {_value(base.options()[name])} "
+        f"(paper, or our reading of it: {_value(paper.options()[name])})"
         for name in PROTOCOL
-        if getattr(base, name) != getattr(paper, name)
+        if base.options()[name] != paper.options()[name]
     ]
     lines.append(
         f"Options: {'; '.join(different)}."

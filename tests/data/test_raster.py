@@ -12,7 +12,8 @@ from rasterio.transform import from_origin
 
 from conftest import write_raster
 from landslide_tf.checks import InputError
-from landslide_tf.data.raster import Raster, read_raster, resize_bilinear, write_geotiff
+from landslide_tf.data.raster import Raster, read_raster, write_geotiff
+from landslide_tf.inputs.resize import resize_bilinear
 
 # ---- reading -----------------------------------------------------------------------------------
 
@@ -56,8 +57,9 @@ def test_bit_depths_come_back_unscaled(name, dtype, low, high, tmp_path):
 def test_one_pixel(tmp_path):
     raster = read_raster(write_raster(tmp_path / "a.png", np.full((1, 1, 3), 9, "uint8")))
     assert raster.size == (1, 1)
-    resized, valid = resize_bilinear(raster.values, (16, 16), raster.valid)
-    assert (resized == 9).all() and valid.all()
+    resized, valid = resize_bilinear(raster.values[None], (16, 16), raster.valid[None, ..., None])
+    np.testing.assert_allclose(resized, 9, rtol=1e-6)
+    assert np.asarray(valid).all()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from landslide_tf.checks import InputError
 from landslide_tf.data.arrays import Tiles
 from landslide_tf.data.split import PARTS, make_split, name_prefix, split_content
 from landslide_tf.files import write_json
+from landslide_tf.inputs import InputSpec
 
 
 def make_tiles(names, negative=(), place=None) -> Tiles:
@@ -18,12 +19,12 @@ def make_tiles(names, negative=(), place=None) -> Tiles:
     count = len(names)
     blank = np.zeros((count, 1, 1), "float32")
     return Tiles(
+        spec=InputSpec(),
         names=tuple(names),
         negative=np.array([name in negative for name in names]),
         has_dem=np.ones(count, bool),
         place=np.full((count, 3), np.nan) if place is None else np.array(place, "float64"),
         files={name: {"image": f"hash of {name}"} for name in names},
-        terrain_names=(),
         rgb=np.zeros((count, 1, 1, 3), "float32"),
         dem=blank,
         terrain=np.zeros((count, 1, 1, 0), "float32"),

@@ -1,6 +1,5 @@
-"""Exports against the Keras model, in their own runtimes; graph operations against NumPy's."""
+"""Exports against the Keras model, in their own runtimes."""
 
-import dataclasses
 import json
 import zipfile
 
@@ -10,9 +9,8 @@ import pytest
 
 from landslide_tf.checks import InputError, JobError
 from landslide_tf.cli import main
-from landslide_tf.data import channels, raster
 from landslide_tf.export import exporting as export_module
-from landslide_tf.export import formats, graph
+from landslide_tf.export import formats
 from landslide_tf.export.exporting import compare, export_run
 from landslide_tf.files import sha256
 from landslide_tf.models.probability import onnx_session, predict_probability
@@ -22,48 +20,14 @@ from landslide_tf.runs.run import load_run
 from landslide_tf.training import run_folder
 
 
-@pytest.mark.parametrize(
-    "size", [((10, 14), (8, 8)), ((5, 3), (16, 8)), ((1, 1), (4, 4)), ((33, 8), (8, 8))]
-)
-def test_graph_resizes_as_numpy_does(size, rng):
-    before, after = size
-    values = rng.random((2, *before, 3)).astype("float32")
-    valid = rng.random((2, *before)) < 0.7
-    valid[1] = True
-    got, keep = graph.resize_bilinear(values, after, valid[..., None].astype("float32"))
-    for i in range(2):
-        want, want_keep = raster.resize_bilinear(values[i], after, valid[i])
-        np.testing.assert_allclose(np.asarray(got)[i], want, atol=2e-6)
-        np.testing.assert_array_equal(np.asarray(keep)[i, ..., 0] > 0, want_keep)
-        np.testing.assert_array_equal(
-            np.asarray(graph.resize_nearest(values, after))[i],
-            raster.resize_nearest(values[i], after),
-        )
-
-
-@pytest.mark.parametrize("how", ["relief", "zscore", "dataset"])
-def test_graph_normalises_as_numpy_does(how, rng):
-    dem = (1000 + 50 * rng.random((4, 8, 8))).astype("float32")
-    valid = rng.random((4, 8, 8)) < 0.8
-    dem[1] = 1234.5  # level ground
-    valid[2] = False  # no data at all
-    valid[3] = False
-    valid[3, 0, 0] = True  # one pixel
-    got = graph.normalise_dem(
-        dem[..., None], valid[..., None].astype("float32"), how, (1020.0, 14.0)
-    )
-    for i in range(4):
-        want = channels.normalise_dem(dem[i], valid[i], how, (1020.0, 14.0))
-        np.testing.assert_allclose(np.asarray(got)[i, ..., 0], want, atol=1e-6)
-
-
 def write_run(folder, finished_run, model=None, **changes):
     """A copy of a finished run with other options and, where given, another model."""
     import shutil
 
     shutil.copytree(finished_run, folder)
-    config = dataclasses.replace(run_folder.read_config(folder), **changes)
+    config = run_folder.read_config(folder).with_options(**changes)
     (folder / "config.json").write_text(json.dumps(config.to_dict()))
+    config.input.save(folder)
     if model is not None:
         model.save(folder / "model.keras")
     return folder

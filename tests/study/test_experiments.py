@@ -49,7 +49,7 @@ def test_names_are_unique_and_configs_follow_them(study, tmp_path):
     for run in runs:
         parts = run.folder.name.split("-")
         assert parts[:3] == [run.config.model, run.config.attention, run.config.loss]
-        assert run.config.fusion == (run.experiment.fusion or "early")
+        assert run.config.input.fusion == (run.experiment.fusion or "early")
         assert run.config.filters == BASE.filters
 
 

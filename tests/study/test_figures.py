@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 
-from landslide_tf.config import ATTENTIONS, FUSIONS, MODELS
+from landslide_tf.config import ATTENTIONS, MODELS
+from landslide_tf.inputs.spec import FUSIONS
 from landslide_tf.models.registry import build_model
 from landslide_tf.study.plots.architecture import architecture, blocks_and_edges
 from landslide_tf.study.plots.common import spread_tiles

@@ -44,7 +44,7 @@ def outcomes_and_cams(tiles: Tiles, results: Results, names: list[str], folder) 
     >>> record = read_record("runs/first")
     >>> results = {e.name: Result(e, ()) for e in SIX[1:]}  # not run
     >>> results["unet-none-bce"] = Result(SIX[0], (record,))
-    >>> tiles, names = load_tiles("tiles", record.config), record.split["test"][:1]
+    >>> tiles, names = load_tiles("tiles", record.config.input), record.split["test"][:1]
     >>> [path.name for path in outcomes_and_cams(tiles, results, names, "figures")]
     ['figure5-predictions.png', 'figure6-gradcam-encoder.png', 'figure6-gradcam-decoder.png']
     """
@@ -53,7 +53,7 @@ def outcomes_and_cams(tiles: Tiles, results: Results, names: list[str], folder) 
     for record in records:
         run = load_run(record.folder)
         part = Part(tiles, tiles.indices(names), run.spec)
-        predictions = evaluation.predict_part(run.model, part)
+        predictions = evaluation.predict_part(run.predictor, part)
         x, _, _ = part.arrays(range(len(part)))
         outcomes.append(predictions)
         for kind, layer in zip(cams, default_layers(run.model), strict=True):

@@ -20,7 +20,7 @@ def samples(tiles: Tiles, record: Record, names: list[str], folder):
     >>> from landslide_tf.data.arrays import load_tiles
     >>> from landslide_tf.study.records import read_record
     >>> record = read_record("runs/first")
-    >>> tiles = load_tiles("tiles", record.config)
+    >>> tiles = load_tiles("tiles", record.config.input)
     >>> samples(tiles, record, record.split["test"][:1], "figures").name
     'figure1-samples.png'
     """
