@@ -19,6 +19,7 @@ from landslide_tf.checks import InputError, JobError
 from landslide_tf.data import dataset
 from landslide_tf.data.split import PARTS, make_split
 from landslide_tf.losses import BCELoss, DiceLoss, FocalLoss, WCELoss
+from landslide_tf.models.probability import Predictor
 from landslide_tf.training import evaluation
 from landslide_tf.training import fit as training
 
@@ -282,7 +283,7 @@ def test_overfits_eight_tiles(tiny_config, options):
     for _ in range(80):
         model.train_on_batch(x, y, w)
     # a few more passes so that the moving averages of batch normalisation catch up
-    predictions = evaluation.predict_part(model, train)
+    predictions = evaluation.predict_part(Predictor(model), train)
     assert evaluation.score(predictions, 0.5)["iou"] > 0.95
 
 
