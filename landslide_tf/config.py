@@ -16,7 +16,8 @@ from landslide_tf.inputs.spec import InputSpec
 MODELS = ("unet", "resunet", "unetpp")
 ATTENTIONS = ("none", "spatial", "contextual", "spatial_contextual")
 LOSSES = ("bce", "focal", "dice", "wce")
-AUGMENTATIONS = ("flips", "light")
+AUGMENTATIONS = ("flips", "light", "scale", "colour")
+SCHEDULES = ("constant", "cosine")
 # The loss with the highest mIoU in the paper's Table 1, per model.
 PAPER_LOSS = {"unet": "bce", "resunet": "wce", "unetpp": "dice"}
 # What each preset sets differently from the defaults, which are the paper's.
@@ -65,7 +66,7 @@ class TrainConfig:
     augment: tuple[str, ...] = option(
         (),
         "random changes of training tiles: flips (and quarter turns), light (brightness and "
-        "contrast of the RGB)",
+        "contrast of the RGB), scale (a part of the tile, enlarged), colour (each band of the RGB)",
         group="data",
         metavar="NAME[,NAME]",
     )
@@ -107,6 +108,18 @@ class TrainConfig:
     epochs: int = option(50, "passes over the training part", group="training")
     batch_size: int = option(2, "tiles a step", group="training")
     learning_rate: float = option(1e-5, "of Adam", group="training")
+    schedule: str = option(
+        "constant",
+        "of the learning rate over the whole training",
+        group="training",
+        choices=SCHEDULES,
+    )
+    warmup_epochs: float = option(
+        0.0, "epochs in which the learning rate rises from 0 (cosine)", group="training"
+    )
+    weight_decay: float = option(
+        0.0, "of AdamW; 0 is Adam (Loshchilov and Hutter 2019)", group="training"
+    )
     seed: int = option(0, "decides split, initial weights, order and dropout", group="training")
     early_stopping: int | None = option(
         None, "stop after N epochs without a better validation mIoU", group="training", metavar="N"
@@ -142,6 +155,15 @@ class TrainConfig:
         check_number("dropout_levels", self.dropout_levels, low=0, high=5, whole=True)
         check_number("seed", self.seed, low=0, high=2**31 - 1, whole=True)
         check_number("learning_rate", self.learning_rate, above=0)
+        check_number("weight_decay", self.weight_decay, low=0)
+        check_number("warmup_epochs", self.warmup_epochs, low=0)
+        if self.warmup_epochs and self.schedule != "cosine":
+            raise InputError("`warmup_epochs` goes with schedule 'cosine'")
+        if self.warmup_epochs >= self.epochs and self.warmup_epochs:
+            raise InputError(
+                f"`warmup_epochs` must be below `epochs` ({self.epochs}). "
+                f"Received: {self.warmup_epochs}"
+            )
         check_number("dropout", self.dropout, low=0, below=1)
         check_number("focal_balance", self.focal_balance, above=0)
         check_number("focal_focusing", self.focal_focusing, low=0)

@@ -11,14 +11,16 @@ from keras import ops
 
 BRIGHTNESS = 0.1  # added to RGB, at most
 CONTRAST = 0.2  # relative change of the distance to the tile's mean colour, at most
-DRAWS = 5  # random numbers a tile
+SMALLEST = 0.6  # side of the part that 'scale' enlarges, as a share of the tile's side
+GAIN = 0.15  # relative change of one band, at most
+DRAWS = 11  # random numbers a tile
 
 
 def draw(count: int, seed: int, epoch: int) -> np.ndarray:
     """The random numbers of an epoch, one row a tile: (count, DRAWS) float32 in [0, 1).
 
     >>> draw(3, seed=0, epoch=1).shape
-    (3, 5)
+    (3, 11)
     """
     # The third number keeps these apart from the order of the tiles in the same epoch.
     return np.random.default_rng((seed, epoch, 1)).random((count, DRAWS), "float32")
@@ -29,7 +31,10 @@ def augment(x, y, w, numbers, names):
 
     `names` are of `config.AUGMENTATIONS`. 'flips': each of the eight flips and quarter turns is as
     likely as the others. 'light': brightness and contrast of channels 0 to 2 change within small
-    limits and stay in [0, 1]; elevation and terrain keep their values. No data stays 0.
+    limits and stay in [0, 1]; elevation and terrain keep their values. 'scale': a square of 60 to
+    100 % of the tile's side, somewhere in the tile, fills the whole tile (bilinear; the mask by
+    nearest neighbour). 'colour': each band of channels 0 to 2 is multiplied by a number of its own.
+    No data stays 0.
 
     >>> x = np.random.default_rng(0).random((2, 4, 4, 4), "float32")
     >>> changed, _, _ = augment(x, x[..., :1], x[..., :1], draw(2, 0, 0), ("flips",))
@@ -40,6 +45,12 @@ def augment(x, y, w, numbers, names):
         channels = x.shape[-1]
         together = _turn(ops.concatenate([x, y, w], axis=-1), numbers[:, :3] < 0.5)
         x, y, w = together[..., :channels], together[..., -2:-1], together[..., -1:]
+    if "scale" in names:
+        x, y, w = _enlarge(x, y, w, numbers[:, 5], numbers[:, 6:8])
+    if "colour" in names:
+        gain = 1.0 + (2.0 * numbers[:, None, None, 8:11] - 1.0) * GAIN
+        rgb = ops.clip(x[..., :3] * gain, 0.0, 1.0)
+        x = ops.concatenate([rgb, x[..., 3:]], axis=-1)
     if "light" in names:
         x = _light(x, numbers[:, 3], numbers[:, 4])
     return x, y, w
@@ -51,6 +62,46 @@ def _turn(array, which):
     for i, change in enumerate(changes):
         array = ops.where(which[:, i, None, None, None], change(array), array)
     return array
+
+
+def _enlarge(x, y, w, side, corner):
+    """The square of relative size `side` (B,) at `corner` (B, 2), enlarged to the whole tile."""
+    px = x.shape[1]
+    side = SMALLEST + (1.0 - SMALLEST) * side
+    centre = ops.arange(px, dtype="float32") + 0.5
+    # coordinates (B, px) of the new pixels' centres in pixels of the old tile
+    rows, columns = (
+        (corner[:, i, None] * (1.0 - side[:, None])) * px + centre[None] * side[:, None] - 0.5
+        for i in (0, 1)
+    )
+    valid = ops.cast(w > 0, "float32")
+    weight = _bilinear(valid, rows, columns)
+    # no data has no weight; where less than half of the weight is left, there is no data
+    keep = ops.cast(weight >= 0.5, "float32")
+    x = _bilinear(x * valid, rows, columns) / ops.maximum(weight, 0.5) * keep
+    near_rows, near_columns = (ops.cast(ops.round(c), "int32") for c in (rows, columns))
+    y = _take(_take(y, near_rows, 1), near_columns, 2)
+    return x, y, keep
+
+
+def _bilinear(array, rows, columns):
+    """`array` (B, H, W, C) at rows (B, H) and columns (B, W), between pixels by their distance."""
+    for axis, place in ((1, rows), (2, columns)):
+        last = array.shape[axis] - 1
+        low = ops.clip(ops.cast(ops.floor(place), "int32"), 0, last)
+        high = ops.clip(low + 1, 0, last)
+        share = _along(ops.clip(place - ops.cast(low, "float32"), 0.0, 1.0), axis)
+        array = _take(array, low, axis) * (1.0 - share) + _take(array, high, axis) * share
+    return array
+
+
+def _take(array, index, axis):
+    """Rows (axis 1) or columns (axis 2) of each tile by its own numbers (B, n)."""
+    return ops.take_along_axis(array, _along(index, axis), axis=axis)
+
+
+def _along(numbers, axis):
+    return numbers[:, :, None, None] if axis == 1 else numbers[:, None, :, None]
 
 
 def _light(x, brightness, contrast):

@@ -173,11 +173,37 @@ def build(config: TrainConfig, policy: str = "float32", *, training: bool = Fals
 def compile_model(model: keras.Model, config: TrainConfig, train: Part) -> None:
     """Give a model the optimizer, the loss and the metrics that a run trains with."""
     model.compile(
-        optimizer=keras.optimizers.Adam(config.learning_rate),
+        optimizer=make_optimizer(config, train.steps(config.batch_size)),
         loss=make_loss(config, train),
         weighted_metrics=[SegmentationMetrics()],
         jit_compile="auto",
     )
+
+
+def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """Adam, or AdamW where there is weight decay, with the config's learning rate over time.
+
+    'cosine' falls from the learning rate to 0 over the whole training, after a linear rise over the
+    warm-up epochs.
+
+    >>> config = TrainConfig(epochs=10, learning_rate=1e-3, schedule="cosine", warmup_epochs=1)
+    >>> rate = make_optimizer(config, steps_per_epoch=4)._learning_rate
+    >>> [round(1e3 * float(rate(step)), 3) for step in (0, 2, 4, 22, 40)]  # rise, top, half, end
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    rate = config.learning_rate
+    if config.schedule == "cosine":
+        warmup = round(config.warmup_epochs * steps_per_epoch)
+        total = config.epochs * steps_per_epoch
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup else rate,
+            total - warmup,
+            warmup_target=rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    if config.weight_decay:
+        return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
+    return keras.optimizers.Adam(rate)
 
 
 def make_loss(config: TrainConfig, train: Part) -> keras.losses.Loss:

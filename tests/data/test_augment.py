@@ -149,3 +149,51 @@ def test_each_change_alone():
         np.testing.assert_array_equal(lit[..., 3], x[..., 3])
         assert not np.array_equal(lit[..., :3], x[..., :3])
         np.testing.assert_array_equal(augment(x, y, w, key, ())[0], x)
+
+
+def test_scale_enlarges_a_square_of_the_tile():
+    """Enlarged, a plane is a plane of smaller gradient, its values within the old ones."""
+    row, column = np.mgrid[:PX, :PX].astype("float32")
+    x = np.stack([row, column, row, column], axis=-1)
+    y, w = np.zeros((PX, PX, 1), "float32"), np.ones((PX, PX, 1), "float32")
+    sides = []
+    for key in KEYS:
+        new, _, new_w = augment(x, y, w, key, ("scale",))
+        assert new_w.all()
+        steps = np.diff(new[..., 0], axis=0)[1:-1], np.diff(new[..., 1], axis=1)[:, 1:-1]
+        side = steps[0].max()
+        for step in steps:  # one side for both axes
+            np.testing.assert_allclose(step, side, atol=1e-4)
+        assert new.min() >= 0 and new.max() <= PX - 1
+        sides.append(side)
+    assert 0.6 <= min(sides) < 0.65 and 0.95 < max(sides) <= 1
+
+
+def test_scale_moves_image_and_mask_together_and_keeps_no_data_out():
+    x, y, w = flat()
+    y[2:6], x[2:6, :, :3] = 1, 0.9
+    x[:, :2], w[:, :2] = 0, 0
+    for key in KEYS[:50]:
+        new_x, new_y, new_w = augment(x, y, w, key, ("scale",))
+        keep = new_w[..., 0] == 1
+        assert set(np.unique(new_y)) <= {0, 1} and set(np.unique(new_w)) <= {0, 1}
+        assert not new_x[~keep].any()
+        # colours are between the two of the tile: the 0 of no data never mixes in
+        assert new_x[keep][:, :3].min() >= 0.5 - 1e-5 and new_x[keep][:, :3].max() <= 0.9 + 1e-5
+        # a pixel nearer to one colour has that label
+        bright = new_x[..., 0] > 0.7
+        assert (bright == (new_y[..., 0] == 1))[keep].mean() > 0.99
+
+
+def test_colour_changes_each_band_by_its_own_gain():
+    x, y, w = flat(0.5)
+    gains = []
+    for key in KEYS[:50]:
+        new = augment(x, y, w, key, ("colour",))[0]
+        np.testing.assert_array_equal(new[..., 3], x[..., 3])
+        gain = new[0, 0, :3] / 0.5
+        np.testing.assert_allclose(new[..., :3], 0.5 * gain * np.ones((PX, PX, 1)), rtol=1e-6)
+        gains.append(gain)
+    gains = np.array(gains)
+    assert np.abs(gains - 1).max() <= 0.15 + 1e-6
+    assert np.abs(np.corrcoef(gains.T)[np.triu_indices(3, 1)]).max() < 0.5  # not one gain for all
