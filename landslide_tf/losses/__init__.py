@@ -15,6 +15,8 @@ tiles, or (B, H, W) or (B, H, W, 1) for pixels; weight 0 leaves a pixel out (no 
   pixels. So a tile weight multiplies the tile's loss, as in Keras.
 - "sum" is the sum of these values.
 
+`compile` on JAX needs a reduction to one number, as JAX takes gradients of such functions alone.
+
 All losses compute in float32 whatever the input type. They are finite with finite gradients for
 logits up to 1e4 in magnitude. A batch without a weighted pixel has loss 0 (Dice: see there).
 

@@ -38,7 +38,7 @@ class _PixelLoss(keras.losses.Loss):
         if self.reduction not in MEAN_REDUCTIONS:
             return value
         value = ops.reshape(value, (1,))
-        return _MeanOverReplicas()(value, value)
+        return _MeanOverReplicas(name="mean_over_replicas")(value, value)
 
 
 @keras.saving.register_keras_serializable(package="landslide_tf")
