@@ -418,7 +418,7 @@ def test_losses_by_their_registered_name(rng, loss):
 @pytest.mark.parametrize("reduction", [None, "none", "sum", "mean"])
 def test_every_reduction_trains(rng, reduction, run_eagerly):
     model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(1, 1)])
-    model.compile("sgd", loss=BCELoss(reduction=reduction), run_eagerly=run_eagerly)
+    model.compile("sgd", BCELoss(reduction=reduction), run_eagerly=run_eagerly, jit_compile=False)
     x = rng.normal(size=(4, 4, 4, 3)).astype("float32")
     y = (x[..., 0] > 0).astype("uint8")
     history = model.fit(x, y, sample_weight=np.ones(4), epochs=10, batch_size=2, verbose=0)

@@ -31,11 +31,12 @@ def forward_gmac(model: keras.Model) -> float:
 def _macs(model) -> int:
     # The config lists the calls that belong to this model; a layer knows those of others too.
     config = keras.Model(model.inputs, model.outputs).get_config()
-    total = 0
-    for layer in config["layers"]:
-        for call in layer["inbound_nodes"]:
-            total += _call_macs(model.get_layer(layer["name"]), call["args"])
-    return total
+    layer_of = {layer.name: layer for layer in model.layers}  # without bare operations
+    return sum(
+        _call_macs(layer_of.get(entry["name"]), call["args"])
+        for entry in config["layers"]
+        for call in entry["inbound_nodes"]
+    )
 
 
 def _call_macs(layer, arguments) -> int:

@@ -32,9 +32,14 @@ def batch(rng):
     return x, (rng.random(x.shape) < 0.4).astype("uint8")
 
 
+def compile_quickly(model, loss):
+    metrics = [SegmentationMetrics(auc=False)]
+    model.compile(keras.optimizers.SGD(0.0), loss=loss, weighted_metrics=metrics, jit_compile=False)
+
+
 def first_loss(model, data, loss, **options):
     """The loss of the first and only step of an epoch."""
-    model.compile(keras.optimizers.SGD(0.0), loss=loss, weighted_metrics=[SegmentationMetrics()])
+    compile_quickly(model, loss)
     return model.fit(*data, batch_size=len(data[0]), verbose=0, **options).history
 
 
@@ -47,15 +52,21 @@ def bce(y, z, w=1.0):
 
 @pytest.mark.parametrize("size", [(100, 100), (32, 40), (8, 8)])
 def test_open_size_refuses_what_it_cannot_halve(size):
-    model = build_model("unet", filters=1, input_shape=(None, None, 4))
+    model = one_pixel_model(size=(None, None))
     for call in (model, lambda x: model.predict(x, verbose=0)):
         with pytest.raises(InputError) as error:
-            call(np.zeros((1, *size, 4), "float32"))
+            call(np.zeros((1, *size, 1), "float32"))
         up = " x ".join(str(-(-pixels // 16) * 16) for pixels in size)
         assert str(error.value) == (
             f"height and width must be divisible by 16. Received {size[0]} x {size[1]}; use {up}"
         )
-    assert model(np.zeros((1, 16, 32, 4), "float32")).shape == (1, 16, 32, 1)
+    assert model(np.zeros((1, 16, 32, 1), "float32")).shape == (1, 16, 32, 1)
+
+
+def test_models_of_build_model_are_checked():
+    model = build_model("unet", filters=1, input_shape=(None, None, 4))
+    with pytest.raises(InputError, match="divisible by 16"):
+        model(np.zeros((1, 100, 100, 4), "float32"))
 
 
 def test_a_fixed_size_is_keras_own_affair():
@@ -81,7 +92,7 @@ def test_deep_supervision_takes_one_loss_and_one_mask(batch):
 def test_deep_supervision_trains_every_head_of_unetpp(rng):
     model = build_model("unetpp", filters=1, input_shape=(16, 16, 4), deep_supervision=True)
     before = {layer.name: layer.get_weights() for layer in model.layers if "logits" in layer.name}
-    model.compile("adam", loss=DiceLoss(), weighted_metrics=[SegmentationMetrics(auc=False)])
+    model.compile("adam", loss=DiceLoss(), run_eagerly=True)
     x = rng.random((2, 16, 16, 4)).astype("float32")
     model.fit(x, (x[..., 0] < 0.3).astype("uint8"), sample_weight=np.ones(2), verbose=0)
     assert len(before) == 4
@@ -89,8 +100,7 @@ def test_deep_supervision_trains_every_head_of_unetpp(rng):
         assert not np.allclose(weights[1], model.get_layer(name).get_weights()[1]), name
 
 
-@pytest.mark.parametrize("heads", [1, 2])
-@pytest.mark.parametrize("as_dataset", [False, True])
+@pytest.mark.parametrize(("heads", "as_dataset"), [(1, False), (1, True), (2, False)])
 def test_class_weight_weights_the_pixels_of_the_loss(batch, heads, as_dataset):
     x, y = batch
     tile = np.array([1, 2, 0, 1], "float32")
@@ -100,9 +110,7 @@ def test_class_weight_weights_the_pixels_of_the_loss(batch, heads, as_dataset):
         parts = (x, y, tile) if with_tiles else (x, y)
         data = (tf.data.Dataset.from_tensors(parts),) if as_dataset else parts[:2]
         options = {} if as_dataset or not with_tiles else {"sample_weight": tile}
-        model.compile(
-            keras.optimizers.SGD(0.0), loss=BCELoss(), weighted_metrics=[SegmentationMetrics()]
-        )
+        compile_quickly(model, BCELoss())
         options |= {"validation_data": batch, "shuffle": False, "verbose": 0}
         if not as_dataset:
             options["batch_size"] = 4
@@ -125,7 +133,7 @@ def test_class_weight_weights_the_pixels_of_the_loss(batch, heads, as_dataset):
 )
 def test_illegal_class_weights(batch, class_weight):
     model = one_pixel_model()
-    model.compile("sgd", loss=BCELoss())
+    model.compile("sgd", loss=BCELoss(), jit_compile=False)
     with pytest.raises(InputError, match="{0: weight of background, 1: weight of landslide}"):
         model.fit(*batch, class_weight=class_weight, verbose=0)
 
@@ -133,7 +141,7 @@ def test_illegal_class_weights(batch, class_weight):
 def test_masks_of_255_stop_the_first_step(batch):
     x, y = batch
     model = one_pixel_model()
-    model.compile("sgd", loss=BCELoss())
+    model.compile("sgd", loss=BCELoss(), jit_compile=False)
     with pytest.raises(InputError, match="Masks must hold 0 and 1"):
         model.fit(x, y * 255, batch_size=1, epochs=3, verbose=0)
     history = model.fit(x, y * 255 > 0, verbose=0, callbacks=keras.callbacks.LambdaCallback())

@@ -20,20 +20,19 @@ def weights(model):
     return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
 
 
-@pytest.mark.parametrize("name", ["unet", "resunet", "unetpp"])
-def test_another_input_size_copies_everything(name, rng):
+@pytest.mark.parametrize("name", ["unet", "unetpp"])
+def test_another_input_size_copies_everything(name):
     source, model = small(name, seed=1), small(name, size=48, seed=2)
     done = transfer_weights(model, source)
     assert done.copied == list(weights(model))
     assert not (done.partly or done.left or done.unused)
-    x = rng.random((1, 48, 48, 4)).astype("float32")
-    free = build_model(name, filters=2, input_shape=(None, None, 4))
-    free.set_weights(source.get_weights())
-    np.testing.assert_allclose(model(x), free(x), atol=1e-5)
+    for a, b in zip(model.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize(("channels", "source_channels"), [(4, 3), (6, 4), (3, 4)])
-@pytest.mark.parametrize("name", ["unet", "resunet"])
+@pytest.mark.parametrize(
+    ("name", "channels", "source_channels"), [("unet", 4, 3), ("resunet", 6, 4), ("unet", 3, 4)]
+)
 def test_first_convolutions_share_the_channels_that_both_have(name, channels, source_channels):
     source = small(name, channels=source_channels, seed=1)
     model = small(name, channels=channels, seed=2)
