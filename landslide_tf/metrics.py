@@ -17,6 +17,7 @@ from landslide_tf.checks import InputError
 # 0.0002 wide at 0 and saturated scores stay apart, where equal steps of probability merge both.
 AUC_BINS = 65536
 _SQUEEZE = 8.0
+DEFAULT_NAME = "segmentation"
 
 
 def scores_from_counts(tp, fp, fn, tn) -> dict[str, float]:
@@ -49,13 +50,25 @@ def _ratios(tp, fp, fn, tn):
 class SegmentationMetrics(keras.metrics.Metric):
     """`miou, iou, precision, recall, f1, accuracy, auc` of logits: one metric, a dict as result.
 
-    A pixel is predicted landslide where `sigmoid(logit) >= threshold`. Labels are 0 or 1;
-    `sample_weight` weights pixels (0: no data) and broadcasts to the labels' shape. Counters are
-    float64 (whole numbers stay exact to 2^53; float32 stops at 2^24), on JAX, which has no
-    64-bit types by default, int32 (whole weights only, up to 2^31 pixels).
+    A pixel is predicted landslide where `sigmoid(logit) >= threshold`. It takes logits, as the
+    models give them. Probabilities lie in [0, 1], so as logits they are all "landslide": then
+    `recall` is 1 and `precision` is the landslides' share of the pixels.
+
+    Logits are (B, H, W, 1), masks (B, H, W, 1) or (B, H, W). Labels are 0 or 1. `sample_weight` is
+    (B,), (B, H, W) or (B, H, W, 1); 0 leaves a pixel out (no data).
+
+    Under another `name` than the default the keys begin with it, so two thresholds fit into one
+    `compile`: `SegmentationMetrics(0.3, name="low")` gives `low_miou` and so on.
+
+    Counters are float64 (whole numbers stay exact to 2^53; float32 stops at 2^24), on JAX, which
+    has no 64-bit types by default, int32 (whole weights only, up to 2^31 pixels).
     `auc` is the area under the ROC curve from a histogram of 65536 bins of squeezed logits: right
     to about 1e-4, also for saturated scores, and to a few 1e-3 where all logits lie within 0.01 of
-    each other. Reports use the exact one.
+    each other. Reports use the exact one. It costs far more than the counts: `auc=False` leaves it
+    out, and `AUCInValidation` leaves it out of the training steps alone.
+
+    Raises:
+        InputError: `threshold` is not between 0 and 1, or shapes do not fit.
 
     >>> metric = SegmentationMetrics()
     >>> metric.update_state(np.array([[1.0, 1.0, 0.0, 0.0]]), np.array([[2.0, -1.0, -3.0, 1.0]]))
@@ -63,68 +76,131 @@ class SegmentationMetrics(keras.metrics.Metric):
     {'iou': 0.333, 'auc': 0.75}
     """
 
-    def __init__(self, threshold=0.5, name="segmentation", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(
+        self, threshold: float = 0.5, *, auc: bool = True, name: str = DEFAULT_NAME, dtype=None
+    ):
+        super().__init__(name=name, dtype=dtype)
         if not 0.0 < threshold < 1.0:
             raise InputError(f"`threshold` must lie between 0 and 1. Received: {threshold!r}")
-        self.threshold = threshold
+        self.threshold, self.auc = threshold, bool(auc)
+        self.auc_now = self.auc  # whether steps that are traced now compute it
         self._count_dtype = "int32" if keras.backend.backend() == "jax" else "float64"
         self.confusion = self._counter((2, 2), "confusion")  # rows: label, columns: prediction
-        self.histogram = self._counter((2, AUC_BINS), "histogram")  # rows: label
+        if self.auc:
+            self.histogram = self._counter((2, AUC_BINS), "histogram")  # rows: label
 
     def _counter(self, shape, name):
         return self.add_variable(shape, initializer="zeros", dtype=self._count_dtype, name=name)
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        """Count a batch: masks and logits (B, H, W, 1); `sample_weight` 0 leaves a pixel out."""
-        y_true, logits = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
-        logits = ops.cast(logits, "float32")
-        if sample_weight is None:
-            weight = ops.ones_like(logits)
-        else:
-            weight = ops.cast(sample_weight, "float32") * ops.ones_like(logits)
+    def update_state(self, y_true, y_pred, sample_weight=None) -> None:
+        """Count a batch: masks, logits and weights in the shapes that the class names."""
+        logits = ops.cast(ops.convert_to_tensor(y_pred), "float32")
+        label = ops.cast(ops.convert_to_tensor(y_true), "float32") > 0.5
+        weight = _pixel_weights(sample_weight, logits)
+        if len(label.shape) not in (len(logits.shape), len(logits.shape) - 1):
+            raise InputError(
+                "masks must have the shape of the logits, with or without the last axis. "
+                f"Received {tuple(label.shape)} and {tuple(logits.shape)}"
+            )
         if self._count_dtype == "int32":
             weight = ops.round(weight)
         weight = ops.reshape(ops.cast(weight, self._count_dtype), (-1,))
-        label = ops.reshape(ops.cast(ops.cast(y_true, "float32") > 0.5, "int32"), (-1,))
+        label = ops.reshape(ops.cast(label, "int32"), (-1,))
         logits = ops.reshape(logits, (-1,))
         predicted = ops.cast(ops.sigmoid(logits) >= self.threshold, "int32")
-        squeezed = logits / (_SQUEEZE + ops.abs(logits))
-        bin_index = ops.cast(ops.floor((squeezed + 1.0) * (AUC_BINS / 2)), "int32")
-        bin_index = ops.clip(bin_index, 0, AUC_BINS - 1)
-        self.confusion.assign_add(
-            ops.reshape(ops.segment_sum(weight, 2 * label + predicted, num_segments=4), (2, 2))
-        )
-        self.histogram.assign_add(
-            ops.reshape(
-                ops.segment_sum(weight, label * AUC_BINS + bin_index, num_segments=2 * AUC_BINS),
-                (2, AUC_BINS),
-            )
-        )
+        self.confusion.assign_add(_count(weight, 2 * label + predicted, (2, 2)))
+        if self.auc_now:
+            squeezed = logits / (_SQUEEZE + ops.abs(logits))
+            bin_index = ops.cast(ops.floor((squeezed + 1.0) * (AUC_BINS / 2)), "int32")
+            bin_index = ops.clip(bin_index, 0, AUC_BINS - 1)
+            self.histogram.assign_add(_count(weight, label * AUC_BINS + bin_index, (2, AUC_BINS)))
 
-    def result(self):
+    def result(self) -> dict:
         """The scores by name, from the counts so far."""
         dtype = "float32" if self._count_dtype == "int32" else self._count_dtype
         counts = ops.cast(self.confusion, dtype)
         tn, fp, fn, tp = counts[0, 0], counts[0, 1], counts[1, 0], counts[1, 1]
-        # Trapezoids: a landslide pixel wins over the background pixels in lower bins and half of
-        # those in its own.
-        histogram = ops.cast(self.histogram, dtype)
-        negative, positive = histogram[0], histogram[1]
-        below = ops.cumsum(negative) - negative
-        total_negative, total_positive = ops.sum(negative), ops.sum(positive)
-        share = positive / total_positive * (below + negative / 2) / total_negative
-        scores = {**_ratios(tp, fp, fn, tn), "auc": ops.sum(share)}
-        return {name: ops.cast(score, "float32") for name, score in scores.items()}
+        scores = _ratios(tp, fp, fn, tn)
+        if self.auc_now:
+            # Trapezoids: a landslide pixel wins over the background pixels in lower bins and half
+            # of those in its own.
+            histogram = ops.cast(self.histogram, dtype)
+            negative, positive = histogram[0], histogram[1]
+            below = ops.cumsum(negative) - negative
+            total_negative, total_positive = ops.sum(negative), ops.sum(positive)
+            scores["auc"] = ops.sum(
+                positive / total_positive * (below + negative / 2) / total_negative
+            )
+        prefix = "" if self.name == DEFAULT_NAME else f"{self.name}_"
+        return {prefix + name: ops.cast(score, "float32") for name, score in scores.items()}
 
-    def reset_state(self):
+    def reset_state(self) -> None:
         """Begin anew; Keras calls it before each epoch."""
-        for variable in (self.confusion, self.histogram):
+        for variable in self.variables:
             variable.assign(ops.zeros(variable.shape, variable.dtype))
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """What `from_config` needs."""
-        return {**super().get_config(), "threshold": self.threshold}
+        return {**super().get_config(), "threshold": self.threshold, "auc": self.auc}
+
+
+class AUCInValidation(keras.callbacks.Callback):
+    """Leaves the AUC of a `SegmentationMetrics` out of the training steps, for speed.
+
+    The training logs then have the other scores, the validation logs `val_auc` too.
+
+    >>> metric = SegmentationMetrics()
+    >>> model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(1, 1)])
+    >>> model.compile("sgd", loss="mse", weighted_metrics=[metric])
+    >>> data = np.zeros((2, 4, 4, 1)), np.zeros((2, 4, 4, 1))
+    >>> options = dict(validation_data=data, callbacks=[AUCInValidation(metric)], verbose=0)
+    >>> sorted(name for name in model.fit(*data, **options).history if "auc" in name)
+    ['val_auc']
+    """
+
+    def __init__(self, metric: SegmentationMetrics):
+        super().__init__()
+        self.metric = metric
+        self._training = False
+
+    # Keras compiles the training step and the validation step separately, each when it first runs.
+    def on_train_begin(self, logs=None):
+        """Keras calls it; the steps that follow leave the AUC out."""
+        self._training, self.metric.auc_now = True, False
+
+    def on_test_begin(self, logs=None):
+        """Keras calls it; the steps that follow compute the AUC."""
+        self.metric.auc_now = self.metric.auc
+
+    def on_test_end(self, logs=None):
+        """Keras calls it; training goes on without the AUC."""
+        self.metric.auc_now = self.metric.auc and not self._training
+
+    def on_train_end(self, logs=None):
+        """Keras calls it; the metric is as it was."""
+        self._training, self.metric.auc_now = False, self.metric.auc
+
+
+def _pixel_weights(sample_weight, logits):
+    """`sample_weight` (one number a tile or a pixel, or None) in the shape of the logits."""
+    ones = ops.ones_like(logits)
+    if sample_weight is None:
+        return ones
+    weight = ops.cast(ops.convert_to_tensor(sample_weight), "float32")
+    if len(weight.shape) not in (1, len(logits.shape) - 1, len(logits.shape)):
+        raise InputError(
+            "`sample_weight` must be one number a tile, (B,), or a pixel, (B, H, W) or "
+            f"(B, H, W, 1). Received {tuple(weight.shape)} for logits of {tuple(logits.shape)}"
+        )
+    while len(weight.shape) < len(logits.shape):
+        weight = ops.expand_dims(weight, -1)
+    return weight * ones
+
+
+def _count(weight, index, shape):
+    """The sum of the weights by index, in `shape`."""
+    count = shape[0] * shape[1]
+    return ops.reshape(ops.segment_sum(weight, index, num_segments=count), shape)
 
 
 def confusion_counts(mask, predicted, valid=None) -> dict[str, int]:

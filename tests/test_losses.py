@@ -1,36 +1,41 @@
 import json
 import math
+from functools import partial
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from landslide_tf.checks import InputError
 from landslide_tf.losses import (
     LOSS_CLASSES,
     BCELoss,
     DiceLoss,
     FocalLoss,
+    SumLoss,
     WCELoss,
     bce_loss,
     dice_loss,
     focal_loss,
     inverse_frequency_weights,
+    loss_from_name,
     wce_loss,
 )
+from landslide_tf.losses.functions import MEAN_REDUCTIONS, REDUCTIONS
 
 WEIGHTS = (0.2, 1.8)
 FUNCTIONS = {
     "bce": bce_loss,
     "focal": focal_loss,
     "dice": dice_loss,
-    "wce": lambda y, z, w=None: wce_loss(y, z, w, weights=WEIGHTS),
+    "wce": partial(wce_loss, weights=WEIGHTS),
 }
 MEANS = ("bce", "focal", "wce")  # sum(w l) / sum(w); Dice is a ratio of sums
 
 
-def make_loss(name):
-    return WCELoss(weights=WEIGHTS) if name == "wce" else LOSS_CLASSES[name]()
+def make_loss(name, **options):
+    return LOSS_CLASSES[name](**({"weights": WEIGHTS} if name == "wce" else {}), **options)
 
 
 def reference(name, y, z, w, *, a=0.25, b=2.0, class_balanced=False, smooth=1.0):
@@ -195,12 +200,89 @@ def test_labels_of_any_type(rng, name, dtype):
 def test_shape_mismatch_is_an_error(rng, name):
     y, z = batch(rng)
     function = FUNCTIONS[name]
-    with pytest.raises(ValueError, match=r"one shape.*\(2, 5, 7\).*\(2, 5, 7, 1\)"):
-        function(y[..., 0], z)
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(InputError, match=r"masks.*\(1, 5, 7, 1\) and \(2, 5, 7, 1\)"):
         function(y[:1], z)
-    with pytest.raises(ValueError, match="sample_weight"):
-        function(y, z, np.ones((2, 5, 7)))
+    with pytest.raises(InputError, match=r"masks.*\(5, 7\)"):
+        function(y[0, ..., 0], z)
+    for shape in ((2, 5), (3,), (2, 5, 6), (5, 7, 1), (2, 5, 7, 1, 1)):
+        with pytest.raises(InputError, match="sample_weight.*one number a tile.*a pixel"):
+            function(y, z, np.ones(shape))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_masks_and_weights_without_the_last_axis(rng, name, reduction):
+    y, z = batch(rng)
+    w = rng.random(z.shape)
+    tile = np.array([2.0, 0.5])
+    value = partial(FUNCTIONS[name], reduction=reduction)
+    np.testing.assert_allclose(value(y[..., 0], z, w[..., 0]), value(y, z, w), rtol=1e-6)
+    np.testing.assert_allclose(
+        value(y, z, tile), value(y, z, tile.reshape(2, 1, 1, 1) * np.ones(z.shape)), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_none_is_the_loss_of_each_tile_times_its_weight(rng, name):
+    y, z = batch(rng, (3, 5, 7, 1))
+    alone = [reference(name, y[i : i + 1], z[i : i + 1], 1.0) for i in range(3)]
+    tile = np.array([2.0, 0.5, 0.0])
+    for none in ("none", None):
+        assert FUNCTIONS[name](y, z, reduction=none).shape == (3,)
+        np.testing.assert_allclose(FUNCTIONS[name](y, z, reduction=none), alone, rtol=1e-5)
+        values = FUNCTIONS[name](y, z, tile, reduction=none)
+        np.testing.assert_allclose(values, tile * alone, rtol=1e-5)
+    total = FUNCTIONS[name](y, z, tile, reduction="sum")
+    assert float(total) == pytest.approx(2 * alone[0] + 0.5 * alone[1], rel=1e-5)
+    # pixels without data leave the tile's loss, they do not lower it
+    valid = (rng.random(z.shape) < 0.6).astype("float32")
+    for i, value in enumerate(np.asarray(FUNCTIONS[name](y, z, valid, reduction="none"))):
+        expected = reference(name, y[i : i + 1], z[i : i + 1], valid[i : i + 1])
+        assert value == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_classes_keep_keras_reductions(rng, name, reduction):
+    y, z = batch(rng)
+    w = rng.random(z.shape)
+    expected = FUNCTIONS[name](y, z, w, reduction=reduction)
+    value = make_loss(name, reduction=reduction)(y, z, w)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    shape = (2,) if reduction in ("none", None) else ()
+    assert tuple(value.shape) == shape
+    if reduction in MEAN_REDUCTIONS:
+        assert float(value) == pytest.approx(reference(name, y, z, w), rel=1e-5)
+
+
+def test_unknown_reduction(rng):
+    with pytest.raises(InputError, match="reduction.*'sum_over_batch_size', 'mean'.*'median'"):
+        BCELoss(reduction="median")
+    with pytest.raises(InputError, match="reduction.*'median'"):
+        bce_loss(*batch(rng), reduction="median")
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("high", [255, 2, -1, math.nan])
+def test_labels_that_are_not_0_and_1_are_an_error(rng, name, high):
+    y, z = batch(rng)
+    for reduction in ("mean", "sum", "none"):
+        loss = make_loss(name, reduction=reduction)
+        with pytest.raises(InputError, match="masks must hold 0 .* and 1"):
+            loss(y * high, z)
+        # where nothing can be raised, the loss shows it at once
+        for jit in (False, True):
+            compiled = tf.function(lambda y, z, loss=loss: loss(y, z), jit_compile=jit)
+            assert np.isnan(compiled(tf.constant(y * high, "float32"), z)).all()
+            assert np.isfinite(compiled(tf.constant(y), z)).all()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_labels_without_weight_may_be_anything(rng, name):
+    y, z = batch(rng)
+    w = (rng.random(y.shape) < 0.5).astype("float32")
+    marked = np.where(w == 0, 255, y)  # 255: ignore
+    assert float(FUNCTIONS[name](marked, z, w)) == float(FUNCTIONS[name](y, z, w))
 
 
 @pytest.mark.parametrize("name", MEANS)
@@ -234,12 +316,21 @@ def test_inverse_frequency_weights():
             inverse_frequency_weights(*counts)
 
 
-def test_unresolved_wce_weights_are_an_error(rng):
-    with pytest.raises(ValueError, match="inverse_frequency_weights"):
-        WCELoss()(*batch(rng))
+def test_wce_needs_its_weights():
+    with pytest.raises(InputError, match=r"WCELoss\(inverse_frequency_weights\("):
+        WCELoss()
 
 
-@pytest.mark.parametrize("weights", ["ab", "inverse", (1,), (1, 2, 3), (0, 1), (1, -1)])
+@pytest.mark.parametrize(
+    ("cls", "options"),
+    [(FocalLoss, {"balance": 0}), (FocalLoss, {"focusing": -1}), (DiceLoss, {"smooth": -0.1})],
+)
+def test_illegal_options(cls, options):
+    with pytest.raises(InputError, match=next(iter(options))):
+        cls(**options)
+
+
+@pytest.mark.parametrize("weights", ["ab", "auto", 3.0, (1,), (1, 2, 3), (0, 1), (1, -1)])
 def test_illegal_wce_weights(weights):
     with pytest.raises(ValueError, match="weights"):
         WCELoss(weights=weights)
@@ -266,9 +357,83 @@ def test_losses_reload_from_their_config(rng, loss, default):
         assert float(default(y, z)) != float(loss(y, z))
 
 
-def test_unresolved_wce_reloads():
-    config = keras.saving.serialize_keras_object(WCELoss())
-    assert keras.saving.deserialize_keras_object(config).weights == "auto"
+def test_sum_of_losses(rng):
+    y, z = batch(rng)
+    w = rng.random(z.shape)
+    bce, dice = reference("bce", y, z, w), reference("dice", y, z, w)
+    assert float(SumLoss([BCELoss(), DiceLoss()])(y, z, w)) == pytest.approx(bce + dice, rel=1e-5)
+    loss = SumLoss([BCELoss(), DiceLoss(smooth=3.0)], weights=(0.5, 2), name="mine")
+    dice = reference("dice", y, z, w, smooth=3.0)
+    assert float(loss(y, z, w)) == pytest.approx(0.5 * bce + 2 * dice, rel=1e-5)
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(loss)))
+    again = keras.saving.deserialize_keras_object(config)
+    assert (again.name, again.weights) == ("mine", (0.5, 2.0))
+    assert float(again(y, z, w)) == float(loss(y, z, w))
+    parts = SumLoss([BCELoss(reduction="none"), DiceLoss(reduction=None)])
+    assert parts(y, z).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("losses", "weights", "message"),
+    [
+        ([], None, "list of Keras losses"),
+        (["bce"], None, "list of Keras losses.*'bce'"),
+        ([BCELoss()], (1, 2), "2 weights for 1 losses"),
+        ([BCELoss(), DiceLoss(reduction="sum")], None, "one `reduction`.*sum, sum_over_batch_size"),
+    ],
+)
+def test_illegal_sums(losses, weights, message):
+    with pytest.raises(InputError, match=message):
+        SumLoss(losses, weights)
+
+
+def test_loss_from_name(rng):
+    y, z = batch(rng)
+    options = {"focal_balance": 0.6, "dice_smooth": 3.0, "wce_weights": WEIGHTS}
+    for name, cls in LOSS_CLASSES.items():
+        assert type(loss_from_name(name, **options)) is cls
+    assert loss_from_name("dice", **options).smooth == 3.0
+    assert loss_from_name("dice", dice_smooth=None).smooth == 1.0
+    both = loss_from_name("wce+focal", **options)
+    expected = reference("wce", y, z, 1.0) + reference("focal", y, z, 1.0, a=0.6)
+    assert float(both(y, z)) == pytest.approx(expected, rel=1e-5)
+    for name in ("dicee", "bce+", "bce+bce", "", None):
+        with pytest.raises(InputError, match="'bce', 'focal', 'dice', 'wce'.*'bce[+]dice'"):
+            loss_from_name(name)
+    with pytest.raises(InputError, match="'dice_smooth'.*'smooth'"):
+        loss_from_name("dice", smooth=1.0)
+    with pytest.raises(InputError, match="weights of background and landslide"):
+        loss_from_name("wce")
+
+
+@pytest.mark.parametrize("loss", [DiceLoss(smooth=3.0), SumLoss([BCELoss(), DiceLoss()])])
+def test_losses_by_their_registered_name(rng, loss):
+    y, z = batch(rng)
+    config = keras.saving.serialize_keras_object(loss)
+    identifier = {"class_name": config["registered_name"], "config": config["config"]}
+    assert float(keras.losses.get(identifier)(y, z)) == float(loss(y, z))
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.parametrize("reduction", [None, "none", "sum", "mean"])
+def test_every_reduction_trains(rng, reduction, run_eagerly):
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(1, 1)])
+    model.compile("sgd", BCELoss(reduction=reduction), run_eagerly=run_eagerly, jit_compile=False)
+    x = rng.normal(size=(4, 4, 4, 3)).astype("float32")
+    y = (x[..., 0] > 0).astype("uint8")
+    history = model.fit(x, y, sample_weight=np.ones(4), epochs=10, batch_size=2, verbose=0)
+    assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+def test_masks_of_255_train_to_nan_and_not_to_a_negative_loss(rng):
+    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(1, 1)])
+    x = rng.normal(size=(4, 4, 4, 3)).astype("float32")
+    y = (x[..., 0] > 0).astype("uint8") * 255
+    model.compile("sgd", loss=BCELoss())
+    assert np.isnan(model.fit(x, y, verbose=0).history["loss"]).all()
+    model.compile("sgd", loss=BCELoss(), run_eagerly=True)
+    with pytest.raises(InputError, match="Received values from 0 to 255"):
+        model.fit(x, y, verbose=0)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 from sklearn import metrics as sk
 
+from landslide_tf.checks import InputError
 from landslide_tf.metrics import (
+    AUCInValidation,
     SegmentationMetrics,
     confusion_counts,
     exact_auc,
@@ -76,6 +78,74 @@ def test_weights_broadcast_to_the_labels(rng):
     metric.update_state(y, z, w)
     expected = sklearn_scores(y, z, np.broadcast_to(w, y.shape))
     assert result(metric) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("weighting", ["tile", "pixel"])
+def test_masks_and_weights_without_the_last_axis(rng, weighting):
+    y = (rng.random((3, 4, 5, 1)) < 0.5).astype("uint8")
+    z = rng.normal(size=y.shape)
+    w = {"tile": np.array([0.0, 1.0, 3.0]), "pixel": rng.random((3, 4, 5))}[weighting]
+    metric = SegmentationMetrics()
+    metric.update_state(y[..., 0], z, w)
+    full = np.broadcast_to(w.reshape(3, *w.shape[1:], *[1] * (4 - w.ndim)), y.shape)
+    assert result(metric) == pytest.approx(sklearn_scores(y, z, full), abs=2e-3)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (3, 4, 5, 1, 1), ()])
+def test_shapes_that_do_not_fit(shape):
+    z = np.zeros((3, 4, 5, 1))
+    with pytest.raises(InputError, match="sample_weight.*one number a tile.*a pixel"):
+        SegmentationMetrics().update_state(z, z, np.ones(shape))
+    with pytest.raises(InputError, match="masks must have the shape of the logits"):
+        SegmentationMetrics().update_state(np.ones(shape), z)
+
+
+def test_without_auc_only_the_counts_remain(rng):
+    y = (rng.random((2, 4, 4, 1)) < 0.5).astype("float32")
+    z = rng.normal(size=y.shape)
+    metric, full = SegmentationMetrics(auc=False), SegmentationMetrics()
+    for m in (metric, full):
+        m.update_state(y, z)
+    scores = result(full)
+    del scores["auc"]
+    assert result(metric) == scores
+    assert [tuple(v.shape) for v in metric.variables] == [(2, 2)]
+    metric.reset_state()
+    assert float(keras.ops.sum(metric.confusion)) == 0
+
+
+def test_names_keep_two_thresholds_apart(rng):
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(1, 1)])
+    metrics = [SegmentationMetrics(0.5), SegmentationMetrics(0.2, auc=False, name="low")]
+    model.compile(keras.optimizers.SGD(0.0), loss="mse", weighted_metrics=metrics)
+    x = rng.normal(size=(2, 4, 4, 1)).astype("float32")
+    y = (rng.random(x.shape) < 0.5).astype("float32")
+    scores = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert scores.keys() == {"loss"} | NAMES | {f"low_{name}" for name in NAMES - {"auc"}}
+    z = np.asarray(model(x))
+    assert scores["f1"] == pytest.approx(sklearn_scores(y, z)["f1"], rel=1e-6)
+    assert scores["low_f1"] == pytest.approx(sklearn_scores(y, z, threshold=0.2)["f1"], rel=1e-6)
+
+
+@pytest.mark.parametrize("run_eagerly", [False, True])
+def test_auc_in_validation_alone(rng, run_eagerly):
+    metric = SegmentationMetrics()
+    model = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(1, 1)])
+    model.compile(
+        keras.optimizers.SGD(0.0), "mse", weighted_metrics=[metric], run_eagerly=run_eagerly
+    )
+    x = rng.normal(size=(4, 4, 4, 1)).astype("float32")
+    y = (rng.random(x.shape) < 0.5).astype("float32")
+    options = {"validation_data": (x[2:], y[2:]), "epochs": 2, "batch_size": 1, "verbose": 0}
+    history = model.fit(x[:2], y[:2], callbacks=[AUCInValidation(metric)], **options).history
+    cheap = NAMES - {"auc"}
+    assert history.keys() == {"loss", "val_loss"} | cheap | {f"val_{name}" for name in NAMES}
+    for part, prefix in ((slice(2), ""), (slice(2, 4), "val_")):
+        expected = sklearn_scores(y[part], model(x[part]))
+        for name in NAMES if prefix else cheap:
+            values = history[prefix + name]
+            assert values == pytest.approx([expected[name]] * 2, abs=3e-3), prefix + name
+    assert "auc" in model.evaluate(x, y, verbose=0, return_dict=True)
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "float16"])
@@ -162,10 +232,11 @@ def test_illegal_threshold(threshold):
 
 
 def test_metric_reloads_from_its_config():
-    metric = SegmentationMetrics(threshold=0.3, name="mine")
+    metric = SegmentationMetrics(threshold=0.3, auc=False, name="mine")
     text = json.dumps(keras.saving.serialize_keras_object(metric))
     again = keras.saving.deserialize_keras_object(json.loads(text))
     assert (type(again), again.threshold, again.name) == (SegmentationMetrics, 0.3, "mine")
+    assert not again.auc
 
 
 def test_metric_in_a_compiled_model(rng):

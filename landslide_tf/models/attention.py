@@ -1,11 +1,20 @@
 """CBAM's attention (Woo et al. 2018), which the paper describes, as functions of Keras layers.
 
-Functions, not custom layers: a saved model then loads wherever Keras is installed.
+An attention is a function of a tensor (B, H, W, C) and a name, and returns a tensor of the same
+shape. The name is for its layers: `f"{name}_conv"`. `build_model` takes such a function of your own
+as it is; `register_attention` gives it a name in the options.
+
+They are functions of Keras' own layers, not custom layers: a saved model then loads wherever Keras
+is installed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from keras import layers, ops
+
+from landslide_tf.checks import InputError
 
 REDUCTION = 16  # CBAM's: the perceptron's hidden layer has channels / 16 units
 KERNEL_PX = 7  # CBAM's: spatial attention looks at 7 x 7 pixels
@@ -75,11 +84,72 @@ ATTENTION = {
 }
 
 
-def apply_attention(x, attention: str, name: str):
-    """The attention called `attention` ('none' returns x) on x (B, H, W, C), same shape.
+def register_attention(name: str, function: Callable) -> None:
+    """Make an attention of your own one of the choices of `build_model`, in this Python process.
+
+    Args:
+        name: what `build_model(attention=...)` and the model's name will say.
+        function: takes a tensor (B, H, W, C) and a name, returns a tensor of the same shape.
+
+    Raises:
+        InputError: the name is taken by another function, or is not a word of letters, digits
+            and "_"; or `function` cannot be called.
+
+    >>> def squeeze_excite(x, name):
+    ...     weight = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(x)
+    ...     weight = layers.Dense(x.shape[-1], activation="sigmoid", name=f"{name}_dense")(weight)
+    ...     return layers.Multiply(name=name)([x, weight])
+    >>> register_attention("squeeze_excite", squeeze_excite)
+    >>> from landslide_tf.models.registry import build_model
+    >>> build_model("unet", attention="squeeze_excite", filters=2).name
+    'unet_squeeze_excite'
+    >>> _ = ATTENTION.pop("squeeze_excite")  # forget it again
+    """
+    if not isinstance(name, str) or not name.isidentifier():
+        raise InputError(f"`name` must be a word such as 'my_attention'. Received: {name!r}")
+    if not callable(function):
+        raise InputError(f"`function` must be a function of (x, name). Received: {function!r}")
+    if ATTENTION.get(name, function) is not function:
+        raise InputError(f"the attention {name!r} exists; give another name")
+    ATTENTION[name] = function
+
+
+def find_attention(attention: str | Callable) -> tuple[str, Callable]:
+    """Name and function of an attention: one of the choices, or a function of your own.
+
+    Raises:
+        InputError: no such choice, with the choices.
+
+    >>> find_attention("spatial")[1] is spatial_attention
+    True
+    """
+    if callable(attention):
+        name = getattr(attention, "__name__", "")
+        return (name if name.isidentifier() else "own"), attention
+    if attention not in ATTENTION:
+        raise InputError(
+            f"`attention` must be one of {', '.join(map(repr, ATTENTION))}, a function "
+            "(x, name) -> tensor of your own, or a name given to `register_attention`. "
+            f"Received: {attention!r}"
+        )
+    return attention, ATTENTION[attention]
+
+
+def apply_attention(x, attention: str | Callable, name: str):
+    """An attention ('none' returns x) on x (B, H, W, C), same shape.
+
+    Raises:
+        InputError: no such choice, or a function of your own returns another shape.
 
     >>> import keras
     >>> apply_attention(keras.Input((8, 8, 16)), "spatial_contextual", "att").shape
     (None, 8, 8, 16)
     """
-    return ATTENTION[attention](x, name)
+    label, function = find_attention(attention)
+    y = function(x, name)
+    if tuple(getattr(y, "shape", ())) != tuple(x.shape):
+        raise InputError(
+            f"the attention {label!r} must return a tensor of its input's shape, {tuple(x.shape)}. "
+            f"Received: {tuple(y.shape) if hasattr(y, 'shape') else y!r}"
+        )
+    return y

@@ -6,6 +6,8 @@ Layer names are built from the block's name, so that a layer can be found again:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from keras import layers
 
 from landslide_tf.models.attention import apply_attention
@@ -15,7 +17,7 @@ from landslide_tf.models.attention import apply_attention
 BN_MOMENTUM = 0.9
 
 
-def conv_block(x, filters: int, name: str, attention: str = "none"):
+def conv_block(x, filters: int, name: str, attention: str | Callable = "none"):
     """Twice: 3 x 3 convolution, batch normalisation, ReLU, attention.
 
     >>> import keras
@@ -29,7 +31,7 @@ def conv_block(x, filters: int, name: str, attention: str = "none"):
     return x
 
 
-def residual_block(x, filters: int, name: str, attention: str = "none"):
+def residual_block(x, filters: int, name: str, attention: str | Callable = "none"):
     """`conv_block` with a shortcut (1 x 1 convolution, BN) added before the last ReLU.
 
     He et al. (2016): the sum is taken before the activation, so that it can fall as well as rise.
@@ -48,7 +50,7 @@ def residual_block(x, filters: int, name: str, attention: str = "none"):
     return apply_attention(x, attention, f"{name}_attention2")
 
 
-def up_block(x, skips: list, filters: int, name: str, block=conv_block):
+def up_block(x, skips: list, filters: int, name: str, block: Callable = conv_block):
     """2 x 2 transposed convolution with stride 2, concatenation with the skips, then `block`.
 
     x is (B, H, W, C), each skip (B, 2H, 2W, any), the result (B, 2H, 2W, filters).

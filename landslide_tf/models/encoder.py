@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from keras import layers
 
 LEVELS = 5  # level 0 is full resolution, level 4 the bottleneck
@@ -10,13 +12,13 @@ LEVELS = 5  # level 0 is full resolution, level 4 the bottleneck
 def encode(
     x,
     *,
-    block,
+    block: Callable,
     filters: int,
-    attention: str,
+    attention: str | Callable,
     dropout: float,
     dropout_levels: int = 1,
     name: str = "encoder",
-):
+) -> list:
     """Feature maps of levels 0 to 4; level i is (B, H / 2^i, W / 2^i, filters * 2^i).
 
     Dropout comes after the block of the bottleneck, the end of the contracting path, where
@@ -41,7 +43,7 @@ def encode(
     return features
 
 
-def encode_fused(x, *, fusion: str, **options):
+def encode_fused(x, *, fusion: str, **options) -> list:
     """`encode` on the stacked input, or two encoders whose levels are concatenated.
 
     x is (B, H, W, C). With fusion 'bottleneck', channels 0-2 (RGB) and the rest (DEM, terrain)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 
 from landslide_tf.checks import InputError, check_choice, check_multiple
-from landslide_tf.config import ATTENTIONS
 from landslide_tf.inputs.spec import FUSIONS
+from landslide_tf.models.attention import find_attention
 from landslide_tf.models.blocks import conv_block, residual_block
 from landslide_tf.models.encoder import LEVELS, encode_fused
+from landslide_tf.models.segmentation_model import segmentation_model
 from landslide_tf.models.unet import resunet, unet
 from landslide_tf.models.unetpp import unetpp
 
@@ -23,7 +26,7 @@ MODELS = {
 def build_model(
     name: str,
     *,
-    attention: str = "none",
+    attention: str | Callable = "none",
     fusion: str = "early",
     filters: int = 64,
     dropout: float = 0.5,
@@ -33,10 +36,14 @@ def build_model(
 ) -> keras.Model:
     """A model from float32 images (B, H, W, C) to float32 logits (B, H, W, 1).
 
+    `keras.ops.sigmoid` turns the logits into probabilities. The model is a functional Keras model
+    and is saved as one; what its `fit` adds is said in `landslide_tf.models.segmentation_model`.
+
     Args:
         name: 'unet', 'resunet' or 'unetpp'.
         attention: after every convolution of the encoder; 'none', 'spatial', 'contextual' or
-            'spatial_contextual'.
+            'spatial_contextual', or a function of your own: it takes a tensor (B, H, W, C) and a
+            name for its layers, and returns a tensor of the same shape.
         fusion: 'early' stacks RGB and DEM, 'bottleneck' gives channels 0-2 and the rest an
             encoder each, 'rgb' has no DEM.
         filters: of the first level; they double at each of the four poolings.
@@ -44,9 +51,11 @@ def build_model(
         dropout_levels: how many of the deepest encoder levels have dropout, 0 to 5; 1 is the
             bottleneck alone. More than one spoils batch normalisation (see `encode`).
         input_shape: (H, W, C) without the batch; H and W divisible by 16 or None. Default
-            (128, 128, 4), with 3 channels for 'rgb'.
+            (128, 128, 4), with 3 channels for 'rgb'. A model of open size (None, None, C) refuses
+            images of other sizes when it is called.
         deep_supervision: 'unetpp' only: the model returns a list of the logits of all four
-            heads, the final one first. `inference_model` keeps just that one.
+            heads, the final one first. `compile` and `fit` take one loss and one mask: the loss
+            is the mean over the heads. `inference_model` keeps just the final head.
 
     Raises:
         InputError (a ValueError): an argument is not one of its legal values.
@@ -59,7 +68,7 @@ def build_model(
 Received: 'unett'
     """
     check_choice("model", name, MODELS)
-    check_choice("attention", attention, ATTENTIONS)
+    attention_name, _ = find_attention(attention)
     check_choice("fusion", fusion, FUSIONS)
     if deep_supervision and name != "unetpp":
         raise InputError(f"`deep_supervision` needs model 'unetpp'. Received: {name!r}")
@@ -94,8 +103,8 @@ Received: 'unett'
         dropout_levels=dropout_levels,
     )
     logits = decoder(features, filters)
-    label = name if attention == "none" else f"{name}_{attention}"
-    return keras.Model(inputs, logits if deep_supervision else logits[0], name=label)
+    label = name if attention_name == "none" else f"{name}_{attention_name}"
+    return segmentation_model(inputs, logits if deep_supervision else logits[0], label)
 
 
 def inference_model(model: keras.Model) -> keras.Model:
@@ -107,4 +116,4 @@ def inference_model(model: keras.Model) -> keras.Model:
     """
     if len(model.outputs) == 1:
         return model
-    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    return segmentation_model(model.inputs[0], model.outputs[0], model.name)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from landslide_tf.models.blocks import conv_block, head, residual_block, up_block
 
 
-def unet(features, filters: int, block=conv_block):
+def unet(features: list, filters: int, block: Callable = conv_block) -> list:
     """Decoder over the encoder's five feature maps; returns a list with one logits tensor.
 
     >>> import keras
@@ -19,7 +21,7 @@ def unet(features, filters: int, block=conv_block):
     return [head(x)]
 
 
-def resunet(features, filters: int):
+def resunet(features: list, filters: int) -> list:
     """U-Net's decoder with residual blocks, as in the encoder that feeds it.
 
     >>> import keras

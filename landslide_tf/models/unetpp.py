@@ -5,7 +5,7 @@ from __future__ import annotations
 from landslide_tf.models.blocks import head, up_block
 
 
-def unetpp(features, filters: int):
+def unetpp(features: list, filters: int) -> list:
     """Nodes X^{level,step} of the U-Net++ paper, Eq. 1; X^{level,0} are the encoder's features.
 
     node[level, step] reads node[level, 0 .. step-1] and node[level+1, step-1] upsampled.

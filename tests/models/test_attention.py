@@ -4,13 +4,16 @@ import keras
 import numpy as np
 import pytest
 
+from landslide_tf.checks import InputError
 from landslide_tf.config import ATTENTIONS
 from landslide_tf.models.attention import (
     ATTENTION,
     apply_attention,
     channel_attention,
+    register_attention,
     spatial_attention,
 )
+from landslide_tf.models.registry import build_model
 
 LN3 = math.log(3)  # sigmoid(ln 3) = 3/4
 
@@ -114,3 +117,58 @@ def test_every_attention_of_the_options_exists():
 def test_no_attention_is_the_tensor_itself():
     x = keras.Input((4, 4, 2))
     assert apply_attention(x, "none", "a") is x
+
+
+def gate(x, name):
+    """An attention of the user's own."""
+    weight = keras.layers.Conv2D(1, 1, activation="sigmoid", name=f"{name}_gate")(x)
+    return keras.layers.Multiply(name=name)([x, weight])
+
+
+@pytest.fixture
+def own_names(monkeypatch):
+    monkeypatch.setattr("landslide_tf.models.attention.ATTENTION", dict(ATTENTION))
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_attention_of_the_users_own(own_names, registered):
+    if registered:
+        register_attention("gate", gate)
+        register_attention("gate", gate)  # a notebook's cell run twice
+    model = build_model(
+        "unet", attention="gate" if registered else gate, filters=2, input_shape=(16, 16, 4)
+    )
+    assert model.name == "unet_gate"
+    gates = [layer.name for layer in model.layers if layer.name.endswith("_gate")]
+    assert gates == [f"encoder{level}_attention{i}_gate" for level in range(5) for i in (1, 2)]
+
+
+def test_a_function_without_a_name():
+    model = build_model("unet", attention=lambda x, name: x, filters=2, input_shape=(16, 16, 4))
+    assert model.name == "unet_own"
+
+
+@pytest.mark.parametrize("result", [lambda x: x[..., :1], lambda x: None, lambda x: [x, x]])
+def test_an_attention_that_changes_the_shape(result):
+    with pytest.raises(InputError, match=r"attention 'own'.*its input's shape, \(None, 8, 8, 4\)"):
+        apply_attention(keras.Input((8, 8, 4)), lambda x, name: result(x), "a")
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "message"),
+    [
+        ("spatial", gate, "'spatial' exists"),
+        ("a b", gate, "word"),
+        ("", gate, "word"),
+        ("mine", "spatial", "function of"),
+    ],
+)
+def test_illegal_registrations(own_names, name, function, message):
+    with pytest.raises(InputError, match=message):
+        register_attention(name, function)
+
+
+def test_the_error_lists_what_is_registered(own_names):
+    register_attention("gate", gate)
+    with pytest.raises(InputError, match="'spatial_contextual', 'gate', a function.*'gates'"):
+        build_model("unet", attention="gates")

@@ -294,7 +294,7 @@ def test_deep_supervision_has_four_outputs_and_inference_one():
         ({"name": "unett"}, "`model` must be one of 'unet', 'resunet', 'unetpp'.*'unett'"),
         (
             {"attention": "cbam"},
-            "'none', 'spatial', 'contextual', 'spatial_contextual'. Received: 'cbam'",
+            "'none', 'spatial', 'contextual', 'spatial_contextual', a function.*Received: 'cbam'",
         ),
         ({"fusion": "late"}, "`fusion` must be one of 'early', 'bottleneck', 'rgb'.*'late'"),
         ({"deep_supervision": True}, "deep_supervision.*'unetpp'"),

@@ -1,0 +1,291 @@
+"""The losses as Keras classes, for `compile` and for saved models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import keras
+from keras import ops
+
+from landslide_tf.checks import InputError, check_choice
+from landslide_tf.losses.functions import (
+    MEAN_REDUCTIONS,
+    REDUCTIONS,
+    bce_loss,
+    dice_loss,
+    focal_loss,
+    wce_loss,
+)
+
+
+class _MeanOverReplicas(keras.losses.Loss):
+    """A value divided by the number of replicas, whose gradients Keras adds up; else unchanged."""
+
+    def call(self, y_true, y_pred):
+        return y_pred
+
+
+class _PixelLoss(keras.losses.Loss):
+    """Hands `sample_weight` to the function, which divides by its sum once (Keras would not)."""
+
+    def __init__(self, name=None, reduction="sum_over_batch_size", dtype=None):
+        check_choice("reduction", reduction, REDUCTIONS)
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        value = self.call(y_true, y_pred, sample_weight)
+        if self.reduction not in MEAN_REDUCTIONS:
+            return value
+        value = ops.reshape(value, (1,))
+        return _MeanOverReplicas(name="mean_over_replicas")(value, value)
+
+
+@keras.saving.register_keras_serializable(package="landslide_tf")
+class BCELoss(_PixelLoss):
+    """`bce_loss` as a Keras loss. Shapes and `reduction`: see `landslide_tf.losses`.
+
+    >>> float(BCELoss()([[[[1]]]], [[[[0.0]]]]))  # probability 0.5: -log(0.5) = 0.6931
+    0.6931...
+    """
+
+    def __init__(
+        self,
+        *,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "bce_loss",
+        dtype=None,
+    ):
+        super().__init__(name, reduction, dtype)
+
+    def call(self, y_true, y_pred, sample_weight=None):
+        """`bce_loss` under this object's `reduction`."""
+        return bce_loss(y_true, y_pred, sample_weight, reduction=self.reduction)
+
+
+@keras.saving.register_keras_serializable(package="landslide_tf")
+class FocalLoss(_PixelLoss):
+    """`focal_loss` as a Keras loss. Shapes and `reduction`: see `landslide_tf.losses`.
+
+    >>> loss = FocalLoss(balance=0.5, focusing=2.0)
+    >>> float(loss([[[[1]]]], [[[[0.0]]]]))  # 0.5 x (1 - 0.5)^2 x 0.6931
+    0.0866...
+    """
+
+    def __init__(
+        self,
+        balance: float = 0.25,
+        focusing: float = 2.0,
+        class_balanced: bool = False,
+        *,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "focal_loss",
+        dtype=None,
+    ):
+        super().__init__(name, reduction, dtype)
+        _check_number("balance", balance, balance > 0, "above 0")
+        _check_number("focusing", focusing, focusing >= 0, "at least 0")
+        self.balance, self.focusing, self.class_balanced = balance, focusing, class_balanced
+
+    def call(self, y_true, y_pred, sample_weight=None):
+        """`focal_loss` under this object's options and `reduction`."""
+        return focal_loss(
+            y_true,
+            y_pred,
+            sample_weight,
+            self.balance,
+            self.focusing,
+            self.class_balanced,
+            reduction=self.reduction,
+        )
+
+    def get_config(self) -> dict:
+        """What `from_config` needs."""
+        return {
+            **super().get_config(),
+            "balance": self.balance,
+            "focusing": self.focusing,
+            "class_balanced": self.class_balanced,
+        }
+
+
+@keras.saving.register_keras_serializable(package="landslide_tf")
+class DiceLoss(_PixelLoss):
+    """`dice_loss` as a Keras loss. Shapes and `reduction`: see `landslide_tf.losses`.
+
+    >>> mask, logits = [[[[1], [0]]]], [[[[0.0], [0.0]]]]  # probability 0.5 twice
+    >>> float(DiceLoss(smooth=1.0)(mask, logits))  # 1 - (2 x 0.5 + 1) / (1 + 1 + 1)
+    0.3333...
+    """
+
+    def __init__(
+        self,
+        smooth: float = 1.0,
+        *,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "dice_loss",
+        dtype=None,
+    ):
+        super().__init__(name, reduction, dtype)
+        _check_number("smooth", smooth, smooth >= 0, "at least 0")
+        self.smooth = smooth
+
+    def call(self, y_true, y_pred, sample_weight=None):
+        """`dice_loss` under this object's options and `reduction`."""
+        return dice_loss(y_true, y_pred, sample_weight, self.smooth, reduction=self.reduction)
+
+    def get_config(self) -> dict:
+        """What `from_config` needs."""
+        return {**super().get_config(), "smooth": self.smooth}
+
+
+@keras.saving.register_keras_serializable(package="landslide_tf")
+class WCELoss(_PixelLoss):
+    """`wce_loss` as a Keras loss. Shapes and `reduction`: see `landslide_tf.losses`.
+
+    The class weights (background, landslide) must be given, because a good choice needs the
+    training masks: `WCELoss(inverse_frequency_weights(background_px, landslide_px))` does what the
+    paper does.
+
+    >>> loss = WCELoss(weights=(1.0, 3.0))
+    >>> float(loss([[[[1]]]], [[[[0.0]]]]))  # 3 x 0.6931
+    2.0794...
+    """
+
+    def __init__(
+        self,
+        weights: tuple[float, float] | None = None,
+        *,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "wce_loss",
+        dtype=None,
+    ):
+        super().__init__(name, reduction, dtype)
+        if weights is None:
+            raise InputError(
+                "WCELoss needs the weights of background and landslide: give WCELoss((w0, w1)), "
+                "for instance WCELoss(inverse_frequency_weights(background_px, landslide_px))"
+            )
+        try:
+            w0, w1 = (float(weight) for weight in weights)
+        except (TypeError, ValueError):
+            w0 = w1 = math.nan
+        if not (0 < w0 < math.inf and 0 < w1 < math.inf):
+            raise InputError(
+                "`weights` must be two positive numbers, of background and landslide. "
+                f"Received: {weights!r}"
+            )
+        self.weights = (w0, w1)
+
+    def call(self, y_true, y_pred, sample_weight=None):
+        """`wce_loss` under this object's weights and `reduction`."""
+        return wce_loss(y_true, y_pred, sample_weight, self.weights, reduction=self.reduction)
+
+    def get_config(self) -> dict:
+        """What `from_config` needs."""
+        return {**super().get_config(), "weights": self.weights}
+
+
+@keras.saving.register_keras_serializable(package="landslide_tf")
+class SumLoss(keras.losses.Loss):
+    """The sum of several losses, each times its weight (default 1).
+
+    The losses must have one `reduction`, which is that of the sum.
+
+    Raises:
+        InputError: no loss, something that is no Keras loss, another number of weights than of
+            losses, or two kinds of `reduction`.
+
+    >>> loss = SumLoss([BCELoss(), DiceLoss()], weights=(1.0, 0.5))
+    >>> float(loss([[[[1], [0]]]], [[[[0.0], [0.0]]]]))  # 0.6931 + 0.5 x 0.3333
+    0.8598...
+    """
+
+    def __init__(
+        self,
+        losses: Iterable[keras.losses.Loss],
+        weights: Iterable[float] | None = None,
+        *,
+        name: str = "sum_loss",
+        dtype=None,
+    ):
+        self.losses = list(losses)
+        if not self.losses or not all(isinstance(x, keras.losses.Loss) for x in self.losses):
+            raise InputError(f"`losses` must be a list of Keras losses. Received: {self.losses}")
+        self.weights = tuple(map(float, [1.0] * len(self.losses) if weights is None else weights))
+        if len(self.weights) != len(self.losses):
+            raise InputError(
+                f"`weights` must be one number a loss. Received {len(self.weights)} weights for "
+                f"{len(self.losses)} losses"
+            )
+        reductions = {loss.reduction or "none" for loss in self.losses}
+        if len(reductions) > 1:
+            raise InputError(
+                f"the losses must have one `reduction`. Received: {', '.join(sorted(reductions))}"
+            )
+        super().__init__(name=name, reduction=self.losses[0].reduction, dtype=dtype)
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        return sum(
+            weight * loss(y_true, y_pred, sample_weight)
+            for weight, loss in zip(self.weights, self.losses, strict=True)
+        )
+
+    def get_config(self) -> dict:
+        """What `from_config` needs."""
+        losses = [keras.saving.serialize_keras_object(loss) for loss in self.losses]
+        return {"name": self.name, "losses": losses, "weights": self.weights}
+
+    @classmethod
+    def from_config(cls, config: dict) -> SumLoss:
+        """The loss that `get_config` described."""
+        losses = [keras.saving.deserialize_keras_object(loss) for loss in config["losses"]]
+        return cls(**{**config, "losses": losses})
+
+
+LOSS_CLASSES = {"bce": BCELoss, "focal": FocalLoss, "dice": DiceLoss, "wce": WCELoss}
+LOSS_OPTIONS = {
+    "focal_balance": ("focal", "balance"),
+    "focal_focusing": ("focal", "focusing"),
+    "focal_class_balanced": ("focal", "class_balanced"),
+    "dice_smooth": ("dice", "smooth"),
+    "wce_weights": ("wce", "weights"),
+}
+
+
+def loss_from_name(name: str, **options) -> keras.losses.Loss:
+    """The loss called `name`: 'bce', 'focal', 'dice', 'wce', or several joined by '+'.
+
+    Args:
+        name: several names, such as 'bce+dice', give the sum of the losses.
+        options: `focal_balance`, `focal_focusing`, `focal_class_balanced`, `dice_smooth`,
+            `wce_weights`; None is the default. Those of a loss that is not in the name have no
+            effect.
+
+    Raises:
+        InputError: an unknown or repeated name, an unknown option, or 'wce' without `wce_weights`.
+
+    >>> loss_from_name("focal", focal_focusing=1.0).focusing
+    1.0
+    >>> [loss.name for loss in loss_from_name("bce+dice").losses]
+    ['bce_loss', 'dice_loss']
+    """
+    parts = name.split("+") if isinstance(name, str) else [name]
+    if not set(parts) <= set(LOSS_CLASSES) or len(set(parts)) < len(parts):
+        raise InputError(
+            f"`loss` must be one of {', '.join(map(repr, LOSS_CLASSES))}, or different ones joined "
+            f"by '+', such as 'bce+dice'. Received: {name!r}"
+        )
+    arguments = {part: {} for part in LOSS_CLASSES}
+    for key, value in options.items():
+        check_choice("option", key, LOSS_OPTIONS)
+        loss, argument = LOSS_OPTIONS[key]
+        if value is not None:
+            arguments[loss][argument] = value
+    losses = [LOSS_CLASSES[part](**arguments[part]) for part in parts]
+    return losses[0] if len(losses) == 1 else SumLoss(losses, name="_".join(parts) + "_loss")
+
+
+def _check_number(name, value, legal, rule):
+    if not legal:
+        raise InputError(f"`{name}` must be {rule}. Received: {value!r}")
