@@ -160,7 +160,8 @@ def mark_invalid(values, valid, nodata: float | None = None):
     if np.issubdtype(values.dtype, np.floating):
         valid = valid & np.isfinite(values).all(axis=-1)
     if nodata is not None:
-        valid = valid & ~(values == nodata).all(axis=-1)
+        # a float: NumPy 2.1 crashes on a uint8 array == -9999
+        valid = valid & ~(values == float(nodata)).all(axis=-1)
     return valid
 
 

@@ -1,7 +1,6 @@
 """Exports against the Keras model, in their own runtimes."""
 
 import json
-import zipfile
 
 import keras
 import numpy as np
@@ -15,7 +14,6 @@ from landslide_tf.export.exporting import compare, export_run
 from landslide_tf.files import sha256
 from landslide_tf.models.probability import onnx_session, predict_probability
 from landslide_tf.models.registry import build_model
-from landslide_tf.runs import model_file
 from landslide_tf.runs.run import load_run
 from landslide_tf.training import run_folder
 
@@ -203,86 +201,3 @@ def test_litert(finished_run, tiny_tiles, tmp_path, monkeypatch):
     }  # fmt: skip
     card = json.loads((tmp_path / "again/model-card.json").read_text())
     assert list(card["checked"]) == ["model.tflite"]
-
-
-# --- files from others -------------------------------------------------------------------------
-
-
-def rewrite(source, target, change=None, extra=None):
-    """A `.keras` file with its configuration changed, or with a further member."""
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
-        for name in old.namelist():
-            content = old.read(name)
-            if name == "config.json" and change:
-                content = change(json.loads(content))
-            new.writestr(name, content)
-        for name, content in (extra or {}).items():
-            new.writestr(name, content)
-    return target
-
-
-def with_layer(module, name, config):
-    def change(model):
-        layer = {"module": module, "class_name": name, "config": config, "registered_name": None}
-        model["config"]["layers"][1] |= layer
-        return json.dumps(model)
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [
-        ("keras.layers", "Lambda"),
-        ("keras.layers", "TFSMLayer"),
-        ("os", "system"),
-        ("builtins", "eval"),
-        ("kerasevil", "Layer"),
-        ("keras_hub.layers", "Thing"),
-        (None, "__lambda__"),
-    ],
-)
-def test_no_code_runs_from_a_hostile_file(module, name, finished_run, tmp_path, monkeypatch):
-    path = rewrite(
-        finished_run / "model.keras", tmp_path / "evil.keras", with_layer(module, name, {})
-    )
-    # Keras is not even asked
-    monkeypatch.setattr(keras.saving, "load_model", lambda *a, **k: pytest.fail("was opened"))
-    with pytest.raises(InputError, match=f"{name}, which can run code; it was not opened"):
-        model_file.load_model(path)
-
-
-def test_code_hidden_deep_in_the_configuration_is_found(finished_run, tmp_path):
-    def change(model):
-        model["config"]["layers"][1]["config"]["kernel_regularizer"] = {
-            "a": [{"b": {"module": "subprocess", "class_name": "Popen", "config": {}}}]
-        }
-        return json.dumps(model)
-
-    path = rewrite(finished_run / "model.keras", tmp_path / "evil.keras", change)
-    with pytest.raises(InputError, match="subprocess.Popen, which can run code"):
-        model_file.load_model(path)
-
-
-def test_strange_members_and_bombs(finished_run, tmp_path, monkeypatch):
-    source = finished_run / "model.keras"
-    path = rewrite(source, tmp_path / "a.keras", extra={"../../evil.py": "x"})
-    with pytest.raises(InputError, match="holds '../../evil.py'"):
-        model_file.load_model(path)
-    monkeypatch.setattr(model_file, "MAX_BYTES", 1000)
-    with pytest.raises(InputError, match="unpacks to"):
-        model_file.load_model(source)
-    deep = rewrite(
-        source, tmp_path / "b.keras", lambda model: '{"a":' * 100_000 + "1" + "}" * 100_000
-    )
-    monkeypatch.undo()
-    with pytest.raises(InputError, match="is not a Keras model"):
-        model_file.load_model(deep)
-
-
-def test_models_of_all_kinds_pass(tmp_path):
-    for attention in ("none", "spatial_contextual"):
-        for fusion in ("early", "bottleneck"):
-            model = build_model("resunet", attention=attention, fusion=fusion, filters=2)
-            model.save(tmp_path / "model.keras")
-            assert model_file.load_model(tmp_path / "model.keras").count_params()
