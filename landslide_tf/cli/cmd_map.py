@@ -9,12 +9,13 @@ EXAMPLES = """examples:
   landslide map --model runs/first --image s2.tif --dem dem.tif --bands 4,3,2 \\
       --scale percentile --resolution-m 2.5 --out map
   landslide map --model runs/first --image scene.tif --dem dem.tif --reference polygons.gpkg \\
-      --geojson --out map
+      --format gpkg,shp,kml --out map
   landslide map --model runs/first --scenes scenes.txt --dem dem.tif --out maps \\
       --scheduler tcp://10.0.0.1:8786
   landslide map --model runs/first --image scene.tif --dem dem.tif --out map --resume
 
-writes to --out: probability.tif, landslides.tif, landslides.gpkg, overview.png, report.json
+writes to --out: probability.tif, landslides.tif, landslides.gpkg, map.qgz (opens all of it in QGIS),
+overview.png, area_frequency.png (from ten landslides on), report.json
 A model is right on ground like that it was trained on; elsewhere, check the map before its use.
 exit codes: 0 done, 2 bad input or option, 1 failed on the way (continue with --resume)
 """
@@ -65,7 +66,8 @@ def map_parser(commands):
         "--resolution-m",
         type=float,
         metavar="M",
-        help="run the model at this ground size of a pixel (default: the image's own)",
+        help="run the model at this ground size of a pixel (default: the one that it was trained "
+        "at, where the run knows it, else the image's own)",
     )
     model.add_argument(
         "--overlap",
@@ -95,7 +97,8 @@ def map_parser(commands):
         "--min-area",
         type=float,
         metavar="M2",
-        help="smaller landslides are left out of the polygons (default: nine pixels)",
+        help="minimum mapping unit: smaller landslides are left out of the polygons, smaller holes "
+        "filled (default: nine pixels, at least 100 m2)",
     )
     result.add_argument(
         "--dtype",
@@ -103,7 +106,13 @@ def map_parser(commands):
         metavar="{uint8,float32}",
         help="of probability.tif: percent, or 0 to 1 (default: uint8)",
     )
-    result.add_argument("--geojson", action="store_true", help="also landslides.geojson, WGS 84")
+    result.add_argument(
+        "--format",
+        dest="formats",
+        default="gpkg",
+        metavar="LIST",
+        help="of the polygons: gpkg, and any of geojson,shp,kml,flatgeobuf (default: gpkg)",
+    )
     result.add_argument(
         "--reference",
         metavar="FILE",
