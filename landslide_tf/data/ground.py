@@ -129,7 +129,7 @@ class Ground:
         return float(np.hypot(*(corners[1:] - corners[:-1]).T).max()) if len(corners) > 1 else 0.0
 
     def north(self, at=None) -> tuple[float, float]:
-        """Direction of north at a pixel (default: the middle): a unit vector (x, y), y downwards."""
+        """Direction of north at a pixel, or in the middle: a unit vector (x, y), y downwards."""
         x, y = self.centre if at is None else at
         here = np.array(self.to_crs(x, y))
         if self._geod is None:

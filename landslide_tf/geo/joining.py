@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+import shapely
 from rasterio.enums import Resampling
 from rasterio.features import rasterize
 from rasterio.transform import Affine
@@ -110,7 +111,8 @@ def join(job: Job, strips, labels, about: About, watch: Watch) -> dict:
     scene, options, work = job.scene, job.options, job.work
     grid = Reader(scene).grid
     ground = Ground(grid.crs, grid.transform, scene.size)
-    pixel_m2 = ground.pixel_area_m2()
+    x, y = ground.centre
+    pixel_m2 = ground.geodesic(shapely.box(x - 0.5, y - 0.5, x + 0.5, y + 0.5))[0]
     min_area = default_min_area_m2(pixel_m2) if options.min_area is None else options.min_area
     gpkg = work / "landslides.gpkg"
     gpkg.unlink(missing_ok=True)

@@ -61,7 +61,8 @@ def map_scenes(
     Example:
         >>> places = [("scene.tif", "dem.tif", "map")]
         >>> (report,) = map_scenes("runs/first", places, MapOptions(formats="geojson"))
-        map: ... landslides, ... km2 of 0.02458 km2 mapped, threshold ...; ... s, ... MiB
+        map: ... landslides, ... km2 of 0.0246 km2 mapped, threshold ...; ... s, ... MiB
+        map: ... under 100 m2 left out (... m2), ... holes filled, edges smoothed; ...
         >>> report["windows"]
         {'all': 15, 'with_data': 15, 'computed_now': 15}
         >>> sorted(path.name for path in Path("map").glob("landslides.*"))

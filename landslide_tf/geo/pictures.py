@@ -13,7 +13,7 @@ from landslide_tf.training.figures import OUTCOME_COLOURS, pyplot, save
 NICE = (1, 2, 5)
 REFERENCE_COLOUR = "#00e5ff"  # cyan: apart from magenta and grey with any colour vision
 NOTHING = 0.93  # grey of no data
-LONG, NARROW, HEAD, FOOT = 7.5, 5.0, 0.62, 0.85  # inches: a map's longer side; least width
+LONG, NARROW, HEAD, FOOT = 7.5, 5.0, 0.62, 0.42  # inches: a map's longer side; least width
 PERCENTILES = (2, 98)
 
 
@@ -64,12 +64,10 @@ def overview(path, sheet: Sheet, landslide, probability, threshold: float, refer
         >>> Path("overview.png").is_file()
         True
     """
-    from matplotlib.cm import ScalarMappable
-
     ramp = _ramp()
     figure, (left, right) = _figure(sheet, 2)
     grey = np.repeat(sheet.grey()[..., None], 3, axis=-1)
-    tinted = _tint(grey, landslide, LANDSLIDE_COLOUR, 0.45)
+    tinted = _tint(grey, landslide, LANDSLIDE_COLOUR, 0.5)
     coloured = ramp(np.nan_to_num(probability))
     opacity = np.where(np.isfinite(probability), coloured[..., 3], 0)[..., None]
     for axes, picture, title in (
@@ -77,25 +75,15 @@ def overview(path, sheet: Sheet, landslide, probability, threshold: float, refer
         (right, (1 - opacity) * grey + opacity * coloured[..., :3], "Probability of landslide"),
     ):
         _draw(axes, picture, sheet, title)
-    _outline(left, sheet, landslide, LANDSLIDE_COLOUR, 0.9)
+    _outline(left, landslide, LANDSLIDE_COLOUR, 0.8, 0)
     legend = [_patch(LANDSLIDE_COLOUR, f"mapped: probability at least {threshold:.2f}")]
     if reference is not None:
         for axes in (left, right):
-            _outline(axes, sheet, reference, REFERENCE_COLOUR, 1.1)
+            _outline(axes, reference, REFERENCE_COLOUR, 1.1, 0.9)
         legend.append(_line(REFERENCE_COLOUR, "reference: mapped by others"))
     if not sheet.valid.all():
         legend.append(_patch(str(NOTHING), "no data"))
-    bar = figure.colorbar(
-        ScalarMappable(cmap=_opaque(ramp)), ax=right, orientation="horizontal", fraction=0.035,
-        pad=0.02, aspect=40,
-    )  # fmt: skip
-    bar.set_ticks([0, 0.25, 0.5, 0.75, 1])
-    bar.ax.axvline(threshold, color="black", lw=2)
-    bar.ax.annotate(
-        f"threshold {threshold:.2f}", (threshold, 1), xytext=(0, 2), textcoords="offset points",
-        ha="center", va="bottom", fontsize=8,
-    )  # fmt: skip
-    bar.ax.tick_params(labelsize=8)
+    _probability_bar(right, ramp, threshold)
     _finish(figure, path, sheet, legend)
 
 
@@ -127,6 +115,26 @@ def error_map(path, sheet: Sheet, outcome) -> None:
     _finish(figure, path, sheet, legend)
 
 
+def _probability_bar(axes, ramp, threshold: float) -> None:
+    """The colours of probability below their map, with the threshold."""
+    from matplotlib.cm import ScalarMappable
+
+    body = axes.figure
+    place, high = axes.get_position(), body.bbox.height / body.get_figure(root=True).dpi
+    bar = body.colorbar(
+        ScalarMappable(cmap=_opaque(ramp)),
+        cax=body.add_axes((place.x0, 0.28 / high, place.width, 0.12 / high)),
+        orientation="horizontal",
+        ticks=[0, 0.25, 0.5, 0.75, 1],
+    )
+    bar.ax.axvline(threshold, color="black", lw=2.5)
+    bar.ax.tick_params(labelsize=8)
+    bar.ax.annotate(
+        f"threshold {threshold:.2f}", (threshold, 1), xytext=(0, 2), textcoords="offset points",
+        ha="center", va="bottom", fontsize=8,
+    )  # fmt: skip
+
+
 def _ramp():
     """Matplotlib's colour map of the QGIS style, with its transparency."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
@@ -156,7 +164,10 @@ def _figure(sheet: Sheet, panels: int):
     height, width = sheet.valid.shape
     tall = height * _aspect(sheet) / width
     size = (LONG, LONG * tall) if tall <= 1 else (LONG / tall, LONG)
-    wide, high = panels * max(NARROW / panels, size[0]) + 0.5, max(1.5, size[1]) + 0.35 * panels
+    wide, high = (
+        panels * max(NARROW / panels, size[0]) + 0.5,
+        max(1.5, size[1]) + (1.1 if panels > 1 else 0.65),
+    )
     figure = pyplot().figure(figsize=(wide, HEAD + high + FOOT))
     head, body, foot = figure.subfigures(3, 1, height_ratios=(HEAD, high, FOOT))
     left = 0.12 / wide
@@ -168,7 +179,7 @@ def _figure(sheet: Sheet, panels: int):
 
 
 def _margins(wide: float, high: float, panels: int) -> dict:
-    below = 0.75 if panels > 1 else 0.3
+    below = 0.85 if panels > 1 else 0.6
     return {
         "left": 0.4 / wide,
         "right": 1 - 0.12 / wide,
@@ -200,8 +211,8 @@ def _draw(axes, picture, sheet: Sheet, title: str) -> None:
     _north_arrow(axes, sheet.ground.north(), _aspect(sheet))
 
 
-def _outline(axes, sheet: Sheet, mask, colour, line: float) -> None:
-    """A line around the parts of a mask, with a dark one beneath it."""
+def _outline(axes, mask, colour, line: float, rim: float) -> None:
+    """A line around the parts of a mask, with a dark rim."""
     from matplotlib import patheffects
 
     if not mask.any():
@@ -212,7 +223,9 @@ def _outline(axes, sheet: Sheet, mask, colour, line: float) -> None:
         np.arange(-1, width + 1), np.arange(-1, height + 1), padded, levels=[0.5], colors=colour,
         linewidths=line,
     )  # fmt: skip
-    lines.set_path_effects([patheffects.withStroke(linewidth=line + 0.9, foreground="#1a1a1a")])
+    if rim:
+        stroke = patheffects.withStroke(linewidth=line + rim, foreground="#1a1a1a")
+        lines.set_path_effects([stroke])
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
 
 
@@ -230,10 +243,12 @@ def _line(colour, label):
 
 def _finish(figure, path, sheet: Sheet, legend) -> None:
     """The legend below the maps, where it covers nothing; then the file."""
-    foot = figure.subfigs[-1]
-    foot.legend(
-        handles=legend, loc="upper left", bbox_to_anchor=(0.0, 1.0), ncols=len(legend),
-        frameon=False, fontsize=9,
+    body = figure.subfigs[1]
+    columns = len(legend) if len(body.axes) == 1 else 1
+    left = body.axes[0].get_position().x0
+    body.legend(
+        handles=legend, loc="lower left", bbox_to_anchor=(left, 0), ncols=columns, frameon=False,
+        fontsize=9, borderaxespad=0, borderpad=0.2,
     )  # fmt: skip
     save(figure, path)
 
@@ -265,7 +280,7 @@ def _coordinates(axes, sheet: Sheet, height: int, width: int) -> None:
         at = np.arange(np.ceil(low / every), np.floor(high / every) + 1) * every
         digits = max(0, int(-np.floor(np.log10(every))))
         labels = [
-            f"{abs(v):.{digits}f}°{sides[v < 0]}" if degrees else f"{v:,.{digits}f}".replace(
+            f"{abs(v):.{digits}f}°{sides[int(v < 0)]}" if degrees else f"{v:,.{digits}f}".replace(
                 ",", " "
             )
             for v in at

@@ -58,7 +58,7 @@ def write_project(folder, title: str, grid, image: tuple, *, percent: bool, with
     for name, shown in TITLES.items():
         if name != "errors.tif" or (folder / name).exists():
             layer = _layer(name[:-4], shown, f"./{name}", srs, raster_parts(name, percent))
-            layers.append((layer, name != "landslides.tif"))
+            layers.append((layer, False))  # one click away: they hide the image
     parts = image_parts(bands, limits)
     layers.append((_layer("image", Path(path).name, _relative(path, folder), srs, parts), True))
     root = _project(title, srs, _extent(grid), layers)
@@ -91,6 +91,7 @@ def _project(title, srs, extent, layers) -> Element:
         element("destinationsrs", None, srs),
     )
     paths = element("Paths", None, element("Absolute", {"type": "bool"}, "false"))
+    enabled = element("ProjectionsEnabled", {"type": "int"}, "1")  # else QGIS takes no CRS
     return element(
         "qgis",
         {"projectname": title, "version": QGIS_VERSION},
@@ -99,7 +100,7 @@ def _project(title, srs, extent, layers) -> Element:
         tree,
         canvas,
         element("projectlayers", None, *(layer for layer, _ in layers)),
-        element("properties", None, paths),
+        element("properties", None, paths, element("SpatialRefSys", None, enabled)),
     )
 
 

@@ -24,7 +24,8 @@ ERROR_CLASSES = (
     (3, "#d55e00", "missed: in the reference alone"),
     (0, "#f7f7f7", "no landslide in either (transparent)"),
 )
-CLASS_COLOURS = dict(zip(CONFIDENCE, ("#6a3fd0", "#b63bc4", "#e6007e", "#ff9f1c"), strict=True))
+# one hue from pale to deep: told apart by lightness alone
+CLASS_COLOURS = dict(zip(CONFIDENCE, ("#ffb3e0", "#ff4fb0", "#e6007e", "#8e0054"), strict=True))
 
 
 def element(tag: str, attributes: dict | None = None, *children) -> Element:
@@ -167,8 +168,8 @@ def polygon_parts(with_dem: bool) -> list[Element]:
             element(
                 "symbol",
                 {"name": i, "type": "fill", "alpha": 1, "clip_to_extent": 1, "force_rhr": 0},
-                _fill("#000000", 0, "#ffffff", 0.9),  # a white line beneath, seen on dark forest
-                _fill(CLASS_COLOURS[value], 50, CLASS_COLOURS[value], 0.5),
+                _fill("#000000", 0, "#ffffff", 0.85),  # a white line beneath, seen on dark forest
+                _fill(CLASS_COLOURS[value], 70, CLASS_COLOURS[value], 0.5),
             )
         )
     aliases = element("aliases")

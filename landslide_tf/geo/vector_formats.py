@@ -7,11 +7,19 @@ from pathlib import Path
 from landslide_tf.checks import InputError
 from landslide_tf.geo.geopackage import LAYER, told
 
-# name of the option: GDAL driver, layer options, files beside one another
+# name of the option: GDAL driver, its options, files beside one another
 FORMATS = {
-    "geojson": ("GeoJSON", {"RFC7946": "YES"}, (".geojson",)),
-    "shp": ("ESRI Shapefile", {"ENCODING": "UTF-8"}, (".shp", ".shx", ".dbf", ".prj", ".cpg")),
-    "kml": ("KML", {"NameField": "id", "DescriptionField": "conf_text"}, (".kml",)),
+    "geojson": ("GeoJSON", {"layer_options": {"RFC7946": "YES"}}, (".geojson",)),
+    "shp": (
+        "ESRI Shapefile",
+        {"layer_options": {"ENCODING": "UTF-8"}},
+        (".shp", ".shx", ".dbf", ".prj", ".cpg"),
+    ),
+    "kml": (
+        "KML",
+        {"dataset_options": {"NameField": "id", "DescriptionField": "conf_text"}},
+        (".kml",),
+    ),
     "flatgeobuf": ("FlatGeobuf", {}, (".fgb",)),
 }
 FILES = tuple("landslides" + end for _, _, ends in FORMATS.values() for end in ends)
@@ -69,7 +77,7 @@ def convert_polygons(gpkg, folder, name: str) -> list[str]:
                 crs=layer["crs"],
                 geometry_type="Polygon" if name == "shp" else "MultiPolygon",
                 geometry_name=layer["geometry_name"],
-                layer_options=options,
+                **options,
             )
         for end in reversed(ends):
             (scratch / f"{LAYER}{end}").replace(folder / f"{LAYER}{end}")
