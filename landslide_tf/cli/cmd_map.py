@@ -128,10 +128,10 @@ def map_parser(commands):
     )
     result.add_argument("--resume", action="store_true", help="go on with an unfinished map")
     result.add_argument("--overwrite", action="store_true", help="replace the map in --out")
-    parser.set_defaults(run=_map)
+    parser.set_defaults(run=lambda arguments: _map(arguments, parser))
 
 
-def _map(arguments) -> None:
+def _map(arguments, parser) -> None:
     from pathlib import Path
 
     from landslide_tf.checks import InputError
@@ -139,7 +139,7 @@ def _map(arguments) -> None:
     if (arguments.model is None) == (arguments.made is None):
         raise InputError("give --model with a scene, or --from with a map; one of them")
     if arguments.made is not None:
-        _redo(arguments)
+        _redo(arguments, parser)
         return
     if arguments.out is None:
         raise InputError("give --out, the folder to write to")
@@ -165,13 +165,16 @@ def _map(arguments) -> None:
     map_scenes(model, places, MapOptions(**options), **how)
 
 
-def _redo(arguments) -> None:
+def _redo(arguments, parser) -> None:
     from landslide_tf.checks import InputError
 
     allowed = ("threshold", "min_area", "formats", "reference")
     others = {"run", "made", "out", "overwrite", *allowed}
-    defaults = vars(map_parser(None).parse_args([]))
-    given = [n for n, v in vars(arguments).items() if n not in others and v != defaults.get(n, v)]
+    given = [
+        name
+        for name, value in vars(arguments).items()
+        if name not in others and value != parser.get_default(name)
+    ]
     if given:
         raise InputError(
             f"--{given[0].replace('_', '-')} does not go with --from: the probability stays as it "

@@ -191,13 +191,13 @@ def _terrain(c: Component, flat, north, scale) -> dict:
     known = c.sums["dem"]
     if not known:
         return {f.name: None if f.kind == "str" else math.nan for f in FIELDS if f.with_dem}
-    high, low = c.highs["high"], c.lows["low"]
+    high, low = round(c.highs["high"], 1), round(c.lows["low"], 1)
     steep = c.sums["slope"] / known
     row = {
         "height_m": round(high - low, 1),
         "slope_deg": round(steep, 1),
-        "crown_m": round(high, 1),
-        "toe_m": round(low, 1),
+        "crown_m": high,
+        "toe_m": low,
         "low_slope": YES[steep < GENTLE_DEG],
     }
     # x along the rows, y down the columns

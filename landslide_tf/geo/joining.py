@@ -49,18 +49,22 @@ class About:
     @property
     def sentence(self) -> str:
         """Model, threshold and program in a line."""
-        name = Path(str(self.model["trained_on"])).name
         return (
-            f"Model {self.model['model']}, trained on {name}; threshold {self.threshold:.2f}; "
-            f"landslide_tf {__version__}"
+            f"Model {self.model['model']}, trained on {self.trained_on}; threshold "
+            f"{self.threshold:.2f}; landslide_tf {__version__}"
         )
+
+    @property
+    def trained_on(self) -> str:
+        """The data's name, without the place where they lie."""
+        return Path(self.model["trained_on"]).name
 
     def tags(self) -> dict:
         """For GeoTIFFs."""
         return {
             "model": self.model["model"],
             "model_sha256": self.model.get("sha256"),
-            "trained_on": self.model["trained_on"],
+            "trained_on": self.trained_on,
             "threshold": self.threshold,
             "product": f"landslide_tf {__version__}",
             "date": datetime.date.today().isoformat(),

@@ -65,6 +65,7 @@ def map_scenes(
         map: ... under 100 m2 left out (... m2), ... holes filled, edges smoothed; ...
         >>> report["windows"]
         {'all': 15, 'with_data': 15, 'computed_now': 15}
+        >>> from pathlib import Path
         >>> sorted(path.name for path in Path("map").glob("landslides.*"))
         ['landslides.geojson', 'landslides.gpkg', 'landslides.qml', 'landslides.tif']
     """
