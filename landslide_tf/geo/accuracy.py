@@ -99,7 +99,7 @@ class _Side:
     def take(self, parts) -> None:
         for _, shape in parts:
             self._rows.append((len(self.areas), self._ground.shape_in_crs(shape)))
-            self.areas.append(shape.area * self.outlines.pixel_m2(shape))
+            self.areas.append(shape.area * self.outlines.pixel_m2(*shape.bounds[:2]))
             if len(self._rows) >= CHUNK:
                 self.flush()
 

@@ -239,9 +239,12 @@ def _draw(job: Job, grid, about: About, found: dict, reference_areas) -> set[str
         reference = thin_any(work / "errors.tif", [1, 3], step)
         errors = _thin(work / "errors.tif", valid.shape, Resampling.nearest)
         scores = found["scores"]["pixels"]["map"]
+        objects = found["scores"]["landslides"]
+        loose = objects["any_overlap"]
         words = (
-            f"Pixels: IoU {scores['iou']:.2f}, precision {scores['precision']:.2f}, "
-            f"recall {scores['recall']:.2f}"
+            f"Pixels: IoU {scores['iou']:.2f}, precision {scores['precision']:.2f}, recall "
+            f"{scores['recall']:.2f}. Landslides: {loose['found']} of {objects['reference']} "
+            f"touched,\n{loose['false_alarms']} of {objects['mapped']} mapped ones touch none"
         )
         pictures.error_map(
             out / "errors.png",

@@ -13,7 +13,8 @@ from landslide_tf.training.figures import OUTCOME_COLOURS, pyplot, save
 NICE = (1, 2, 5)
 REFERENCE_COLOUR = "#00e5ff"  # cyan: apart from magenta and grey with any colour vision
 NOTHING = 0.93  # grey of no data
-LONG, NARROW, HEAD, FOOT = 7.5, 5.0, 0.62, 0.42  # inches: a map's longer side; least width
+LONG, NARROW, HEAD, FOOT = 7.5, 5.0, 0.7, 0.42  # inches: a map's longer side; least width
+LABEL = 0.9  # inches of an axis that a coordinate needs
 PERCENTILES = (2, 98)
 
 
@@ -172,7 +173,7 @@ def _figure(sheet: Sheet, panels: int):
     head, body, foot = figure.subfigures(3, 1, height_ratios=(HEAD, high, FOOT))
     left = 0.12 / wide
     head.text(left, 0.92, sheet.title, fontsize=13, fontweight="bold", va="top")
-    head.text(left, 0.36, sheet.subtitle, fontsize=9.5, va="top")
+    head.text(left, 0.47, sheet.subtitle, fontsize=9.5, va="top")
     foot.text(left, 0.05, sheet.source, fontsize=7.5, color="0.35", va="bottom", linespacing=1.4)
     axes = body.subplots(1, panels, squeeze=False, gridspec_kw=_margins(wide, high, panels))
     return figure, axes[0]
@@ -207,7 +208,8 @@ def _draw(axes, picture, sheet: Sheet, title: str) -> None:
     if title:
         axes.set_title(title, fontsize=10, loc="left")
     _coordinates(axes, sheet, height, width)
-    _scale_bar(axes, width, _metres(sheet)[1])
+    thick = 0.011 * max(width / _aspect(sheet), height)
+    _scale_bar(axes, width, _metres(sheet)[1], thick)
     _north_arrow(axes, sheet.ground.north(), _aspect(sheet))
 
 
@@ -270,14 +272,17 @@ def _coordinates(axes, sheet: Sheet, height: int, width: int) -> None:
     if t.b or t.d:
         return
     degrees = sheet.ground.crs.is_geographic
-    for axis, size, start, step, sides in (
-        (axes.xaxis, width, t.c, t.a, "EW"),
-        (axes.yaxis, height, t.f, t.e, "NS"),
+    tall = height * _aspect(sheet)
+    for axis, size, start, step, sides, side in (
+        (axes.xaxis, width, t.c, t.a, "EW", width),
+        (axes.yaxis, height, t.f, t.e, "NS", tall),
     ):
+        room = max(1, int(LONG * side / max(width, tall) / LABEL))
         step *= sheet.step
         low, high = sorted((start, start + step * size))
         every = nice_length((high - low) / 2.2)
         at = np.arange(np.ceil(low / every), np.floor(high / every) + 1) * every
+        at = at[:: -(-len(at) // room) or 1]
         digits = max(0, int(-np.floor(np.log10(every))))
         labels = [
             f"{abs(v):.{digits}f}°{sides[int(v < 0)]}" if degrees else f"{v:,.{digits}f}".replace(
@@ -291,14 +296,13 @@ def _coordinates(axes, sheet: Sheet, height: int, width: int) -> None:
         label.set(rotation=90, va="center")
 
 
-def _scale_bar(axes, width, metres_px) -> None:
+def _scale_bar(axes, width, metres_px, thick) -> None:
     """Black and white halves on a white plate: seen on every ground."""
     from matplotlib.offsetbox import AuxTransformBox, TextArea, VPacker
 
     metres = nice_length(width * metres_px / 4)
     text = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
     long = metres / metres_px
-    thick = 0.012 * width
     bar = AuxTransformBox(axes.transData)
     for i, colour in enumerate(("black", "white")):
         bar.add_artist(

@@ -49,9 +49,8 @@ class Outlines:
         """The parts at the lower edge."""
         return self._clean(self._components.end())
 
-    def pixel_m2(self, shape) -> float:
-        """Area of a pixel near a shape."""
-        x, y, _, _ = shape.bounds
+    def pixel_m2(self, x: float, y: float) -> float:
+        """Area of a pixel near (x, y)."""
         place = (x // NEAR, y // NEAR)
         if place not in self._pixels:
             x, y = ((n + 0.5) * NEAR for n in place)
@@ -62,16 +61,16 @@ class Outlines:
     def _clean(self, components) -> list[tuple[Component, shapely.Polygon]]:
         kept = []
         for component in components:
-            shape = whole(component)
-            pixel = self.pixel_m2(shape)
-            # a filled hole counts; half a pixel for the rounding of areas on the ellipsoid
+            x, y, right, bottom = shapely.total_bounds(component.pieces)
+            pixel = self.pixel_m2(x, y)
+            # half a pixel for the rounding of areas on the ellipsoid
             limit = self._min / pixel - 0.5
-            shape, filled = fill_holes(shape, limit)
-            if shape.area < limit:
-                self.dropped, self.dropped_m2 = (
-                    self.dropped + 1,
-                    self.dropped_m2 + (component.px * pixel),
-                )
+            small = (right - x) * (bottom - y) < limit  # its holes included
+            if not small:
+                shape, filled = fill_holes(whole(component), limit)
+            if small or shape.area < limit:
+                self.dropped += 1
+                self.dropped_m2 += component.px * pixel
                 continue
             self.holes_filled += filled
             kept.append((component, shape))
