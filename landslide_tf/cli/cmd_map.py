@@ -9,12 +9,14 @@ EXAMPLES = """examples:
   landslide map --model runs/first --image s2.tif --dem dem.tif --bands 4,3,2 \\
       --scale percentile --resolution-m 2.5 --out map
   landslide map --model runs/first --image scene.tif --dem dem.tif --reference polygons.gpkg \\
-      --geojson --out map
+      --format gpkg,shp,kml --out map
   landslide map --model runs/first --scenes scenes.txt --dem dem.tif --out maps \\
       --scheduler tcp://10.0.0.1:8786
   landslide map --model runs/first --image scene.tif --dem dem.tif --out map --resume
+  landslide map --from map --threshold 0.3 --min-area 500 --out map2
 
-writes to --out: probability.tif, landslides.tif, landslides.gpkg, overview.png, report.json
+writes to --out: probability.tif, landslides.tif, landslides.gpkg, map.qgz (all of it in QGIS),
+overview.png, area_frequency.png (from ten landslides on), report.json
 A model is right on ground like that it was trained on; elsewhere, check the map before its use.
 exit codes: 0 done, 2 bad input or option, 1 failed on the way (continue with --resume)
 """
@@ -30,7 +32,14 @@ def map_parser(commands):
     ('scene.tif', 'run')
     """
     parser = new_parser(commands, "map", "Map the landslides of a whole scene.", EXAMPLES)
-    parser.add_argument("--model", required=True, metavar="RUN_DIR", help="a complete run")
+    parser.add_argument("--model", metavar="RUN_DIR", help="a complete run")
+    parser.add_argument(
+        "--from",
+        dest="made",
+        metavar="MAP",
+        help="instead of --model: redo a finished map from its probability, with --threshold, "
+        "--min-area, --format, --reference; into --out, or in its place with --overwrite",
+    )
     source = parser.add_argument_group("scene")
     source.add_argument("--image", metavar="SCENE.tif", help="with CRS and transform")
     source.add_argument("--dem", metavar="DEM.tif", help="elevation in metres, on any grid and CRS")
@@ -65,7 +74,8 @@ def map_parser(commands):
         "--resolution-m",
         type=float,
         metavar="M",
-        help="run the model at this ground size of a pixel (default: the image's own)",
+        help="run the model at this ground size of a pixel (default: the one that it was trained "
+        "at, where the run knows it, else the image's own)",
     )
     model.add_argument(
         "--overlap",
@@ -87,7 +97,7 @@ def map_parser(commands):
         "paths (requirements-cluster.txt)",
     )
     result = parser.add_argument_group("result")
-    result.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
+    result.add_argument("--out", metavar="DIR", help="folder to write to")
     result.add_argument(
         "--threshold", type=float, metavar="T", help="default: the one chosen on validation"
     )
@@ -95,7 +105,8 @@ def map_parser(commands):
         "--min-area",
         type=float,
         metavar="M2",
-        help="smaller landslides are left out of the polygons (default: nine pixels)",
+        help="minimum mapping unit: smaller landslides are left out of the polygons, smaller holes "
+        "filled (default: nine pixels, at least 100 m2)",
     )
     result.add_argument(
         "--dtype",
@@ -103,7 +114,12 @@ def map_parser(commands):
         metavar="{uint8,float32}",
         help="of probability.tif: percent, or 0 to 1 (default: uint8)",
     )
-    result.add_argument("--geojson", action="store_true", help="also landslides.geojson, WGS 84")
+    result.add_argument(
+        "--format",
+        dest="formats",
+        metavar="LIST",
+        help="of the polygons: gpkg, and any of geojson,shp,kml,flatgeobuf (default: gpkg)",
+    )
     result.add_argument(
         "--reference",
         metavar="FILE",
@@ -112,15 +128,24 @@ def map_parser(commands):
     )
     result.add_argument("--resume", action="store_true", help="go on with an unfinished map")
     result.add_argument("--overwrite", action="store_true", help="replace the map in --out")
-    parser.set_defaults(run=_map)
+    parser.set_defaults(run=lambda arguments: _map(arguments, parser))
 
 
-def _map(arguments) -> None:
+def _map(arguments, parser) -> None:
     from pathlib import Path
 
     from landslide_tf.checks import InputError
 
-    options = {name: value for name, value in vars(arguments).items() if name != "run"}
+    if (arguments.model is None) == (arguments.made is None):
+        raise InputError("give --model with a scene, or --from with a map; one of them")
+    if arguments.made is not None:
+        _redo(arguments, parser)
+        return
+    if arguments.out is None:
+        raise InputError("give --out, the folder to write to")
+    options = {
+        name: value for name, value in vars(arguments).items() if name not in ("run", "made")
+    }
     model, image, dem, scenes, out = (
         options.pop(name) for name in ("model", "image", "dem", "scenes", "out")
     )
@@ -136,4 +161,27 @@ def _map(arguments) -> None:
     places = [(image, dem, Path(out))]
     if scenes:
         places = [(i, d, Path(out) / Path(i).stem) for i, d in read_list(scenes, dem)]
+    options["formats"] = options["formats"] or "gpkg"
     map_scenes(model, places, MapOptions(**options), **how)
+
+
+def _redo(arguments, parser) -> None:
+    from landslide_tf.checks import InputError
+
+    allowed = ("threshold", "min_area", "formats", "reference")
+    others = {"run", "made", "out", "overwrite", *allowed}
+    given = [
+        name
+        for name, value in vars(arguments).items()
+        if name not in others and value != parser.get_default(name)
+    ]
+    if given:
+        raise InputError(
+            f"--{given[0].replace('_', '-')} does not go with --from: the probability stays as it "
+            "is; map the scene again"
+        )
+    import_keras_quietly()
+    from landslide_tf.geo.redo import redo_map
+
+    changes = {name: getattr(arguments, name) for name in allowed}
+    redo_map(arguments.made, arguments.out, changes, overwrite=arguments.overwrite)

@@ -11,12 +11,10 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-EIGHT = np.ones((3, 3), int)
-
 
 @dataclass
 class Component:
-    """Pixels that touch each other, corners included.
+    """Pixels that touch each other at their sides.
 
     >>> found = Components()
     >>> found.add(0, np.array([[1, 1, 0]], bool), {"height": np.array([[5.0, 7.0, 9.0]])})
@@ -47,15 +45,16 @@ class Component:
 
 
 class Components:
-    """8-connected components across strips of full width, given from top to bottom.
+    """4-connected components across strips of full width, given from top to bottom.
 
-    Memory holds one strip and what still touches its lower edge.
+    Pixels that touch at a corner alone are of two components. Memory holds one strip and what
+    still touches its lower edge.
 
     >>> found = Components()
-    >>> found.add(0, np.array([[1, 0, 0], [0, 1, 0]], bool), {})
-    []
+    >>> [c.px for c in found.add(0, np.array([[1, 0, 0], [0, 1, 1]], bool), {})]
+    [1]
     >>> [c.px for c in found.add(2, np.array([[1, 0, 1], [0, 0, 0]], bool), {})]
-    [4]
+    [3, 1]
     """
 
     def __init__(self, outlines: bool = False):
@@ -68,7 +67,7 @@ class Components:
 
         `layers` are arrays (h, w), finite on the mask, summed up over each component.
         """
-        labels, count = ndimage.label(mask, structure=EIGHT)
+        labels, count = ndimage.label(mask)
         fresh = self._describe(top, labels, count, layers)
         group = self._groups(labels[0], count)
         members: dict[int, list[Component]] = {}
@@ -112,7 +111,7 @@ class Components:
             from shapely.geometry import shape
 
             place = Affine.translation(0, top)
-            traced = shapes(labels.astype("int32"), where, connectivity=8, transform=place)
+            traced = shapes(labels.astype("int32"), where, connectivity=4, transform=place)
             for outline, label in traced:
                 result[int(label) - 1].pieces.append(shape(outline))
         return result
@@ -120,15 +119,10 @@ class Components:
     def _groups(self, first_row, count):
         """Which of the open and the new components belong together: a number for each."""
         opened = len(self._open)
-        pairs = []
+        a = b = np.zeros(0, int)
         if opened:
-            width = len(first_row)
-            for dx in (-1, 0, 1):  # above to the left, above, above to the right
-                here = np.arange(max(0, -dx), min(width, width - dx))
-                above, below = self._edge[here + dx], first_row[here]
-                both = (above > 0) & (below > 0)
-                pairs.append(np.stack([above[both] - 1, opened + below[both] - 1]))
-        a, b = np.concatenate(pairs, axis=1) if pairs else np.zeros((2, 0), int)
+            both = (self._edge > 0) & (first_row > 0)
+            a, b = self._edge[both] - 1, opened + first_row[both] - 1
         size = opened + count
         graph = coo_array((np.ones(len(a)), (a, b)), shape=(size, size))
         return connected_components(graph, directed=False)[1] if size else np.zeros(0, int)

@@ -43,11 +43,13 @@ def scene_run(run: Run) -> Run:
 
 
 def compute_blocks(
-    scene: Scene, run: Run, blocks, *, tta: bool = False, batch: int = PREDICT_BATCH
+    scene: Scene, run: Run, blocks, *, tta: bool = False, batch: int = PREDICT_BATCH, between=None
 ):
     """The `BlockResult` of each block, in order; a function of the arguments alone.
 
     `tta` averages over the eight flips and quarter turns. A window without data is not computed.
+    `between(n)` is called after each batch, n windows of the block being done; what it raises ends
+    the work.
 
     >>> from landslide_tf.runs.run import load_run
     >>> from landslide_tf.geo.source import open_scene
@@ -63,7 +65,7 @@ def compute_blocks(
         if isinstance(item, BlockResult):
             if result is not None:
                 yield result
-            result = item
+            result, done = item, 0
             continue
         places, rasters, x = item
         probability = _predict(run.predictor, x, tta)
@@ -72,6 +74,9 @@ def compute_blocks(
             part = result.total[where]
             # windows reach beyond a scene that is smaller than one
             part += (weight * p)[: part.shape[0], : part.shape[1]]
+        done += len(places)
+        if between:
+            between(done)
     if result is not None:
         yield result
 

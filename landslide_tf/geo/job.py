@@ -10,18 +10,25 @@ from pathlib import Path
 
 from landslide_tf.checks import InputError, check_choice
 from landslide_tf.files import sha256, write_json
+from landslide_tf.geo.resolution import model_resolution
 from landslide_tf.geo.source import Scene, dem_note, open_scene
+from landslide_tf.geo.vector_formats import FILES, parse_formats
 from landslide_tf.models.probability import PREDICT_BATCH
 from landslide_tf.runs.run import Run
 
 UNFINISHED = "unfinished"  # folder of finished blocks and files that are being written
 OUTPUTS = (
     "probability.tif",
+    "probability.qml",
     "landslides.tif",
+    "landslides.qml",
     "landslides.gpkg",
-    "landslides.geojson",
+    *FILES,
+    "map.qgz",
     "overview.png",
+    "area_frequency.png",
     "errors.tif",
+    "errors.qml",
     "errors.png",
     "report.json",
 )
@@ -31,7 +38,7 @@ OUTPUTS = (
 class MapOptions:
     """What decides a map beside run, image and DEM; lengths in pixels, metres where named so.
 
-    >>> MapOptions(geojson=True).dtype
+    >>> MapOptions(formats="gpkg,geojson").dtype
     'uint8'
     >>> MapOptions(threshold=1.2)
     Traceback (most recent call last):
@@ -39,21 +46,22 @@ class MapOptions:
     """
 
     threshold: float | None = None  # default: the one the run chose on validation
-    min_area: float | None = None  # m2; default: nine pixels
+    min_area: float | None = None  # m2; default: nine pixels, at least 100 m2
     overlap: int | None = None  # of windows, in pixels of the model; default: half a window
-    resolution_m: float | None = None  # default: the image's own
+    resolution_m: float | None = None  # default: the one that the run knows, else the image's own
     bands: str | None = None
     scale: str = "run"
     nodata: float | None = None
     tta: bool = False
     dtype: str = "uint8"  # of probability.tif: percent, or float32
-    geojson: bool = False
+    formats: str = "gpkg"  # of the polygons, with commas; see `vector_formats`
     reference: str | None = None
     batch_size: int = PREDICT_BATCH
     skip_bad: bool = False
 
     def __post_init__(self):
         check_choice("dtype", self.dtype, ("uint8", "float32"))
+        parse_formats(self.formats)
         if self.threshold is not None and not 0 < self.threshold < 1:
             raise InputError(f"--threshold must lie between 0 and 1. Received: {self.threshold}")
         if self.min_area is not None and not self.min_area >= 0:
@@ -137,8 +145,9 @@ def make_job(
         run.spec,
         **{
             name: getattr(options, name)
-            for name in ("overlap", "resolution_m", "bands", "scale", "nodata", "skip_bad")
+            for name in ("overlap", "bands", "scale", "nodata", "skip_bad")
         },
+        resolution_m=options.resolution_m or model_resolution(run, image),
     )
     key = _key(run, scene, options)
     action = "start"

@@ -8,39 +8,24 @@ import resource
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import rasterio
-from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 
 from landslide_tf.checks import InputError
 from landslide_tf.console import say
-from landslide_tf.data.ground import Ground
-from landslide_tf.files import atomic_path, remove_scratch, write_json
-from landslide_tf.geo import cluster, pictures
+from landslide_tf.files import remove_scratch, write_json
+from landslide_tf.geo import cluster
 from landslide_tf.geo.infer import compute_blocks
-from landslide_tf.geo.job import OUTPUTS, Job, MapOptions, describe, make_job
-from landslide_tf.geo.outputs import (
-    CACHE_MB,
-    ERROR_COLOURS,
-    NO_DATA,
-    StripFile,
-    outcome,
-    write_cog,
-    write_error,
-)
-from landslide_tf.geo.overlay import open_labels
-from landslide_tf.geo.polygons import PolygonWriter, write_geojson
-from landslide_tf.geo.reader import Reader
-from landslide_tf.geo.reference import Scorer
+from landslide_tf.geo.job import Job, MapOptions, describe, make_job
+from landslide_tf.geo.joining import About, join, open_reference
+from landslide_tf.geo.outputs import CACHE_MB, write_error
+from landslide_tf.geo.resolution import model_resolution, resolution_notes
 from landslide_tf.geo.source import scale_note, thumbnail
 from landslide_tf.geo.store import is_stored, load_facts, save_block, strips
+from landslide_tf.geo.watch import Watch
 from landslide_tf.runs.run import Run, load_run
-
-SPECK_PX = 9  # smaller landslides are dropped unless `min_area` says else
-FACTOR = 2.0  # between the resolutions of scene and training, beyond which we warn
 
 
 def map_scenes(
@@ -51,11 +36,13 @@ def map_scenes(
     scheduler: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    watch: Watch | None = None,
 ) -> list[dict]:
     """Map scenes with a complete run; returns their reports.
 
-    Each folder gets `probability.tif`, `landslides.tif`, `landslides.gpkg`, `overview.png` and
-    `report.json`, on request `landslides.geojson`, `errors.tif` and `errors.png`. All scenes are
+    Each folder gets `probability.tif`, `landslides.tif`, `landslides.gpkg`, `map.qgz` (all of it
+    in QGIS), `overview.png` and `report.json`; `area_frequency.png` from ten landslides on; with a
+    reference `errors.tif` and `errors.png`; and the polygons in further formats. All scenes are
     checked before the work begins. Finished blocks are kept in `OUT/unfinished`.
 
     Args:
@@ -65,19 +52,22 @@ def map_scenes(
         scheduler: address of a Dask scheduler whose workers compute the blocks.
         resume: go on with unfinished maps, leave finished ones.
         overwrite: replace existing maps.
+        watch: hears of the progress and can stop the work.
 
     Raises:
         InputError: bad files or options; nothing was written.
-        JobError: failed on the way; what is done is kept for `resume`.
+        JobError: failed on the way, or stopped; what is done is kept for `resume`.
 
     Example:
         >>> places = [("scene.tif", "dem.tif", "map")]
-        >>> (report,) = map_scenes("runs/first", places, MapOptions(geojson=True))
-        map: ... landslides, ... km2 of 0.02458 km2 mapped, threshold ...; ... s, ... MiB
+        >>> (report,) = map_scenes("runs/first", places, MapOptions(formats="geojson"))
+        map: ... landslides, ... km2 of 0.0246 km2 mapped, threshold ...; ... s, ... MiB
+        map: ... under 100 m2 left out (... m2), ... holes filled, edges smoothed; ...
         >>> report["windows"]
         {'all': 15, 'with_data': 15, 'computed_now': 15}
+        >>> from pathlib import Path
         >>> sorted(path.name for path in Path("map").glob("landslides.*"))
-        ['landslides.geojson', 'landslides.gpkg', 'landslides.tif']
+        ['landslides.geojson', 'landslides.gpkg', 'landslides.qml', 'landslides.tif']
     """
     run, options = load_run(run_dir), options or MapOptions()
     jobs = []
@@ -93,19 +83,19 @@ def map_scenes(
         raise InputError("two scenes would be written to one folder; give them other names")
     client = cluster.connect(scheduler) if scheduler else None
     with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), client or contextlib.nullcontext():
-        return [_map(run, job, client) for job in jobs]
+        return [_map(run, job, client, watch or Watch()) for job in jobs]
 
 
-def _map(run: Run, job: Job, client) -> dict:
+def _map(run: Run, job: Job, client, watch: Watch) -> dict:
     if job.action == "done":
         say(f"{job.out}: complete, nothing to do")
         return json.loads((job.out / "report.json").read_text())
     started = time.perf_counter()
     notes = _warnings(run, job)
-    grid, labels = _open_reference(job)
+    labels = open_reference(job)
     job.begin()
     remove_scratch(job.work)
-    computed = _compute(run, job, client)
+    computed = _compute(run, job, client, watch)
     computing = time.perf_counter() - started
     facts = [load_facts(job.work, block) for block in job.scene.layout.blocks]
     windows = sum(count for count, _ in facts)
@@ -119,13 +109,16 @@ def _map(run: Run, job: Job, client) -> dict:
                 "that cannot be read; restore the damaged file"
             )
         raise InputError(f"{job.scene.image}: image{both} have no data in common; look at both")
+    described = describe(job, run)
+    threshold = run.threshold if job.options.threshold is None else job.options.threshold
+    about = About(threshold, described["model"])
     try:
-        found = _join(run, job, grid, labels)
+        found = join(job, strips(job.work, job.scene.layout), labels, about, watch)
     except RasterioError as error:
         raise write_error(job.work, error) from None
     seconds = time.perf_counter() - started
     report = {
-        **describe(job, run),
+        **described,
         "notes": notes,
         **found,
         "windows": {
@@ -143,80 +136,97 @@ def _map(run: Run, job: Job, client) -> dict:
     }
     write_json(job.out / "report.json", report)
     shutil.rmtree(job.work)
-    say(
-        f"{job.out}: {found['landslides']} landslides, {found['area_km2']:.4g} km2 of "
-        f"{found['mapped_km2']:.4g} km2 mapped, threshold {found['threshold']:.2f}; "
-        f"{seconds:.0f} s, {report['peak_memory_mib']} MiB"
-    )
-    if labels:
-        say(f"{job.out}: {_against_reference(found['scores'], job.options.reference)}")
+    say_found(job.out, found, f"{seconds:.0f} s, {report['peak_memory_mib']} MiB")
     if len(bad):
         say(f"{job.out}: {len(bad)} damaged blocks are left as no data (report.json)")
     return report
 
 
-def _against_reference(scores: dict, reference: str) -> str:
+def say_found(out, found: dict, cost: str) -> None:
+    """Print what was found, how it was cleaned, and how it does against the reference.
+
+    >>> cleaning = {"dropped": 4, "dropped_m2": 60.5, "holes_filled": 2, "cut_by_the_edge": 1}
+    >>> found = {"landslides": 12, "area_km2": 0.25, "mapped_km2": 4.0, "threshold": 0.4}
+    >>> found |= {"min_area_m2": 100, "cleaning": {**cleaning, "slivers_at_the_edge": 0}}
+    >>> say_found("map", found, "9 s")
+    map: 12 landslides, 0.25 km2 of 4 km2 mapped, threshold 0.40; 9 s
+    map: 4 under 100 m2 left out (60.5 m2), 2 holes filled, edges smoothed; 1 cut by the edge, ...
+    """
+    cleaning = found["cleaning"]
+    say(
+        f"{out}: {found['landslides']} landslides, {found['area_km2']:.4g} km2 of "
+        f"{found['mapped_km2']:.4g} km2 mapped, threshold {found['threshold']:.2f}; {cost}"
+    )
+    say(
+        f"{out}: {cleaning['dropped']} under {found['min_area_m2']:.4g} m2 left out "
+        f"({cleaning['dropped_m2']:.4g} m2), {cleaning['holes_filled']} holes filled, edges "
+        f"smoothed; {cleaning['cut_by_the_edge']} cut by the edge, "
+        f"{cleaning['slivers_at_the_edge']} slivers along it"
+    )
+    if "scores" in found:
+        say(f"{out}: {_against_reference(found['scores'])}")
+
+
+def _against_reference(scores: dict) -> str:
     """
     >>> pixels = {"map": {"iou": 0.5, "precision": 0.75, "recall": 0.6}}
-    >>> found = {"reference": 4, "found": 3, "predicted": 7, "false_alarms": 2}
-    >>> _against_reference({"pixels": pixels, "landslides": found}, "slides.gpkg")
-    'against slides.gpkg IoU 0.500, precision 0.750, recall 0.600; 3 of 4 landslides found, 2 of 7 mapped ones false alarms'
+    >>> loose, strict = {"found": 3, "false_alarms": 2}, {"found": 1, "false_alarms": 6}
+    >>> both = {"reference": 4, "mapped": 7, "any_overlap": loose, "iou_over_0.5": strict}
+    >>> _against_reference({"pixels": pixels, "landslides": both})
+    'against the reference IoU 0.500, precision 0.750, recall 0.600; of 4 landslides 3 overlap a mapped one, 1 with IoU over 0.5; 2 of 7 mapped ones overlap none'
     """  # noqa: E501
     pixels, landslides = scores["pixels"]["map"], scores["landslides"]
     shown = ", ".join(
         f"{title} {'undefined' if np.isnan(pixels[name]) else format(pixels[name], '.3f')}"
         for name, title in (("iou", "IoU"), ("precision", "precision"), ("recall", "recall"))
     )
+    loose, strict = landslides["any_overlap"], landslides["iou_over_0.5"]
     return (
-        f"against {reference} {shown}; {landslides['found']} of {landslides['reference']} "
-        f"landslides found, {landslides['false_alarms']} of {landslides['predicted']} mapped ones "
-        "false alarms"
+        f"against the reference {shown}; of {landslides['reference']} landslides {loose['found']} "
+        f"overlap a mapped one, {strict['found']} with IoU over 0.5; {loose['false_alarms']} of "
+        f"{landslides['mapped']} mapped ones overlap none"
     )
 
 
 def _warnings(run: Run, job: Job) -> list[str]:
     """What the user should know before the work: printed, and returned for the report."""
     scene, options = job.scene, job.options
-    trained = run.metrics.get("resolution_m")
-    here = options.resolution_m or float(np.sqrt(np.prod(scene.resolution_m)))
-    values, valid, _ = thumbnail(scene)
-    notes = [scale_note(scene, values, valid, run.spec)]
-    if trained and not 1 / FACTOR <= here / trained <= FACTOR:
-        notes.append(
-            f"the model was trained at {trained:.3g} m a pixel and is run at {here:.3g} m; "
-            f"give --resolution-m {trained:.3g}"
+    own = float(np.sqrt(np.prod(scene.resolution_m)))
+    used = options.resolution_m or model_resolution(run, scene.image)
+    if used and not options.resolution_m:
+        say(
+            f"the model runs at {used:.3g} m a pixel, as it was trained (the image has {own:.3g} m)"
         )
-    notes = [note for note in notes if note]
+    values, valid, _ = thumbnail(scene)
+    notes = resolution_notes(options.resolution_m, used, run.metrics.get("resolution_m"), own)
+    notes += filter(None, [scale_note(scene, values, valid, run.spec)])
     for note in notes:
         say(f"warning: {note}")
     return notes
 
 
-def _open_reference(job: Job):
-    grid = Reader(job.scene).grid
-    return grid, open_labels(job.options.reference, grid) if job.options.reference else None
-
-
-def _compute(run: Run, job: Job, client) -> int:
+def _compute(run: Run, job: Job, client, watch: Watch) -> int:
     """Compute and keep the blocks that are not there yet; returns the windows computed."""
     from tqdm import tqdm
 
     layout, options = job.scene.layout, job.options
     todo = [block for block in layout.blocks if not is_stored(job.work, block)]
     arguments = {"tta": options.tta, "batch": options.batch_size}
+    done, total = layout.count() - sum(map(layout.count, todo)), layout.count()
+
+    def between(windows: int) -> None:  # of the block that is worked on
+        watch.tell("windows", min(done + windows, total), total)
+
     if client is None:
-        results = compute_blocks(job.scene, run, todo, **arguments)
+        results = compute_blocks(job.scene, run, todo, **arguments, between=between)
     else:
         results = cluster.compute_on_cluster(
             client, job.scene, str(run.folder), job.key["model_sha256"], todo, **arguments
         )
-    done = layout.count() - sum(map(layout.count, todo))
     computed = 0
     with (
         ThreadPoolExecutor(1) as writer,
-        tqdm(
-            total=layout.count(), initial=done, desc=job.out.name, unit="window", disable=None
-        ) as bar,
+        tqdm(total=total, initial=done, desc=job.out.name, unit="window", disable=None) as bar,
     ):
         saving = None
         for result in results:
@@ -225,99 +235,8 @@ def _compute(run: Run, job: Job, client) -> int:
             saving = writer.submit(save_block, job.work, result)
             computed += result.windows
             bar.update(layout.count(result.block))
+            done += layout.count(result.block)
+            between(0)
         if saving is not None:
             saving.result()
     return computed
-
-
-def _join(run: Run, job: Job, grid, labels) -> dict:
-    """All outputs but the report, from the finished blocks; returns what was found."""
-    scene, options, work = job.scene, job.options, job.work
-    threshold = run.threshold if options.threshold is None else options.threshold
-    ground = Ground(grid.crs, grid.transform, scene.size)
-    pixel_m2 = ground.pixel_area_m2()
-    min_area = SPECK_PX * pixel_m2 if options.min_area is None else options.min_area
-    gpkg = work / "landslides.gpkg"
-    gpkg.unlink(missing_ok=True)
-    polygons = PolygonWriter(gpkg, ground, Reader(scene), min_area)
-    scorer = Scorer({"default": 0.5, "map": threshold}, pixel_m2) if labels else None
-    percent = options.dtype == "uint8"
-    mapped_px = 0
-    with contextlib.ExitStack() as stack:
-
-        def strip_file(name, dtype, nodata, colours=None):
-            return stack.enter_context(StripFile(work / name, grid, dtype, nodata, colours))
-
-        kind = ("uint8", NO_DATA) if percent else ("float32", float("nan"))
-        probability_file = strip_file("probability.tif", *kind)
-        landslide_file = strip_file("landslides.tif", "uint8", NO_DATA)
-        error_file = strip_file("errors.tif", "uint8", NO_DATA, ERROR_COLOURS) if labels else None
-        for top, probability in strips(work, scene.layout):
-            valid = np.isfinite(probability)
-            landslide = valid & (probability >= np.float32(threshold))
-            mapped_px += int(valid.sum())
-            shown = probability
-            if percent:
-                shown = np.where(valid, np.round(np.nan_to_num(probability) * 100), NO_DATA)
-            probability_file.write(top, shown.astype(kind[0]))
-            landslide_file.write(top, np.where(valid, landslide, NO_DATA).astype("uint8"))
-            extra = {}
-            if scorer:
-                truth = labels(rasterio.windows.Window(0, top, *probability.shape[::-1]))
-                mask = (truth.values[..., 0] > 0) & truth.valid
-                known = truth.valid & valid
-                scorer.add(top, probability, mask, known, landslide)
-                error_file.write(top, outcome(landslide, mask, known))
-                extra = {"known": known, "mask": mask & known}
-            ended = polygons.add(top, probability, landslide, extra)
-            if scorer:
-                scorer.take_predicted(ended)
-    ended = polygons.end()
-    if scorer:
-        scorer.take_predicted(ended)
-    _publish(job, ground, threshold)
-    found = {
-        "threshold": threshold,
-        "min_area_m2": min_area,
-        "landslides": polygons.landslides,
-        "specks_dropped": polygons.specks,
-        "area_km2": polygons.area_m2 / 1e6,
-        "mapped_km2": mapped_px * pixel_m2 / 1e6,
-    }
-    return found | ({"scores": scorer.result()} if scorer else {})
-
-
-def _publish(job: Job, ground: Ground, threshold: float) -> None:
-    """Give the finished files their names, with overviews and pictures."""
-    out, work = job.out, job.work
-    write_cog(work / "probability.tif", out / "probability.tif", "average")
-    write_cog(work / "landslides.tif", out / "landslides.tif", "mode")
-    with atomic_path(out / "landslides.gpkg") as scratch:
-        (work / "landslides.gpkg").rename(scratch)
-    made = {"probability.tif", "landslides.tif", "landslides.gpkg", "overview.png", "report.json"}
-    if job.options.geojson:
-        write_geojson(out / "landslides.gpkg", out / "landslides.geojson")
-        made.add("landslides.geojson")
-    title = f"{Path(job.scene.image).name}: landslide probability at least {threshold:.2f}"
-    image, valid, step = thumbnail(job.scene)
-    share = _thin(work / "landslides.tif", valid.shape, Resampling.average)
-    pictures.overview(out / "overview.png", image, valid, np.nan_to_num(share), ground, step, title)
-    if job.options.reference:
-        write_cog(work / "errors.tif", out / "errors.tif", "mode")
-        errors = _thin(work / "errors.tif", valid.shape, Resampling.nearest)
-        title = f"{Path(job.scene.image).name}: map against reference"
-        pictures.error_map(
-            out / "errors.png", np.nan_to_num(errors, nan=NO_DATA), ground, step, title
-        )
-        made |= {"errors.tif", "errors.png"}
-    for name in set(OUTPUTS) - made:  # of the map that is replaced
-        (out / name).unlink(missing_ok=True)
-
-
-def _thin(path, shape, resampling):
-    """A raster thinned out to `shape`, float32, NaN without data."""
-    with rasterio.open(path) as file:
-        array = file.read(
-            1, out_shape=shape, resampling=resampling, out_dtype="float32", masked=True
-        )
-    return array.filled(np.nan)

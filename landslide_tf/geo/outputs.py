@@ -17,39 +17,51 @@ from landslide_tf.files import atomic_path
 
 NO_DATA = 255  # of bytes
 FULL_DISK = 2**20  # bytes free; GDAL does not say why it could not write
+STRIP_PX = 2**21  # pixels of a strip, about
 CACHE_MB = 256  # of GDAL; its default is 5 % of the machine
-# found, false alarm, missed as in the pictures (Okabe and Ito)
-ERROR_COLOURS = {
-    0: (247, 247, 247),
-    1: (0, 158, 115),
-    2: (86, 180, 233),
-    3: (213, 94, 0),
-    NO_DATA: (209, 209, 209),
+COLOURS = {
+    "landslides.tif": {0: (255, 255, 255), 1: (230, 0, 126), NO_DATA: (209, 209, 209)},
+    # found, false alarm, missed as in the pictures (Okabe and Ito)
+    "errors.tif": {
+        0: (247, 247, 247),
+        1: (0, 158, 115),
+        2: (86, 180, 233),
+        3: (213, 94, 0),
+        NO_DATA: (209, 209, 209),
+    },
+}
+MEANING = {
+    "probability.tif": "probability of landslide",
+    "landslides.tif": "landslide: 1 where the probability reaches the threshold, 0 elsewhere",
+    "errors.tif": "against the reference: 0 background, 1 found, 2 false alarm, 3 missed",
 }
 
 
 class StripFile:
     """A one-band GeoTIFF that grows strip by strip; a context manager.
 
-    `grid` has the height, width, CRS and transform: an open raster or a `Grid`.
+    `grid` has the height, width, CRS and transform: an open raster or a `Grid`. The file's name
+    decides colours and description. Bytes have 255 as no data, float32 has NaN.
 
-    >>> with rasterio.open("scene.tif") as scene, StripFile("map.tif", scene, "uint8", 255) as file:
-    ...     file.write(0, np.ones((40, 96), "uint8"))
-    ...     file.write(40, np.zeros((24, 96), "uint8"))
-    >>> with rasterio.open("map.tif") as file:
-    ...     file.shape, int(file.read().sum())
-    ((64, 96), 3840)
+    >>> with rasterio.open("scene.tif") as scene:
+    ...     with StripFile("landslides.tif", scene, "uint8", {"model": "unet"}) as file:
+    ...         file.write(0, np.ones((40, 96), "uint8"))
+    ...         file.write(40, np.zeros((24, 96), "uint8"))
+    >>> with rasterio.open("landslides.tif") as file:
+    ...     file.shape, int(file.read().sum()), file.tags()["model"]
+    ((64, 96), 3840, 'unet')
     """
 
-    def __init__(self, path, grid, dtype, nodata, colours=None):
+    def __init__(self, path, grid, dtype: str, tags: dict):
         self.path = Path(path)
+        name = self.path.name
         profile = {
             "driver": "GTiff",
             "count": 1,
             "height": grid.height,
             "width": grid.width,
             "dtype": dtype,
-            "nodata": nodata,
+            "nodata": NO_DATA if dtype == "uint8" else float("nan"),
             "crs": grid.crs,
             "transform": grid.transform,
             "compress": "deflate",
@@ -57,8 +69,14 @@ class StripFile:
             "bigtiff": "if_safer",
         }
         self._file = rasterio.open(self.path, "w", **profile)
-        if colours:
-            self._file.write_colormap(1, colours)
+        unit = "class"
+        if name == "probability.tif":
+            unit = "percent" if dtype == "uint8" else "1"
+        self._file.set_band_description(1, MEANING[name])
+        self._file.set_band_unit(1, unit)
+        self._file.update_tags(**{key: str(value) for key, value in tags.items()}, values=unit)
+        if name in COLOURS:
+            self._file.write_colormap(1, COLOURS[name])
 
     def write(self, top: int, values) -> None:
         """Write rows from `top` on."""
@@ -125,3 +143,25 @@ def outcome(landslide, mask, known):
     """
     result = np.select([landslide & mask, landslide, mask], [1, 2, 3], 0)
     return np.where(known, result, NO_DATA).astype("uint8")
+
+
+def thin_any(path, wanted, step: int):
+    """Which blocks of `step` x `step` pixels of a raster have one of the values `wanted`; bool.
+
+    >>> with rasterio.open("scene.tif") as scene:
+    ...     with StripFile("errors.tif", scene, "uint8", {}) as file:
+    ...         file.write(0, np.eye(64, 96, dtype="uint8"))
+    >>> thin_any("errors.tif", [1], 32).astype(int).tolist()
+    [[1, 0, 0], [0, 1, 0]]
+    """
+    with rasterio.open(path) as file:
+        height, width = file.shape
+        found = np.zeros((-(-height // step), -(-width // step)), bool)
+        rows = max(1, STRIP_PX // width // step) * step
+        for top in range(0, height, rows):
+            part = file.read(1, window=Window(0, top, width, min(rows, height - top)))
+            part = np.isin(part, wanted)
+            part = np.pad(part, [(0, -n % step) for n in part.shape])
+            blocks = part.reshape(part.shape[0] // step, step, -1, step).any(axis=(1, 3))
+            found[top // step : top // step + len(blocks)] = blocks
+    return found

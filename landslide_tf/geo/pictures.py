@@ -1,51 +1,95 @@
-"""The map over its image, and its errors, as pictures."""
+"""The map over its image, and its errors, as pictures that a stranger understands."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from landslide_tf.data.ground import Ground
-from landslide_tf.training.figures import OUTCOME_COLOURS, VERMILION, pyplot, save
+from landslide_tf.geo.styles import LANDSLIDE_COLOUR, PROBABILITY_STOPS
+from landslide_tf.training.figures import OUTCOME_COLOURS, pyplot, save
 
 NICE = (1, 2, 5)
+REFERENCE_COLOUR = "#00e5ff"  # cyan: apart from magenta and grey with any colour vision
+NOTHING = 0.93  # grey of no data
+LONG, NARROW, HEAD, FOOT = 7.5, 5.0, 0.7, 0.42  # inches: a map's longer side; least width
+LABEL = 0.9  # inches of an axis that a coordinate needs
+PERCENTILES = (2, 98)
 
 
-def overview(path, image, valid, share, ground: Ground, step: int, title: str) -> None:
-    """`overview.png`: the image with the map over it, a scale bar and a north arrow.
+@dataclass(frozen=True)
+class Sheet:
+    """What both pictures show: the image in grey, its place, and the words around it.
+
+    >>> Sheet.__dataclass_fields__["step"].type
+    'int'
+    """
+
+    image: np.ndarray  # (h, w, 3), thinned out, any scale
+    valid: np.ndarray  # (h, w) bool
+    step: int  # scene pixels in one of the picture's
+    ground: Ground
+    title: str
+    subtitle: str
+    source: str  # last lines: files, model, date
+
+    def grey(self):
+        """The image (h, w) from 0.1 to 0.95, stretched for the eye; `NOTHING` without data."""
+        grey = np.full(self.valid.shape, NOTHING)
+        if self.valid.any():
+            values = self.image.astype("float64").mean(axis=-1)
+            low, high = np.percentile(values[self.valid], PERCENTILES)
+            stretched = np.clip((values - low) / max(high - low, 1e-9), 0, 1)
+            grey[self.valid] = 0.1 + 0.85 * stretched[self.valid]
+        return grey
+
+
+def overview(path, sheet: Sheet, landslide, probability, threshold: float, reference=None) -> None:
+    """`overview.png`: the landslides over the image, and beside them their probability.
 
     Args:
-        image: thinned-out image (h, w, 3), any scale; stretched here for the eye.
-        valid: (h, w) bool.
-        share: (h, w) share of landslide pixels in each pixel of the picture.
-        step: scene pixels in one of the picture's.
+        landslide: (h, w) bool, where the picture's pixels hold any landslide.
+        probability: (h, w) from 0 to 1, NaN without data.
+        reference: (h, w) bool, landslides of the reference, where there is one.
 
     Example:
         >>> from pathlib import Path
         >>> from rasterio.crs import CRS
         >>> from rasterio.transform import from_origin
         >>> ground = Ground(CRS.from_epsg(32647), from_origin(470000, 3445000, 2, 2), (64, 96))
-        >>> share = np.zeros((64, 96))
-        >>> share[10:18, 10:18] = 1
-        >>> overview("overview.png", np.ones((64, 96, 3)), share >= 0, share, ground, 1, "scene")
+        >>> mask = np.zeros((64, 96), bool)
+        >>> mask[10:18, 10:18] = True
+        >>> sheet = Sheet(np.ones((64, 96, 3)), ~mask | mask, 1, ground, "Landslides", "1", "scene")
+        >>> overview("overview.png", sheet, mask, 0.9 * mask, threshold=0.5)
         >>> Path("overview.png").is_file()
         True
     """
-    from matplotlib.colors import to_rgb
+    ramp = _ramp()
+    figure, (left, right) = _figure(sheet, 2)
+    grey = np.repeat(sheet.grey()[..., None], 3, axis=-1)
+    tinted = _tint(grey, landslide, LANDSLIDE_COLOUR, 0.5)
+    coloured = ramp(np.nan_to_num(probability))
+    opacity = np.where(np.isfinite(probability), coloured[..., 3], 0)[..., None]
+    for axes, picture, title in (
+        (left, tinted, "Landslides mapped"),
+        (right, (1 - opacity) * grey + opacity * coloured[..., :3], "Probability of landslide"),
+    ):
+        _draw(axes, picture, sheet, title)
+    _outline(left, landslide, LANDSLIDE_COLOUR, 0.8, 0)
+    legend = [_patch(LANDSLIDE_COLOUR, f"mapped: probability at least {threshold:.2f}")]
+    if reference is not None:
+        for axes in (left, right):
+            _outline(axes, reference, REFERENCE_COLOUR, 1.1, 0.9)
+        legend.append(_line(REFERENCE_COLOUR, "reference: mapped by others"))
+    if not sheet.valid.all():
+        legend.append(_patch(str(NOTHING), "no data"))
+    _probability_bar(right, ramp, threshold)
+    _finish(figure, path, sheet, legend)
 
-    picture = np.full(image.shape, 0.92)
-    if valid.any():
-        values = image.astype("float64")
-        low, high = np.percentile(values[valid], (2, 98), axis=0)
-        stretched = np.clip((values - low) / np.maximum(high - low, 1e-9), 0, 1)
-        picture[valid] = stretched[valid]
-    # a landslide smaller than a pixel of the picture stays visible
-    tint = np.where(share > 0, 0.3 + 0.3 * share, 0)[..., None]
-    picture = (1 - tint) * picture + tint * np.array(to_rgb(VERMILION))
-    _draw(path, picture, ground, step, title, {"mapped as landslide": VERMILION})
 
-
-def error_map(path, outcome, ground: Ground, step: int, title: str) -> None:
-    """`errors.png`: found, false alarm and missed, without imagery.
+def error_map(path, sheet: Sheet, outcome) -> None:
+    """`errors.png`: found, false alarm and missed over the image.
 
     `outcome` (h, w) uint8: 0 background, 1 found, 2 false alarm, 3 missed, 255 not known.
 
@@ -53,42 +97,161 @@ def error_map(path, outcome, ground: Ground, step: int, title: str) -> None:
     >>> from rasterio.crs import CRS
     >>> from rasterio.transform import from_origin
     >>> ground = Ground(CRS.from_epsg(32647), from_origin(470000, 3445000, 2, 2), (64, 96))
-    >>> error_map("errors.png", np.ones((64, 96), "uint8"), ground, 1, "all found")
+    >>> image, valid = np.ones((64, 96, 3)), np.ones((64, 96), bool)
+    >>> sheet = Sheet(image, valid, 1, ground, "Errors", "all found", "scene")
+    >>> error_map("errors.png", sheet, np.ones((64, 96), "uint8"))
     >>> Path("errors.png").is_file()
     True
     """
+    figure, axes = _figure(sheet, 1)
+    grey = sheet.grey()
+    grey[outcome == 255] = NOTHING
+    picture = np.repeat(grey[..., None], 3, axis=-1)
+    for value, colour in enumerate(OUTCOME_COLOURS.values(), 1):
+        picture = _tint(picture, outcome == value, colour, 0.75)
+    _draw(axes[0], picture, sheet, "")
+    legend = [_patch(colour, name) for name, colour in OUTCOME_COLOURS.items()]
+    if (outcome == 255).any():
+        legend.append(_patch(str(NOTHING), "not known"))
+    _finish(figure, path, sheet, legend)
+
+
+def _probability_bar(axes, ramp, threshold: float) -> None:
+    """The colours of probability below their map, with the threshold."""
+    from matplotlib.cm import ScalarMappable
+
+    body = axes.figure
+    place, high = axes.get_position(), body.bbox.height / body.get_figure(root=True).dpi
+    bar = body.colorbar(
+        ScalarMappable(cmap=_opaque(ramp)),
+        cax=body.add_axes((place.x0, 0.28 / high, place.width, 0.12 / high)),
+        orientation="horizontal",
+        ticks=[0, 0.25, 0.5, 0.75, 1],
+    )
+    bar.ax.axvline(threshold, color="black", lw=2.5)
+    bar.ax.tick_params(labelsize=8)
+    bar.ax.annotate(
+        f"threshold {threshold:.2f}", (threshold, 1), xytext=(0, 2), textcoords="offset points",
+        ha="center", va="bottom", fontsize=8,
+    )  # fmt: skip
+
+
+def _ramp():
+    """Matplotlib's colour map of the QGIS style, with its transparency."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    stops = [(at, (*to_rgb(colour), alpha / 255)) for at, colour, alpha in PROBABILITY_STOPS]
+    return LinearSegmentedColormap.from_list("probability", stops)
+
+
+def _opaque(ramp):
+    from matplotlib.colors import ListedColormap
+
+    colours = ramp(np.linspace(0, 1, 256))
+    alpha = colours[:, 3:]
+    return ListedColormap(alpha * colours[:, :3] + (1 - alpha) * 0.6)  # as over a middle grey
+
+
+def _tint(picture, where, colour, share: float):
     from matplotlib.colors import to_rgb
 
-    picture = np.full((*outcome.shape, 3), 0.82)
-    picture[outcome == 0] = 0.97
-    for value, colour in enumerate(OUTCOME_COLOURS.values(), 1):
-        picture[outcome == value] = to_rgb(colour)
-    legend = {**OUTCOME_COLOURS, "not known": "0.82"}
-    _draw(path, picture, ground, step, title, legend)
+    result = picture.copy()
+    result[where] = (1 - share) * result[where] + share * np.array(to_rgb(colour))
+    return result
 
 
-def _draw(path, picture, ground, step, title, legend) -> None:
-    height, width = picture.shape[:2]
-    x, y = ground.centre
-    # metres of a pixel of the picture; those of a geographic CRS are not square on the ground
-    across = ground.distance_m((x - 0.5, y), (x + 0.5, y)) * step
-    down = ground.distance_m((x, y - 0.5), (x, y + 0.5)) * step
-    aspect = down / across
-    long = 8.0
-    size = (long, long * height * aspect / width)
-    if size[1] > long:
-        size = (long * size[0] / size[1], long)
-    size = tuple(max(2.5, side) for side in size)
-    figure, axes = pyplot().subplots(figsize=(size[0], size[1] + 0.9), layout="constrained")
-    axes.imshow(picture, interpolation="nearest", aspect=aspect)
-    axes.set(xticks=[], yticks=[])
-    axes.set_title(title, fontsize=10)
-    _scale_bar(axes, width, height, across)
-    _north_arrow(axes, ground.north(), aspect)
-    handles = [pyplot().Rectangle((0, 0), 1, 1, color=colour) for colour in legend.values()]
-    figure.legend(
-        handles, legend, loc="outside lower center", ncols=len(legend), frameon=False, fontsize=9
+def _figure(sheet: Sheet, panels: int):
+    """Figure and axes: the title above, and room for legend and sources below, in inches."""
+    height, width = sheet.valid.shape
+    tall = height * _aspect(sheet) / width
+    size = (LONG, LONG * tall) if tall <= 1 else (LONG / tall, LONG)
+    wide, high = (
+        panels * max(NARROW / panels, size[0]) + 0.5,
+        max(1.5, size[1]) + (1.1 if panels > 1 else 0.65),
     )
+    figure = pyplot().figure(figsize=(wide, HEAD + high + FOOT))
+    head, body, foot = figure.subfigures(3, 1, height_ratios=(HEAD, high, FOOT))
+    left = 0.12 / wide
+    head.text(left, 0.92, sheet.title, fontsize=13, fontweight="bold", va="top")
+    head.text(left, 0.47, sheet.subtitle, fontsize=9.5, va="top")
+    foot.text(left, 0.05, sheet.source, fontsize=7.5, color="0.35", va="bottom", linespacing=1.4)
+    axes = body.subplots(1, panels, squeeze=False, gridspec_kw=_margins(wide, high, panels))
+    return figure, axes[0]
+
+
+def _margins(wide: float, high: float, panels: int) -> dict:
+    below = 0.85 if panels > 1 else 0.6
+    return {
+        "left": 0.4 / wide,
+        "right": 1 - 0.12 / wide,
+        "bottom": below / high,
+        "top": 1 - (0.25 if panels > 1 else 0.05) / high,
+        "wspace": 0.07,
+    }
+
+
+def _metres(sheet: Sheet) -> tuple[float, float]:
+    """Metres of a pixel of the picture, down and across; in degrees they are not square."""
+    ground, (x, y) = sheet.ground, sheet.ground.centre
+    across = ground.distance_m((x - 0.5, y), (x + 0.5, y)) * sheet.step
+    return ground.distance_m((x, y - 0.5), (x, y + 0.5)) * sheet.step, across
+
+
+def _aspect(sheet: Sheet) -> float:
+    down, across = _metres(sheet)
+    return down / across
+
+
+def _draw(axes, picture, sheet: Sheet, title: str) -> None:
+    height, width = picture.shape[:2]
+    axes.imshow(picture, interpolation="nearest", aspect=_aspect(sheet))
+    if title:
+        axes.set_title(title, fontsize=10, loc="left")
+    _coordinates(axes, sheet, height, width)
+    thick = 0.011 * max(width / _aspect(sheet), height)
+    _scale_bar(axes, width, _metres(sheet)[1], thick)
+    _north_arrow(axes, sheet.ground.north(), _aspect(sheet))
+
+
+def _outline(axes, mask, colour, line: float, rim: float) -> None:
+    """A line around the parts of a mask, with a dark rim."""
+    from matplotlib import patheffects
+
+    if not mask.any():
+        return
+    height, width = mask.shape
+    padded = np.pad(mask.astype(float), 1)
+    lines = axes.contour(
+        np.arange(-1, width + 1), np.arange(-1, height + 1), padded, levels=[0.5], colors=colour,
+        linewidths=line,
+    )  # fmt: skip
+    if rim:
+        stroke = patheffects.withStroke(linewidth=line + rim, foreground="#1a1a1a")
+        lines.set_path_effects([stroke])
+    axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+
+
+def _patch(colour, label):
+    return pyplot().Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor="0.3", lw=0.5, label=label)
+
+
+def _line(colour, label):
+    from matplotlib import patheffects
+    from matplotlib.lines import Line2D
+
+    effect = [patheffects.withStroke(linewidth=3, foreground="#1a1a1a")]
+    return Line2D([], [], color=colour, lw=1.6, path_effects=effect, label=label)
+
+
+def _finish(figure, path, sheet: Sheet, legend) -> None:
+    """The legend below the maps, where it covers nothing; then the file."""
+    body = figure.subfigs[1]
+    columns = len(legend) if len(body.axes) == 1 else 1
+    left = body.axes[0].get_position().x0
+    body.legend(
+        handles=legend, loc="lower left", bbox_to_anchor=(left, 0), ncols=columns, frameon=False,
+        fontsize=9, borderaxespad=0, borderpad=0.2,
+    )  # fmt: skip
     save(figure, path)
 
 
@@ -102,34 +265,78 @@ def nice_length(metres: float) -> float:
     return float(max(n * power for n in NICE if n * power <= metres * (1 + 1e-9)))
 
 
-def _outlined():
-    from matplotlib import patheffects
+def _coordinates(axes, sheet: Sheet, height: int, width: int) -> None:
+    """Easting and northing, or degrees, at round values; none where the image is rotated."""
+    t = sheet.ground.transform
+    axes.set(xticks=[], yticks=[])
+    if t.b or t.d:
+        return
+    degrees = sheet.ground.crs.is_geographic
+    tall = height * _aspect(sheet)
+    for axis, size, start, step, sides, side in (
+        (axes.xaxis, width, t.c, t.a, "EW", width),
+        (axes.yaxis, height, t.f, t.e, "NS", tall),
+    ):
+        room = max(1, int(LONG * side / max(width, tall) / LABEL))
+        step *= sheet.step
+        low, high = sorted((start, start + step * size))
+        every = nice_length((high - low) / 2.2)
+        at = np.arange(np.ceil(low / every), np.floor(high / every) + 1) * every
+        at = at[:: -(-len(at) // room) or 1]
+        digits = max(0, int(-np.floor(np.log10(every))))
+        labels = [
+            f"{abs(v):.{digits}f}°{sides[int(v < 0)]}" if degrees else f"{v:,.{digits}f}".replace(
+                ",", " "
+            )
+            for v in at
+        ]  # fmt: skip
+        axis.set_ticks((at - start) / step - 0.5, labels)
+    axes.tick_params(labelsize=7, color="0.4", labelcolor="0.3", length=3)
+    for label in axes.get_yticklabels():
+        label.set(rotation=90, va="center")
 
-    return [patheffects.withStroke(linewidth=3, foreground="white")]
 
+def _scale_bar(axes, width, metres_px, thick) -> None:
+    """Black and white halves on a white plate: seen on every ground."""
+    from matplotlib.offsetbox import AuxTransformBox, TextArea, VPacker
 
-def _scale_bar(axes, width, height, metres_px) -> None:
     metres = nice_length(width * metres_px / 4)
     text = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
-    x, y = 0.04 * width, 0.96 * height
-    axes.plot(
-        [x, x + metres / metres_px], [y, y], color="black", lw=3, path_effects=_outlined(),
-        solid_capstyle="butt",
-    )  # fmt: skip
-    axes.annotate(
-        text, (x, y), xytext=(0, 5), textcoords="offset points", fontsize=9,
-        path_effects=_outlined(),
-    )  # fmt: skip
+    long = metres / metres_px
+    bar = AuxTransformBox(axes.transData)
+    for i, colour in enumerate(("black", "white")):
+        bar.add_artist(
+            pyplot().Rectangle(
+                (i * long / 2, 0), long / 2, thick, facecolor=colour, edgecolor="black", lw=0.8
+            )
+        )
+    label = TextArea(text, textprops={"fontsize": 9})
+    packed = VPacker(children=[label, bar], align="center", pad=0, sep=3)
+    _plate(axes, packed, "lower left")
+
+
+def _plate(axes, content, corner: str) -> None:
+    from matplotlib.offsetbox import AnchoredOffsetbox
+
+    plate = AnchoredOffsetbox(loc=corner, child=content, pad=0.4, borderpad=0.5)
+    plate.patch.set(facecolor="white", edgecolor="none", alpha=0.85)
+    axes.add_artist(plate)
 
 
 def _north_arrow(axes, north, aspect) -> None:
+    from matplotlib.offsetbox import DrawingArea
+    from matplotlib.patches import Polygon
+    from matplotlib.text import Text
+
     # y is downwards in `north`, upwards on the page
-    direction = np.array([north[0], -north[1] * aspect])
-    direction *= 26 / np.hypot(*direction)  # points
-    axes.annotate(
-        "N", (0.94, 0.88), xycoords="axes fraction", xytext=tuple(direction),
-        textcoords="offset points", ha="center", va="center", fontsize=11, fontweight="bold",
-        path_effects=_outlined(),
-        arrowprops={"arrowstyle": "<|-", "lw": 2, "color": "black", "shrinkA": 4, "shrinkB": 0,
-                    "path_effects": _outlined()},
-    )  # fmt: skip
+    up = np.array([north[0], -north[1] * aspect])
+    up /= np.hypot(*up)
+    side = np.array([-up[1], up[0]])
+    middle = np.array([13.0, 13.0])  # points
+    area = DrawingArea(26, 26)
+    tail = middle - 12 * up
+    corners = [middle + 4 * up, tail + 5 * side, tail + 3.5 * up, tail - 5 * side]
+    area.add_artist(Polygon(corners, closed=True, facecolor="black"))
+    x, y = middle + 10 * up
+    area.add_artist(Text(x, y, "N", ha="center", va="center", fontsize=9, fontweight="bold"))
+    _plate(axes, area, "upper right")

@@ -31,7 +31,7 @@ def slope(dem, valid, resolution_m):
     Central differences (Zevenbergen and Thorne 1987), one-sided beside no data and at the border;
     0 where a pixel has no valid neighbour.
     """
-    dz_dy, dz_dx = _gradient(dem, valid, resolution_m)
+    dz_dy, dz_dx = gradient(dem, valid, resolution_m)
     return ops.arctan(ops.sqrt(dz_dx**2 + dz_dy**2)) / (math.pi / 2)
 
 
@@ -41,7 +41,7 @@ def hillshade(dem, valid, resolution_m):
     Lambert's cosine law on the surface normal, rows running from north to south. Level ground has
     sin 45 degrees = 0.707.
     """
-    dz_dy, dz_dx = _gradient(dem, valid, resolution_m)
+    dz_dy, dz_dx = gradient(dem, valid, resolution_m)
     azimuth, altitude = math.radians(SUN_AZIMUTH_DEG), math.radians(SUN_ALTITUDE_DEG)
     # The sun's direction is (east, north, up); the normal is (-dz/dx, +dz/dy as rows run south, 1).
     east = math.sin(azimuth) * math.cos(altitude)
@@ -50,8 +50,12 @@ def hillshade(dem, valid, resolution_m):
     return ops.clip(light / ops.sqrt(1.0 + dz_dx**2 + dz_dy**2), 0.0, 1.0)
 
 
-def _gradient(dem, valid, resolution_m):
-    """dz/dy (down the rows) and dz/dx, metres per metre."""
+def gradient(dem, valid, resolution_m):
+    """dz/dy (down the rows) and dz/dx, metres per metre, each (B, h, w, 1).
+
+    Central differences; one-sided beside no data and at the border; 0 where a pixel has no valid
+    neighbour.
+    """
     z = ops.where(valid, ops.cast(dem, "float32"), 0.0)
     known = ops.cast(valid, "float32")
     result = []

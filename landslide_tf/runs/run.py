@@ -17,8 +17,8 @@ from landslide_tf.data.tile import check_fit, size_rasters
 from landslide_tf.files import sha256
 from landslide_tf.inputs import InputSpec, Preprocessor
 from landslide_tf.inputs.resize import resize_bilinear, resize_nearest
-from landslide_tf.models.probability import PREDICT_BATCH, OnnxPredictor, Predictor
 from landslide_tf.models.model_file import load_model
+from landslide_tf.models.probability import PREDICT_BATCH, OnnxPredictor, Predictor
 from landslide_tf.training.run_folder import is_complete, read_config
 
 RUNTIMES = ("keras", "onnx")

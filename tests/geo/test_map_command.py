@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.transform import from_origin
+from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 from conftest import write_raster
 from landslide_tf.cli import main
 from landslide_tf.geo.job import MapOptions
 from landslide_tf.geo.mapping import map_scenes
-from landslide_tf.metrics import confusion_counts, landslides_found
+from landslide_tf.metrics import confusion_counts
 
 UTM = {"crs": "EPSG:32647", "transform": from_origin(470000, 3445000, 2, 2)}
 
@@ -82,7 +83,7 @@ def test_a_map_that_exists_is_not_replaced_unasked(constant_run, make_scene, tmp
     assert main(command(constant_run, scene, out, "--threshold", "0.9")) == 2
     assert "give --overwrite" in capsys.readouterr().err
     assert (out / "probability.tif").read_bytes() == made
-    assert main(command(constant_run, scene, out, "--overwrite", "--geojson")) == 0
+    assert main(command(constant_run, scene, out, "--overwrite", "--format", "geojson")) == 0
     assert (out / "landslides.geojson").exists()
 
 
@@ -109,9 +110,19 @@ def test_scores_are_those_of_the_pixels(red_run, make_scene, tmp_path, capsys):
         assert found["auc"] == pytest.approx(auc, abs=1e-4)
     predicted = (probability >= 0.6) & known
     landslides = report["scores"]["landslides"]
-    hits, present = landslides_found(truth == 1, predicted, known)
-    assert (landslides["found"], landslides["reference"]) == (hits, present)
-    assert f"{hits} of {present} landslides found" in "".join(capsys.readouterr())
+    a, present = ndimage.label((truth == 1) & known)
+    b, mapped = ndimage.label(predicted)
+    assert (landslides["reference"], landslides["mapped"]) == (present, mapped)
+    shared = np.zeros((present + 1, mapped + 1))
+    np.add.at(shared, (a, b), 1)
+    shared = shared[1:, 1:]
+    union = np.bincount(a.ravel())[1:, None] + np.bincount(b.ravel())[1:] - shared
+    for name, pairs in (("any_overlap", shared > 0), ("iou_over_0.5", shared > union / 2)):
+        assert landslides[name] == {
+            "found": pairs.any(axis=1).sum(),
+            "false_alarms": (~pairs.any(axis=0)).sum(),
+        }
+    assert f"of {present} landslides" in "".join(capsys.readouterr())
     with rasterio.open(tmp_path / "map/errors.tif") as file:
         errors = file.read(1)
     assert np.array_equal(errors == 1, predicted & (truth == 1))

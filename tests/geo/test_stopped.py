@@ -12,7 +12,7 @@ from rasterio.transform import from_origin
 
 from conftest import write_raster
 from landslide_tf.checks import InputError, JobError
-from landslide_tf.geo import infer, mapping
+from landslide_tf.geo import infer, joining
 
 
 def test_resume_computes_no_finished_block_twice(red_run, make_scene, tmp_path, monkeypatch):
@@ -51,17 +51,17 @@ def test_a_full_disk_can_be_resumed(red_run, make_scene, tmp_path, monkeypatch):
     from landslide_tf.cli import main
 
     scene, out = make_scene(), tmp_path / "map"
-    real = mapping.write_cog
+    real = joining.write_cog
 
     def full(strips, target, resampling):
         raise OSError(28, "No space left on device", str(target))
 
-    monkeypatch.setattr(mapping, "write_cog", full)
+    monkeypatch.setattr(joining, "write_cog", full)
     command = ["map", "--model", red_run, "--image", scene[0], "--dem", scene[1], "--out", out]
     command = [str(word) for word in command]
     assert main(command) == 1
     assert not (out / "probability.tif").exists()
-    monkeypatch.setattr(mapping, "write_cog", real)
+    monkeypatch.setattr(joining, "write_cog", real)
     assert main(command) == 2
     assert main([*command, "--resume"]) == 0
     report = json.loads((out / "report.json").read_text())

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from keras import layers, ops
 
 from landslide_tf.checks import InputError
-from landslide_tf.models.registry import build_model
 from landslide_tf.models import model_file
 from landslide_tf.models.model_file import check_config, check_model_file, load_model, save_model
+from landslide_tf.models.registry import build_model
 
 
 def rewrite(source, target, change=None, members=None):

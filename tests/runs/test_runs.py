@@ -10,8 +10,8 @@ from conftest import write_raster
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.inputs.resize import resize_map
-from landslide_tf.models.probability import PREDICT_BATCH, Predictor, predict_probability
 from landslide_tf.models.model_file import load_model
+from landslide_tf.models.probability import PREDICT_BATCH, Predictor, predict_probability
 from landslide_tf.runs.run import load_run
 from landslide_tf.training import run_folder
 

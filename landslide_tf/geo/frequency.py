@@ -1,0 +1,51 @@
+"""How often landslides of which area occur: the curve by which inventories are compared."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from landslide_tf.training.figures import BLUE, pyplot, save
+
+FEWEST = 10  # landslides, below which a curve says nothing
+BINS_A_DECADE = 5
+
+
+def density(areas_m2) -> tuple[np.ndarray, np.ndarray]:
+    """Middles (m2) of bins of equal width in the logarithm, and probability density (per m2).
+
+    The density is the number in a bin over all and over the bin's width; empty bins are left out
+    (Malamud and others 2004).
+
+    >>> middle, p = density([10.0, 10.0, 10.0, 1000.0])
+    >>> len(middle), bool(p[0] > p[1])
+    (2, True)
+    """
+    areas = np.asarray(areas_m2, float)
+    first = np.floor(np.log10(areas.min()) * BINS_A_DECADE)
+    last = np.floor(np.log10(areas.max()) * BINS_A_DECADE) + 1
+    edges = 10 ** (np.arange(first, last + 1) / BINS_A_DECADE)
+    count, _ = np.histogram(areas, edges)
+    some = count > 0
+    return np.sqrt(edges[:-1] * edges[1:])[some], (count / len(areas) / np.diff(edges))[some]
+
+
+def area_frequency(path, areas: dict, min_area_m2: float) -> None:
+    """`area_frequency.png`: the density of landslide areas of each of `areas` (m2), by name.
+
+    >>> from pathlib import Path
+    >>> area_frequency("area_frequency.png", {"map": np.geomspace(100, 1e5, 40)}, 100.0)
+    >>> Path("area_frequency.png").is_file()
+    True
+    """
+    figure, axes = pyplot().subplots(figsize=(5.2, 4), layout="constrained")
+    styles = ({"color": "#e6007e", "marker": "o"}, {"color": BLUE, "marker": "s", "ls": "--"})
+    for (name, values), style in zip(areas.items(), styles, strict=False):
+        if len(values):
+            label = f"{name} ({len(values)} landslides)"
+            axes.loglog(*density(values), lw=1.5, ms=5, label=label, **style)
+    axes.axvline(min_area_m2, color="0.6", lw=1, ls=":", label=f"smallest kept, {min_area_m2:g} m²")
+    axes.set(xlabel="area of a landslide (m²)", ylabel="probability density (1/m²)")
+    axes.set_title("How often landslides of which area occur", fontsize=10, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    save(figure, path)

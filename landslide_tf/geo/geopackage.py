@@ -1,0 +1,110 @@
+"""The GeoPackage of a map: features in parts, then titles, column descriptions and a style."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+
+from landslide_tf.geo.attributes import fields
+from landslide_tf.geo.outputs import write_error
+from landslide_tf.geo.styles import polygon_style
+
+VERSION = "1.2"  # GDAL 3.6 warns of 1.4, which today's GDAL writes by default
+LAYER = "landslides"
+COLUMNS = """CREATE TABLE gpkg_data_columns (
+ table_name TEXT NOT NULL, column_name TEXT NOT NULL, name TEXT, title TEXT, description TEXT,
+ mime_type TEXT, constraint_name TEXT,
+ CONSTRAINT pk_gdc PRIMARY KEY (table_name, column_name),
+ CONSTRAINT gdc_tn UNIQUE (table_name, name))"""
+EXTENSIONS = """CREATE TABLE IF NOT EXISTS gpkg_extensions (
+ table_name TEXT, column_name TEXT, extension_name TEXT NOT NULL, definition TEXT NOT NULL,
+ scope TEXT NOT NULL, CONSTRAINT ge_tce UNIQUE (table_name, column_name, extension_name))"""
+# as QGIS makes it when a style is saved in the file
+STYLES = """CREATE TABLE layer_styles (
+ id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256),
+ f_table_schema TEXT(256), f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30),
+ styleQML TEXT, styleSLD TEXT, useAsDefault BOOLEAN, description TEXT, owner TEXT(30),
+ ui TEXT(30), update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')))"""
+
+
+def write_features(path, frame, *, append: bool) -> None:
+    """Write, or add, a GeoDataFrame to the layer `landslides`.
+
+    Raises:
+        JobError: it cannot be written.
+
+    Example:
+        >>> import geopandas
+        >>> write_features("map.gpkg", geopandas.read_file("landslides.geojson"), append=False)
+        >>> len(geopandas.read_file("map.gpkg"))
+        2
+    """
+    import pyogrio
+
+    with told(path):
+        pyogrio.write_dataframe(
+            frame,
+            path,
+            driver="GPKG",
+            layer=LAYER,
+            append=append,
+            geometry_type="MultiPolygon",
+            promote_to_multi=True,
+            dataset_options=None if append else {"VERSION": VERSION},
+        )
+
+
+def describe_layer(path, title: str, abstract: str, with_dem: bool) -> None:
+    """Give the layer its title, abstract, column descriptions and QGIS style.
+
+    Raises:
+        JobError: it cannot be written.
+
+    Example:
+        >>> import geopandas
+        >>> write_features("map.gpkg", geopandas.read_file("landslides.geojson"), append=False)
+        >>> describe_layer("map.gpkg", "Landslides", "Of a model.", with_dem=False)
+        >>> with contextlib.closing(sqlite3.connect("map.gpkg")) as file:
+        ...     file.execute("SELECT identifier FROM gpkg_contents").fetchall()[0]
+        ('Landslides',)
+    """
+    try:
+        with contextlib.closing(sqlite3.connect(path)) as file, file:
+            file.execute(
+                "UPDATE gpkg_contents SET identifier = ?, description = ? WHERE table_name = ?",
+                (title, abstract, LAYER),
+            )
+            file.execute(COLUMNS)
+            file.execute(EXTENSIONS)
+            file.execute(
+                "INSERT INTO gpkg_extensions VALUES ('gpkg_data_columns', NULL, 'gpkg_schema', "
+                "'http://www.geopackage.org/spec121/#extension_schema', 'read-write')"
+            )
+            file.executemany(
+                "INSERT INTO gpkg_data_columns VALUES (?, ?, ?, ?, ?, NULL, NULL)",
+                [(LAYER, f.name, f.title, f.title, f.source) for f in fields(with_dem)],
+            )
+            file.execute(STYLES)
+            file.execute(
+                "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, "
+                "f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description) "
+                "VALUES ('', '', ?, 'geom', 'landslides', ?, '', 1, 'By confidence class')",
+                (LAYER, polygon_style(with_dem)),
+            )
+            file.execute(
+                "INSERT INTO gpkg_contents (table_name, data_type, identifier, description) "
+                "VALUES ('layer_styles', 'attributes', 'layer_styles', 'Styles for QGIS')"
+            )
+    except sqlite3.Error as error:
+        raise write_error(path, error) from None
+
+
+@contextlib.contextmanager
+def told(path):
+    """Turn what pyogrio raises into the `JobError`, or full disk, of all other outputs."""
+    import pyogrio
+
+    try:
+        yield
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        raise write_error(path, error) from None

@@ -1,0 +1,302 @@
+"""All files of a map from its probability, strip by strip."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import shapely
+from rasterio.enums import Resampling
+from rasterio.features import rasterize
+from rasterio.transform import Affine
+
+from landslide_tf import __version__
+from landslide_tf.data.ground import Ground
+from landslide_tf.files import atomic_path
+from landslide_tf.geo import pictures
+from landslide_tf.geo.accuracy import ObjectScorer
+from landslide_tf.geo.cleaning import default_min_area_m2
+from landslide_tf.geo.frequency import FEWEST, area_frequency
+from landslide_tf.geo.geopackage import LAYER, describe_layer
+from landslide_tf.geo.job import OUTPUTS, Job
+from landslide_tf.geo.outputs import NO_DATA, StripFile, outcome, thin_any, write_cog
+from landslide_tf.geo.overlay import open_labels
+from landslide_tf.geo.polygons import CHUNK, PolygonWriter, touching
+from landslide_tf.geo.project import PROJECT, write_project
+from landslide_tf.geo.reader import Reader
+from landslide_tf.geo.reference import Scorer
+from landslide_tf.geo.source import PERCENTILES, thumbnail
+from landslide_tf.geo.styles import polygon_parts, qml, raster_parts
+from landslide_tf.geo.vector_formats import convert_polygons, parse_formats
+from landslide_tf.geo.watch import Watch
+
+
+@dataclass(frozen=True)
+class About:
+    """What the files say of the map that they belong to.
+
+    >>> About(threshold=0.4, model={"model": "unet", "trained_on": "tiles"}).sentence
+    'Model unet, trained on tiles; threshold 0.40; landslide_tf ...'
+    """
+
+    threshold: float
+    model: dict  # as in the report
+
+    @property
+    def sentence(self) -> str:
+        """Model, threshold and program in a line."""
+        return (
+            f"Model {self.model['model']}, trained on {self.trained_on}; threshold "
+            f"{self.threshold:.2f}; landslide_tf {__version__}"
+        )
+
+    @property
+    def trained_on(self) -> str:
+        """The data's name, without the place where they lie."""
+        return Path(self.model["trained_on"]).name
+
+    def tags(self) -> dict:
+        """For GeoTIFFs."""
+        return {
+            "model": self.model["model"],
+            "model_sha256": self.model.get("sha256"),
+            "trained_on": self.trained_on,
+            "threshold": self.threshold,
+            "product": f"landslide_tf {__version__}",
+            "date": datetime.date.today().isoformat(),
+        }
+
+
+def open_reference(job: Job):
+    """The function of `open_labels` for the job's reference, or None where it has none.
+
+    >>> from landslide_tf.geo.job import MapOptions, make_job
+    >>> from landslide_tf.runs.run import load_run
+    >>> run, options = load_run("runs/first"), MapOptions(reference="landslides.geojson")
+    >>> job = make_job(
+    ...     run, "scene.tif", "dem.tif", "map", options, resume=False, overwrite=False
+    ... )
+    >>> callable(open_reference(job))
+    True
+    """
+    if job.options.reference is None:
+        return None
+    return open_labels(job.options.reference, Reader(job.scene).grid)
+
+
+def join(job: Job, strips, labels, about: About, watch: Watch) -> dict:
+    """Write all files of a map but its report, which gets what is returned.
+
+    Args:
+        job: `work` is a folder that exists; what is complete goes to `out`.
+        strips: (top, probability (h, width), NaN without data), from top to bottom.
+        labels: of the reference, as from `open_labels`, or None.
+
+    Raises:
+        JobError: a file cannot be written, or `watch` stops the work.
+
+    Example:
+        >>> from landslide_tf.geo.job import MapOptions, make_job
+        >>> from landslide_tf.runs.run import load_run
+        >>> run, options = load_run("runs/first"), MapOptions(min_area=0)
+        >>> job = make_job(
+        ...     run, "scene.tif", "dem.tif", "map", options, resume=False, overwrite=False
+        ... )
+        >>> job.begin()
+        >>> strips = [(0, np.full((64, 96), 0.75, "float32"))]
+        >>> about = About(0.5, {"model": "unet", "trained_on": "tiles"})
+        >>> join(job, strips, None, about, Watch())["landslides"]
+        1
+    """
+    scene, options, work = job.scene, job.options, job.work
+    grid = Reader(scene).grid
+    ground = Ground(grid.crs, grid.transform, scene.size)
+    x, y = ground.centre
+    pixel_m2 = ground.geodesic(shapely.box(x - 0.5, y - 0.5, x + 0.5, y + 0.5))[0]
+    min_area = default_min_area_m2(pixel_m2) if options.min_area is None else options.min_area
+    gpkg = work / "landslides.gpkg"
+    gpkg.unlink(missing_ok=True)
+    polygons = PolygonWriter(gpkg, ground, Reader(scene), about.threshold, min_area)
+    scorer = Scorer({"default": 0.5, "map": about.threshold}) if labels else None
+    objects = ObjectScorer(work, ground, min_area) if labels else None
+    mapped_px = 0
+    with contextlib.ExitStack() as stack:
+
+        def strip_file(name, dtype="uint8"):
+            return stack.enter_context(StripFile(work / name, grid, dtype, about.tags()))
+
+        probability_file = strip_file("probability.tif", options.dtype)
+        landslide_file = strip_file("landslides.tif")
+        error_file = strip_file("errors.tif") if labels else None
+        for top, probability, above, below in _with_neighbours(strips):
+            valid = np.isfinite(probability)
+            landslide = valid & (probability >= np.float32(about.threshold))
+            mapped_px += int(valid.sum())
+            probability_file.write(top, _stored(probability, valid, options.dtype))
+            landslide_file.write(top, np.where(valid, landslide, NO_DATA).astype("uint8"))
+            if labels:
+                truth = labels(rasterio.windows.Window(0, top, *probability.shape[::-1]))
+                mask = (truth.values[..., 0] > 0) & truth.valid
+                known = truth.valid & valid
+                scorer.add(probability, mask, known)
+                objects.add(top, mask & known, landslide & known)
+                error_file.write(top, outcome(landslide, mask, known))
+            edge = touching(valid, above, below) & landslide
+            polygons.add(top, probability, landslide, edge)
+            watch.tell("polygons", top + len(probability), scene.size[0])
+    polygons.end()
+    found = {
+        "threshold": about.threshold,
+        "min_area_m2": min_area,
+        "landslides": polygons.landslides,
+        "cleaning": polygons.cleaned,
+        "area_km2": polygons.area_m2 / 1e6,
+        "mapped_km2": mapped_px * pixel_m2 / 1e6,
+    }
+    if labels:
+        found["scores"] = {"pixels": scorer.result(), "landslides": objects.result()}
+    _publish(job, grid, about, found, objects.areas()[0] if objects else None)
+    watch.tell("files", 1, 1)
+    return found
+
+
+def _stored(probability, valid, dtype: str):
+    if dtype == "float32":
+        return probability
+    return np.where(valid, np.round(np.nan_to_num(probability) * 100), NO_DATA).astype("uint8")
+
+
+def _with_neighbours(strips):
+    """(top, probability, above, below): with the rows of validity around each strip."""
+    before = last = None
+    for top, probability in strips:
+        if before is not None:
+            yield *before, last, np.isfinite(probability[0])
+            last = np.isfinite(before[1][-1])
+        before = top, probability
+    yield *before, last, None
+
+
+def _publish(job: Job, grid, about: About, found: dict, reference_areas) -> None:
+    """Give the finished files their names, with overviews, styles and pictures."""
+    out, work, percent = job.out, job.work, job.options.dtype == "uint8"
+    with_dem = job.scene.dem is not None
+    rasters = {"probability.tif": "average", "landslides.tif": "mode"}
+    if job.options.reference:
+        rasters["errors.tif"] = "mode"
+    made = {"report.json", "landslides.gpkg", "overview.png", PROJECT}
+    for name, resampling in rasters.items():
+        write_cog(work / name, out / name, resampling)
+        style = raster_parts(name, percent)
+        if name == "landslides.tif":  # QGIS takes the same file for landslides.shp and the like
+            style += polygon_parts(with_dem)
+        with atomic_path(out / f"{name[:-4]}.qml") as scratch:
+            scratch.write_text(qml(style), encoding="utf-8")
+        made |= {name, f"{name[:-4]}.qml"}
+    title = f"Landslides in {Path(job.scene.image).name}"
+    abstract = (
+        f"{found['landslides']} landslides of {found['min_area_m2']:.6g} m2 and more, found by a "
+        f"model in {Path(job.scene.image).name}. {about.sentence}. Not checked by a person."
+    )
+    describe_layer(work / "landslides.gpkg", title, abstract, with_dem)
+    with atomic_path(out / "landslides.gpkg") as scratch:
+        (work / "landslides.gpkg").rename(scratch)
+    for name in parse_formats(job.options.formats):
+        made |= set(convert_polygons(out / "landslides.gpkg", out, name))
+    made |= _draw(job, grid, about, found, reference_areas)
+    for name in set(OUTPUTS) - made:  # of the map that is replaced
+        (out / name).unlink(missing_ok=True)
+
+
+def _draw(job: Job, grid, about: About, found: dict, reference_areas) -> set[str]:
+    """Pictures and project; returns the names of those that are not always there."""
+    out, work, scene, made = job.out, job.work, job.scene, set()
+    image, valid, step = thumbnail(scene)
+    name = Path(scene.image).name
+    km2 = "{:.3g} km²".format
+    subtitle = (
+        f"{found['landslides']:,} landslides of {found['min_area_m2']:,.0f} m² and more, "
+        f"{km2(found['area_km2'])} of {km2(found['mapped_km2'])} mapped; found by a model, "
+        "not checked by a person"
+    )
+    files = f"Image: {name}" + (f"; elevation: {Path(scene.dem).name}" if scene.dem else "")
+    crs = ":".join(grid.crs.to_authority() or ()) or grid.crs.to_wkt().split('"')[1]
+    source = f"{files}; {crs}\n{about.sentence}; {datetime.date.today().isoformat()}"
+    ground = Ground(grid.crs, grid.transform, scene.size)
+    sheet = pictures.Sheet(
+        image, valid, step, ground, f"Landslides mapped in {name}", subtitle, source
+    )
+    probability = _thin(work / "probability.tif", valid.shape, Resampling.average)
+    if job.options.dtype == "uint8":
+        probability /= 100
+    landslide = _polygons_on(out / "landslides.gpkg", grid.transform, step, valid.shape)
+    reference = None
+    if job.options.reference:
+        reference = thin_any(work / "errors.tif", [1, 3], step)
+        errors = _thin(work / "errors.tif", valid.shape, Resampling.nearest)
+        scores = found["scores"]["pixels"]["map"]
+        objects = found["scores"]["landslides"]
+        loose = objects["any_overlap"]
+        words = (
+            f"Pixels: IoU {scores['iou']:.2f}, precision {scores['precision']:.2f}, recall "
+            f"{scores['recall']:.2f}. Landslides: {loose['found']} of {objects['reference']} "
+            f"touched,\n{loose['false_alarms']} of {objects['mapped']} mapped ones touch none"
+        )
+        pictures.error_map(
+            out / "errors.png",
+            pictures.Sheet(
+                image, valid, step, ground, f"Map of {name} against the reference", words, source
+            ),
+            np.nan_to_num(errors, nan=NO_DATA),
+        )
+        made.add("errors.png")
+    pictures.overview(out / "overview.png", sheet, landslide, probability, about.threshold,
+                      reference)  # fmt: skip
+    areas = {"map": _areas(out / "landslides.gpkg")}
+    if reference_areas is not None:
+        areas["reference"] = reference_areas
+    if len(areas["map"]) >= FEWEST:
+        area_frequency(out / "area_frequency.png", areas, found["min_area_m2"])
+        made.add("area_frequency.png")
+    shown = image[valid] if valid.any() else image.reshape(-1, 3)
+    limits = np.percentile(shown.astype("float64"), PERCENTILES, axis=0).T
+    write_project(
+        out, f"Landslides in {name}", grid, (scene.image, scene.bands or (1, 2, 3), limits),
+        percent=job.options.dtype == "uint8", with_dem=scene.dem is not None,
+    )  # fmt: skip
+    return made
+
+
+def _thin(path, shape, resampling):
+    """A raster thinned out to `shape`, float32, NaN without data."""
+    with rasterio.open(path) as file:
+        array = file.read(
+            1, out_shape=shape, resampling=resampling, out_dtype="float32", masked=True
+        )
+    return array.filled(np.nan)
+
+
+def _polygons_on(gpkg, transform, step: int, shape):
+    """Which pixels of a picture hold a part of a polygon: bool `shape`."""
+    import pyogrio
+
+    result = np.zeros(shape, "uint8")
+    for first in range(0, pyogrio.read_info(gpkg, layer=LAYER)["features"], CHUNK):
+        part = pyogrio.read_dataframe(
+            gpkg, layer=LAYER, columns=[], skip_features=first, max_features=CHUNK
+        )
+        rasterize(
+            part.geometry, out=result, transform=transform @ Affine.scale(step), all_touched=True
+        )
+    return result > 0
+
+
+def _areas(gpkg):
+    import pyogrio
+
+    frame = pyogrio.read_dataframe(gpkg, layer=LAYER, columns=["area_m2"], read_geometry=False)
+    return frame.area_m2.to_numpy()

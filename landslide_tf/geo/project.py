@@ -1,0 +1,146 @@
+"""A QGIS project that opens a whole map: polygons over landslides over probability over image."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from xml.etree.ElementTree import Element, tostring
+
+from landslide_tf.files import atomic_path
+from landslide_tf.geo.geopackage import LAYER
+from landslide_tf.geo.styles import (
+    QGIS_VERSION,
+    element,
+    image_parts,
+    polygon_parts,
+    raster_parts,
+)
+
+PROJECT = "map.qgz"
+TITLES = {
+    "errors.tif": "Errors against the reference",
+    "landslides.tif": "Landslides (pixels)",
+    "probability.tif": "Probability of landslide",
+}
+
+
+def write_project(folder, title: str, grid, image: tuple, *, percent: bool, with_dem: bool) -> None:
+    """Write `map.qgz` for the files of a map that lie in `folder`.
+
+    Paths in it are relative, so that the folder can be moved together with the image.
+
+    Args:
+        folder: with `landslides.gpkg`, `landslides.tif`, `probability.tif`, perhaps `errors.tif`.
+        title: of the project.
+        grid: with CRS, transform, height and width.
+        image: its path, three band numbers, and the (low, high) values of each to stretch between.
+        percent: whether probability runs from 0 to 100.
+        with_dem: whether the polygons have columns of the terrain.
+
+    Example:
+        >>> with __import__("rasterio").open("scene.tif") as scene:
+        ...     image = ("scene.tif", (1, 2, 3), [(0, 255)] * 3)
+        ...     write_project(".", "A scene", scene, image, percent=True, with_dem=False)
+        >>> zipfile.ZipFile("map.qgz").namelist()
+        ['map.qgs']
+    """
+    folder = Path(folder)
+    path, bands, limits = image
+    srs = _srs(grid.crs)
+    layers = [
+        (
+            _layer("polygons", "Landslides", f"./landslides.gpkg|layername={LAYER}", srs,
+                   polygon_parts(with_dem)),
+            True,
+        )
+    ]  # fmt: skip
+    for name, shown in TITLES.items():
+        if name != "errors.tif" or (folder / name).exists():
+            layer = _layer(name[:-4], shown, f"./{name}", srs, raster_parts(name, percent))
+            layers.append((layer, False))  # one click away: they hide the image
+    parts = image_parts(bands, limits)
+    layers.append((_layer("image", Path(path).name, _relative(path, folder), srs, parts), True))
+    root = _project(title, srs, _extent(grid), layers)
+    text = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+    text += tostring(root, encoding="unicode")
+    with atomic_path(folder / PROJECT) as scratch, zipfile.ZipFile(scratch, "w") as file:
+        file.writestr("map.qgs", text, zipfile.ZIP_DEFLATED)
+
+
+def _project(title, srs, extent, layers) -> Element:
+    """The document: layers are (element, shown?), from top to bottom."""
+    tree = element("layer-tree-group", {"expanded": 1, "checked": "Qt::Checked"})
+    for layer, shown in layers:
+        name, source, provider = (
+            layer.findtext(tag) for tag in ("layername", "datasource", "provider")
+        )
+        checked = "Qt::Checked" if shown else "Qt::Unchecked"
+        tree.append(
+            element(
+                "layer-tree-layer",
+                {"id": layer.findtext("id"), "name": name, "checked": checked, "expanded": 1,
+                 "source": source, "providerKey": provider},
+            )
+        )  # fmt: skip
+    sides = (element(side, None, f"{value:.10g}") for side, value in extent.items())
+    canvas = element(
+        "mapcanvas",
+        {"name": "theMapCanvas"},
+        element("extent", None, *sides),
+        element("destinationsrs", None, srs),
+    )
+    paths = element("Paths", None, element("Absolute", {"type": "bool"}, "false"))
+    enabled = element("ProjectionsEnabled", {"type": "int"}, "1")  # else QGIS takes no CRS
+    return element(
+        "qgis",
+        {"projectname": title, "version": QGIS_VERSION},
+        element("title", None, title),
+        element("projectCrs", None, srs),
+        tree,
+        canvas,
+        element("projectlayers", None, *(layer for layer, _ in layers)),
+        element("properties", None, paths, element("SpatialRefSys", None, enabled)),
+    )
+
+
+def _layer(identifier, name, source, srs, parts) -> Element:
+    vector = "|layername=" in source
+    kind = {"type": "vector", "geometry": "Polygon"} if vector else {"type": "raster"}
+    return element(
+        "maplayer",
+        kind,
+        element("id", None, f"{identifier}_of_the_map"),
+        element("datasource", None, source),
+        element("layername", None, name),
+        element("srs", None, srs),
+        element("provider", {"encoding": "UTF-8"}, "ogr" if vector else "gdal"),
+        *parts,
+    )
+
+
+def _srs(crs) -> Element:
+    authority = crs.to_authority()
+    name = ":".join(authority) if authority else ""
+    return element(
+        "spatialrefsys",
+        None,
+        element("wkt", None, crs.to_wkt()),
+        element("authid", None, name),
+    )
+
+
+def _extent(grid) -> dict:
+    t = grid.transform
+    corners = [(x, y) for x in (0, grid.width) for y in (0, grid.height)]
+    xs = [t.a * x + t.b * y + t.c for x, y in corners]
+    ys = [t.d * x + t.e * y + t.f for x, y in corners]
+    return {"xmin": min(xs), "ymin": min(ys), "xmax": max(xs), "ymax": max(ys)}
+
+
+def _relative(path, folder) -> str:
+    """`path` as seen from `folder`; as it is from one drive of Windows to another."""
+    try:
+        return Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:
+        return str(path)

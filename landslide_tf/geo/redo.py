@@ -1,0 +1,145 @@
+"""A finished map made anew from its probability, without the model: other threshold, other area."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from landslide_tf.checks import InputError
+from landslide_tf.files import write_json
+from landslide_tf.geo.job import OUTPUTS, UNFINISHED, Job, MapOptions
+from landslide_tf.geo.joining import About, join, open_reference
+from landslide_tf.geo.mapping import say_found
+from landslide_tf.geo.outputs import CACHE_MB, STRIP_PX, write_error
+from landslide_tf.geo.source import Scene
+from landslide_tf.geo.watch import Watch
+from landslide_tf.geo.windows import Layout
+
+
+def redo_map(
+    folder, out=None, changes: dict | None = None, *, overwrite=False, watch: Watch | None = None
+) -> dict:
+    """Make all files of a map anew from its `probability.tif`; returns the report.
+
+    Where that holds percent, probability is known to half a percent: a threshold is compared with
+    the rounded value.
+
+    Args:
+        folder: of a finished map; its image, and its DEM, must be where they were.
+        out: folder to write to; default the same, which needs `overwrite`.
+        changes: `threshold`, `min_area`, `formats`, `reference` of `MapOptions`; the others stay.
+        overwrite: replace a map that is there.
+        watch: hears of the progress and can stop the work.
+
+    Raises:
+        InputError: no finished map, a file that is gone, a bad option, an output that exists.
+        JobError: failed on the way, or stopped; files that were there may be new or old.
+
+    Example:
+        >>> from landslide_tf.geo.mapping import map_scenes
+        >>> _ = map_scenes("runs/first", [("scene.tif", "dem.tif", "map")])
+        map: ...
+        map: ...
+        >>> report = redo_map("map", "map2", {"threshold": 0.3, "min_area": 0})
+        map2: ... landslides, ... threshold 0.30; ... s
+        map2: ...
+        >>> report["threshold"], report["from"]
+        (0.3, 'map')
+    """
+    started = time.perf_counter()
+    folder, out = Path(folder), Path(out or folder)
+    report = _read_report(folder)
+    job = _job(folder, out, report, changes or {})
+    _check_free(out, overwrite)
+    about = About(_threshold(report, job.options), report["model"])
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
+        labels = open_reference(job)
+        job.work.mkdir(parents=True)
+        try:
+            strips = _strips(folder / "probability.tif", job.options.dtype)
+            found = join(job, strips, labels, about, watch or Watch())
+        except RasterioError as error:
+            raise write_error(job.work, error) from None
+        finally:
+            job.forget()
+    kept = {k: v for k, v in report.items() if k not in ("scores", "specks_dropped")}
+    report = {**kept, **found, "options": dataclasses.asdict(job.options), "from": str(folder)}
+    write_json(out / "report.json", report)
+    say_found(out, found, f"{time.perf_counter() - started:.0f} s")
+    return report
+
+
+def _read_report(folder: Path) -> dict:
+    for name in ("report.json", "probability.tif"):
+        if not (folder / name).is_file():
+            raise InputError(f"{folder / name}: no such file; --from takes the folder of a map")
+    try:
+        report = json.loads((folder / "report.json").read_text())
+        if not {"inputs", "model", "options", "job", "threshold"} <= report.keys():
+            raise ValueError("not of a map")
+    except (ValueError, AttributeError) as error:
+        raise InputError(
+            f"{folder / 'report.json'}: cannot be read ({error}); map the scene again"
+        ) from None
+    return report
+
+
+def _job(folder: Path, out: Path, report: dict, changes: dict) -> Job:
+    """The job of the report, with other options; the scene as it was."""
+    known = {field.name for field in dataclasses.fields(MapOptions)}
+    options = {name: value for name, value in report["options"].items() if name in known}
+    options |= {name: value for name, value in changes.items() if value is not None}
+    options["dtype"] = _dtype(folder / "probability.tif")
+    inputs, key = report["inputs"], report["job"]
+    image, dem = inputs["image"]["path"], (inputs.get("dem") or {}).get("path")
+    for path in filter(None, (image, dem)):
+        if not Path(path).is_file():
+            raise InputError(f"{path}: no such file; the map in {folder} was made of it")
+    scene = Scene(
+        image,
+        dem,
+        bool(dem) and inputs["dem"]["read_by_the_model"],
+        tuple(key["bands"]) if key["bands"] else None,
+        key["nodata"],
+        tuple(map(tuple, key["stretch"])) if key["stretch"] else None,
+        options.get("skip_bad", False),
+        tuple(inputs["pixel_m"]),
+        Layout(tuple(inputs["size_px"]), tuple(key["window_px"]), tuple(key["overlap_px"])),
+    )
+    return Job(out, scene, MapOptions(**options), key, "start")
+
+
+def _dtype(path) -> str:
+    with rasterio.open(path) as file:
+        return file.dtypes[0]
+
+
+def _threshold(report: dict, options: MapOptions) -> float:
+    return report["threshold"] if options.threshold is None else options.threshold
+
+
+def _check_free(out: Path, overwrite: bool) -> None:
+    if (out / UNFINISHED).exists():
+        raise InputError(f"{out}: holds a map that is not finished; give another --out")
+    exists = [out / name for name in OUTPUTS if (out / name).exists()]
+    if exists and not overwrite:
+        raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
+
+
+def _strips(path, dtype: str):
+    """(top, probability) of a `probability.tif`, as of `store.strips`."""
+    with rasterio.open(path) as file:
+        height, width = file.shape
+        rows = max(1, STRIP_PX // width)
+        for top in range(0, height, rows):
+            values = file.read(1, window=Window(0, top, width, min(rows, height - top)))
+            if dtype == "uint8":
+                values = np.where(values == file.nodata, np.nan, values / np.float32(100))
+            yield top, values.astype("float32")

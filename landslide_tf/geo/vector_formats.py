@@ -1,0 +1,88 @@
+"""The polygons of a map in other formats than GeoPackage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from landslide_tf.checks import InputError
+from landslide_tf.geo.geopackage import LAYER, told
+
+# name of the option: GDAL driver, its options, files beside one another
+FORMATS = {
+    "geojson": ("GeoJSON", {"layer_options": {"RFC7946": "YES"}}, (".geojson",)),
+    "shp": (
+        "ESRI Shapefile",
+        {"layer_options": {"ENCODING": "UTF-8"}},
+        (".shp", ".shx", ".dbf", ".prj", ".cpg"),
+    ),
+    "kml": (
+        "KML",
+        {"dataset_options": {"NameField": "id", "DescriptionField": "conf_text"}},
+        (".kml",),
+    ),
+    "flatgeobuf": ("FlatGeobuf", {}, (".fgb",)),
+}
+FILES = tuple("landslides" + end for _, _, ends in FORMATS.values() for end in ends)
+
+
+def parse_formats(text: str) -> tuple[str, ...]:
+    """Names of `FORMATS` in a list with commas; 'gpkg', which is always written, may stand in it.
+
+    >>> parse_formats("gpkg, shp,kml")
+    ('shp', 'kml')
+    >>> parse_formats("dxf")
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: --format 'dxf' is none of gpkg, geojson, shp, kml, flatgeobuf
+    """
+    names = [name.strip().lower() for name in text.split(",")]
+    for name in names:
+        if name not in ("gpkg", *FORMATS):
+            raise InputError(f"--format {name!r} is none of {', '.join(('gpkg', *FORMATS))}")
+    return tuple(dict.fromkeys(name for name in names if name != "gpkg"))
+
+
+def convert_polygons(gpkg, folder, name: str) -> list[str]:
+    """Write the polygons of a GeoPackage to `folder` in another format; returns the file names.
+
+    GeoJSON and KML are in WGS 84, the others in the scene's CRS. Features are read and written in
+    batches: the whole never is in memory.
+
+    Raises:
+        JobError: it cannot be written.
+
+    Example:
+        >>> import geopandas
+        >>> geopandas.read_file("landslides.geojson").to_file("map.gpkg", layer="landslides")
+        >>> convert_polygons("map.gpkg", ".", "geojson")
+        ['landslides.geojson']
+        >>> polygons = geopandas.read_file("landslides.geojson")
+        >>> len(polygons), polygons.crs.to_epsg()
+        (2, 4326)
+    """
+    import pyogrio
+
+    driver, options, ends = FORMATS[name]
+    folder = Path(folder)
+    # the main file last: whoever sees it finds the others
+    scratch = folder / f"unfinished-{LAYER}"
+    scratch.mkdir(exist_ok=True)
+    try:
+        made = scratch / f"{LAYER}{ends[0]}"
+        with told(made), pyogrio.open_arrow(gpkg, layer=LAYER) as (layer, batches):
+            pyogrio.write_arrow(
+                batches,
+                made,
+                driver=driver,
+                layer=LAYER,
+                crs=layer["crs"],
+                geometry_type="Polygon" if name == "shp" else "MultiPolygon",
+                geometry_name=layer["geometry_name"],
+                **options,
+            )
+        for end in reversed(ends):
+            (scratch / f"{LAYER}{end}").replace(folder / f"{LAYER}{end}")
+    finally:
+        for left in scratch.iterdir():
+            left.unlink()
+        scratch.rmdir()
+    return [f"{LAYER}{end}" for end in ends]

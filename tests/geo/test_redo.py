@@ -1,0 +1,152 @@
+"""Maps redone from their probability, followed, and stopped."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pyogrio
+import pytest
+from made_maps import FLOAT, make_map, read
+
+from conftest import write_raster
+from landslide_tf.checks import InputError
+from landslide_tf.cli import main
+from landslide_tf.geo.job import MapOptions
+from landslide_tf.geo.redo import redo_map
+from landslide_tf.geo.watch import Cancelled, Watch
+
+
+@pytest.fixture
+def grey_scene(make_scene):
+    """Squares of three strengths: probability 0.88, 0.5 and 0.27 in a dark scene."""
+    image = np.full((90, 120, 3), 20, "uint8")
+    for value, left in ((191, 5), (128, 45), (96, 85)):
+        image[20:50, left : left + 30] = value
+    return make_scene(image=image)
+
+
+def table(folder):
+    return pyogrio.read_dataframe(folder / "landslides.gpkg", layer="landslides")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_redone_as_if_mapped_with_the_threshold(red_run, grey_scene, tmp_path, dtype):
+    options = MapOptions(dtype=dtype)
+    first = make_map(red_run, grey_scene, tmp_path / "first", options)
+    assert first["landslides"] == 2
+    direct = make_map(
+        red_run, grey_scene, tmp_path / "direct", dataclasses.replace(options, threshold=0.2)
+    )
+    report = redo_map(tmp_path / "first", tmp_path / "again", {"threshold": 0.2})
+    assert report["landslides"] == direct["landslides"] == 3
+    assert report["threshold"] == report["options"]["threshold"] == 0.2
+    for name in ("probability", "landslides"):
+        np.testing.assert_array_equal(
+            read(tmp_path / f"again/{name}.tif"), read(tmp_path / f"direct/{name}.tif")
+        )
+    a, b = table(tmp_path / "again"), table(tmp_path / "direct")
+    assert a.geometry.equals(b.geometry)
+    assert a.area_m2.tolist() == b.area_m2.tolist()
+    names = {path.name for path in (tmp_path / "direct").iterdir()}
+    assert {path.name for path in (tmp_path / "again").iterdir()} == names
+    # and once more, from what was redone: back to the first
+    back = redo_map(tmp_path / "again", changes={"threshold": 0.5}, overwrite=True)
+    assert back["landslides"] == 2
+    assert table(tmp_path / "again").geometry.equals(table(tmp_path / "first").geometry)
+
+
+def test_the_command_line(red_run, grey_scene, tmp_path, capsys):
+    out = tmp_path / "map"
+    make_map(red_run, grey_scene, out)
+    before = (out / "landslides.gpkg").read_bytes()
+    words = ["map", "--from", str(out), "--threshold", "0.2"]
+    assert main(words) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (out / "landslides.gpkg").read_bytes() == before
+    assert main([*words, "--min-area", "1e6", "--out", str(tmp_path / "none")]) == 0
+    assert len(table(tmp_path / "none")) == 0
+    assert main([*words, "--overwrite", "--format", "geojson"]) == 0
+    assert len(table(out)) == 3
+    assert (out / "landslides.geojson").exists()
+    assert not (out / "unfinished").exists()
+    for more, message in (
+        (["--tta"], "--tta does not go with --from"),
+        (["--model", "run"], "one of them"),
+        (["--threshold", "7"], "--threshold must lie"),
+    ):
+        assert main([*words, "--overwrite", *more]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_a_reference_may_come_later(red_run, grey_scene, tmp_path):
+    make_map(red_run, grey_scene, tmp_path / "map")
+    mask = np.zeros((90, 120), "uint8")
+    mask[20:50, 5:35] = 1
+    place = {"crs": "EPSG:32647", "transform": (2, 0, 470000, 0, -2, 3445000)}
+    from rasterio import Affine
+
+    place["transform"] = Affine(*place["transform"])
+    path = write_raster(tmp_path / "mask.tif", mask, **place)
+    report = redo_map(tmp_path / "map", tmp_path / "scored", {"reference": str(path)})
+    assert report["scores"]["landslides"]["any_overlap"] == {"found": 1, "false_alarms": 1}
+    assert report["scores"]["pixels"]["map"]["iou"] == pytest.approx(0.5)
+    assert (tmp_path / "scored/errors.png").exists()
+
+
+@pytest.mark.parametrize("kind", ["nothing", "no report", "not json", "image gone"])
+def test_what_cannot_be_redone(red_run, grey_scene, tmp_path, kind):
+    out = tmp_path / "map"
+    if kind != "nothing":
+        make_map(red_run, grey_scene, out)
+    if kind == "no report":
+        (out / "report.json").unlink()
+    if kind == "not json":
+        (out / "report.json").write_text("{")
+    if kind == "image gone":
+        grey_scene[0].unlink()
+    with pytest.raises(InputError, match="no such file|cannot be read"):
+        redo_map(out, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
+def test_progress_is_told_in_order(red_run, make_scene, tmp_path):
+    heard = []
+    watch = Watch(progress=lambda *state: heard.append(state))
+    options = dataclasses.replace(FLOAT, batch_size=4)
+    make_map(red_run, make_scene((70, 90)), tmp_path / "map", options, watch=watch)
+    stages = list(dict.fromkeys(stage for stage, _, _ in heard))
+    assert stages == ["windows", "polygons", "files"]
+    for stage in stages:
+        done = [(d, total) for s, d, total in heard if s == stage]
+        assert done == sorted(done)
+        assert done[-1][0] == done[-1][1]
+    assert len([s for s, _, _ in heard if s == "windows"]) > 4  # 20 windows, four at once
+
+
+def test_stopped_between_windows_and_resumed(red_run, make_scene, tmp_path, monkeypatch):
+    monkeypatch.setattr("landslide_tf.geo.windows.BLOCK_PX", 32)
+    scene, out, asked = make_scene((100, 100)), tmp_path / "map", []
+
+    def cancel():
+        asked.append(1)
+        return len(asked) == 12
+
+    with pytest.raises(Cancelled, match="continue with --resume"):
+        make_map(red_run, scene, out, watch=Watch(cancel=cancel))
+    assert [path.name for path in out.iterdir()] == ["unfinished"]
+    report = make_map(red_run, scene, out, resume=True)
+    assert 0 < report["windows"]["computed_now"] < report["windows"]["all"]
+    make_map(red_run, scene, tmp_path / "whole")
+    np.testing.assert_array_equal(
+        read(out / "probability.tif"), read(tmp_path / "whole/probability.tif")
+    )
+
+
+def test_a_redo_that_is_stopped_leaves_the_map_as_it_was(red_run, grey_scene, tmp_path):
+    out = tmp_path / "map"
+    make_map(red_run, grey_scene, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(Cancelled):
+        redo_map(out, changes={"threshold": 0.2}, overwrite=True, watch=Watch(cancel=lambda: True))
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert json.loads(before["report.json"])["landslides"] == 2
