@@ -173,7 +173,7 @@ def test_dem_of_another_grid_and_crs(relief_run, make_scene, tmp_path):
 def test_resolution_resamples_the_windows(relief_run, make_scene, tmp_path):
     # pixels of 2 m, model at 4 m: one window of 64 pixels is the scene
     image, dem = make_scene((64, 64))
-    make_map(relief_run, (image, dem), tmp_path / "map", FLOAT.with_options(resolution_m=4))
+    make_map(relief_run, (image, dem), tmp_path / "map", dataclasses.replace(FLOAT, resolution_m=4))
     with rasterio.open(image) as file:
         pixels = np.moveaxis(file.read(), 0, -1)
     expected = load_run(relief_run).predict(pixels, read(dem))  # which resizes to 32 and back
@@ -189,7 +189,7 @@ def test_the_resolution_of_training_is_the_default(make_scene, tmp_path, capsys)
     assert "the model runs at 4.1 m a pixel, as it was trained (the image has 2 m)" in shown
     assert "warning:" not in shown
     assert report["job"]["window_px"] == [66, 66]  # 32 x 4.1 / 2 = 65.6
-    given = FLOAT.with_options(resolution_m=1.5)
+    given = dataclasses.replace(FLOAT, resolution_m=1.5)
     report = make_map(run, make_scene(), tmp_path / "far", given)
     assert report["job"]["window_px"] == [24, 24]
     assert "give --resolution-m 4.1" in capsys.readouterr().out
@@ -230,7 +230,7 @@ def test_bands_by_number_and_description(red_run, make_scene, tmp_path, bands):
     with rasterio.open(scene[0], "r+") as file:
         file.descriptions = ("blue", "green", "near infrared", "red")
         file.colorinterp = [rasterio.enums.ColorInterp.undefined] * 4
-    make_map(red_run, scene, tmp_path / "map", FLOAT.with_options(bands=bands))
+    make_map(red_run, scene, tmp_path / "map", dataclasses.replace(FLOAT, bands=bands))
     expected = 1 / (1 + np.exp(4 - 8 * image[..., 3].astype(float) / 255))
     np.testing.assert_allclose(read(tmp_path / "map/probability.tif"), expected, atol=1e-5)
 
