@@ -17,14 +17,16 @@ from landslide_tf.study.verdicts import Difference, Interval, measure, percentil
 RESAMPLES = 9999
 
 
-@functools.lru_cache(maxsize=2)
-def draws(count: int) -> np.ndarray:
-    """How often each of `count` tiles is drawn, (RESAMPLES, count); the same for all models.
+@functools.lru_cache(maxsize=4)
+def draws(count: int, what: str = "tiles") -> np.ndarray:
+    """How often each of `count` tiles, or seeds, is drawn, (RESAMPLES, count).
+
+    The same for all models on as many tiles; seeds are drawn independently of tiles.
 
     >>> draws(5).sum(axis=1).tolist() == [5] * RESAMPLES
     True
     """
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng({"tiles": 0, "seeds": 1}[what])
     # float64 holds the counts of pixels exactly, and multiplies much faster than whole numbers
     return generator.multinomial(count, np.full(count, 1 / count), RESAMPLES).astype("float64")
 
@@ -80,6 +82,8 @@ def ratio_interval(parts: np.ndarray, wholes: np.ndarray) -> Interval | None:
 def difference(a: Result, b: Result, metric: str = "miou", among=None) -> Difference | None:
     """A minus B over the seeds that both have; each resample draws the same tiles for both.
 
+    It draws as many seeds, too, with replacement (see `verdicts`).
+
     `among` (N,) restricts the score to some of the test tiles, by True. None where a run is
     missing or kept no counts of its tiles, or a score is undefined.
 
@@ -87,7 +91,7 @@ def difference(a: Result, b: Result, metric: str = "miou", among=None) -> Differ
     >>> from landslide_tf.study.records import read_results
     >>> results = read_results(read_study("study"), "study")
     >>> found = difference(results["unet-none-bce"], results["unet-none-bce"])
-    >>> found.value, found.seeds, found.over_tiles
+    >>> found.value, found.seeds, found.over_draws
     (0.0, 1, Interval(low=0.0, high=0.0))
     """
     counted = [Result(x.experiment, tuple(r for r in x.records if r.tiles)) for x in (a, b)]
@@ -108,7 +112,8 @@ def difference(a: Result, b: Result, metric: str = "miou", among=None) -> Differ
     by_seed = differences(whole)[:, 0]
     if not np.isfinite(by_seed).all():
         return None
-    return measure(by_seed, differences(times).mean(axis=0))
+    drawn = draws(len(pairs), "seeds").T  # (K, RESAMPLES)
+    return measure(by_seed, np.average(differences(times), axis=0, weights=drawn))
 
 
 def _score(record: Record, metric: str, weights) -> np.ndarray:

@@ -128,13 +128,13 @@ def in_words(one: Comparison) -> str:
     >>> from landslide_tf.study.records import read_results
     >>> table = paper_comparisons(read_results(read_study("study"), "study"))["models"]
     >>> in_words(table[0])
-    'U-Net (BCE) - ResUNet (WCE): -0.0..., tiles [-0..., -0...], 1 seed: not enough seeds'
+    'U-Net (BCE) - ResUNet (WCE): -0.0..., draws [-0..., -0...], 1 seed: not enough seeds'
     """
     names = f"{one.a.experiment.title} - {one.b.experiment.title}"
     if one.found is None:
         return f"{names}: {one.verdict}"
     parts = [f"{names}: {one.found.value:+.3f}"]
-    for what, between in (("seeds", one.found.over_seeds), ("tiles", one.found.over_tiles)):
+    for what, between in (("seeds", one.found.over_seeds), ("draws", one.found.over_draws)):
         if between is not None:
             parts.append(f"{what} [{between.low:+.3f}, {between.high:+.3f}]")
     count = one.found.seeds

@@ -37,10 +37,10 @@ class Comparison:
         """B against A."""
         found = self.found
         if found is not None:
-            seeds, tiles = (
-                i and type(i)(-i.high, -i.low) for i in (found.over_seeds, found.over_tiles)
+            seeds, draws = (
+                i and type(i)(-i.high, -i.low) for i in (found.over_seeds, found.over_draws)
             )
-            found = Difference(-found.value, found.seeds, seeds, tiles, found.p)
+            found = Difference(-found.value, found.seeds, seeds, draws, found.p)
         other = {BETTER: WORSE, WORSE: BETTER}.get(self.verdict, self.verdict)
         return Comparison(self.b, self.a, found, self.p, other)
 
@@ -182,12 +182,12 @@ def comparison_table(compared: dict[str, list[Comparison]]) -> pd.DataFrame:
                 "seeds": one.found.seeds,
                 "difference": one.found.value,
             }
-            for what in ("seeds", "tiles"):
+            for what in ("seeds", "draws"):
                 between = getattr(one.found, f"over_{what}")
                 row[f"{what}_low"] = between.low if between else np.nan
                 row[f"{what}_high"] = between.high if between else np.nan
             rows.append(row | {"p": one.p, "verdict": one.verdict})
     # named also where nothing was compared: an empty table has its header
-    columns = ["table", "a", "b", "seeds", "difference", "seeds_low", "seeds_high", "tiles_low",
-               "tiles_high", "p", "verdict"]  # fmt: skip
+    columns = ["table", "a", "b", "seeds", "difference", "seeds_low", "seeds_high", "draws_low",
+               "draws_high", "p", "verdict"]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)

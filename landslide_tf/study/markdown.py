@@ -83,7 +83,8 @@ def _claims(found: list[Claim]) -> str:
     return (
         "## The paper's claims, with their figures\n\nDifferences are in test mIoU (in IoU of the "
         "landslide class for small landslides: the quarter of the test tiles with the fewest "
-        "landslide pixels).\n\n" + table(["claim", "here", "figures"], rows)
+        "landslide pixels). 'Seeds' is the t-interval, 'draws' the bootstrap's.\n\n"
+        + table(["claim", "here", "figures"], rows)
     )
 
 
@@ -184,7 +185,10 @@ def comparisons_text(frame: pd.DataFrame) -> str:
     """
     if frame.empty:
         return ""
-    parts = ["## Which is better?\n\nA minus B; the p-values are corrected within each table."]
+    parts = [
+        "## Which is better?\n\nA minus B. 'Over seeds' is the t-interval, 'over draws' that of "
+        "the bootstrap of tiles and seeds. The p-values are corrected within each table."
+    ]
     for name, part in frame.groupby("table", sort=False):
         rows = [
             [
@@ -192,14 +196,14 @@ def comparisons_text(frame: pd.DataFrame) -> str:
                 r["b"],
                 number(r["difference"], sign=True),
                 between(r["seeds_low"], r["seeds_high"], sign=True),
-                between(r["tiles_low"], r["tiles_high"], sign=True),
+                between(r["draws_low"], r["draws_high"], sign=True),
                 number(r["p"]),
                 str(r["seeds"]),
                 {"better": "A better", "worse": "B better"}.get(r["verdict"], r["verdict"]),
             ]
             for r in part.to_dict("records")
         ]
-        header = ["A", "B", "difference", "over seeds", "over tiles", "p, corrected", "seeds",
+        header = ["A", "B", "difference", "over seeds", "over draws", "p, corrected", "seeds",
                   "verdict"]  # fmt: skip
         parts.append(f"### {name[0].upper()}{name[1:]}\n\n" + table(header, rows))
     return "\n\n".join(parts)

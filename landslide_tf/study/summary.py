@@ -242,7 +242,7 @@ def how_to_read() -> str:
         "much mIoU a model gains on its training tiles when its batch-normalisation statistics are "
         "estimated anew; near 0 is sound.\n\n"
         "A verdict needs at least three seeds on both sides. The t-interval over the paired seeds "
-        "and the bootstrap over tiles must both exclude zero, at a level that Holm's method "
-        "corrects for the number of comparisons in the table. Bold is what is better than all "
+        "and the bootstrap over tiles and seeds must both exclude zero, at a level that Holm's "
+        "method corrects for the number of comparisons in the table. Bold is what is better than all "
         "others by these verdicts. A dash is what was not run."
     )

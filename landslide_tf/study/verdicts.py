@@ -1,16 +1,18 @@
 """Is A better than B? Seeds and tiles must both say so, corrected for the number of questions.
 
-Two sources of chance stand between the scores of two models and a verdict.
+Two sources of chance stand between the scores of two models and a verdict: another start gives
+another model, and other test tiles give other scores. Two tests are made, and both must hold.
 
-Seeds: another start gives another model. The differences of the paired seeds are held to Student's
-t with K - 1 degrees of freedom. It needs K >= 3 seeds; with fewer there is no verdict.
+Seeds: the differences of the paired seeds are held to Student's t with K - 1 degrees of freedom. It
+needs K >= 3 seeds; with fewer there is no verdict.
 
-Tiles: another test set gives other scores. Test tiles are drawn with replacement (the bootstrap),
-the same ones for both models.
+Tiles: test tiles are drawn with replacement (the bootstrap), the same ones for both models. Seeds
+are drawn with them: where seeds and tiles spread alike, two tests that are each blind to the other
+spread would call 9 % of equal models different.
 
-The p-value of a comparison is the larger of the two, so that a verdict needs both. The p-values of
-all comparisons of one table are then corrected by Holm's method (1979): the chance that a table
-holds any false verdict stays near 5 %.
+The p-value of a comparison is the larger of the two. The p-values of all comparisons of one table
+are then corrected by Holm's method (1979): the chance that a table holds any false verdict stays
+near 5 %.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 LEAST_SEEDS = 3
-LEVEL = 0.95
+ALPHA = 0.05  # intervals are of 95 %
 BETTER, WORSE, CANNOT_TELL = "better", "worse", "cannot tell"
 TOO_FEW, NO_COUNTS, NOT_RUN = "not enough seeds", "no counts of tiles", "not run"
 
@@ -42,7 +44,8 @@ class Interval:
 class Difference:
     """Score of A minus that of B: mean over seeds, its two intervals, and the p-value of both.
 
-    With fewer than three seeds `over_seeds` is None and `p` is NaN.
+    `over_seeds` is the t-interval, `over_draws` the bootstrap's. With fewer than three seeds
+    `over_seeds` is None and `p` is NaN.
 
     >>> Difference(0.02, 1, None, Interval(0.01, 0.03), float("nan")).seeds
     1
@@ -51,12 +54,12 @@ class Difference:
     value: float
     seeds: int
     over_seeds: Interval | None
-    over_tiles: Interval
+    over_draws: Interval | None
     p: float
 
 
 def measure(by_seed, resampled) -> Difference:
-    """The difference of paired scores: `by_seed` (K,), and in each resample of the tiles (R,).
+    """The difference of paired scores: `by_seed` (K,), and in each resample (R,).
 
     >>> found = measure([0.1, 0.1, 0.1], np.full(99, 0.1))
     >>> round(found.value, 3), found.seeds, round(found.p, 2)
@@ -65,12 +68,10 @@ def measure(by_seed, resampled) -> Difference:
     by_seed, resampled = np.asarray(by_seed, float), np.asarray(resampled, float)
     between = None
     if len(by_seed) >= LEAST_SEEDS:
-        reach = stdtrit(len(by_seed) - 1, (1 + LEVEL) / 2) * _standard_error(by_seed)
+        reach = stdtrit(len(by_seed) - 1, 1 - ALPHA / 2) * _standard_error(by_seed)
         between = Interval(float(by_seed.mean() - reach), float(by_seed.mean() + reach))
-    p = np.maximum(seeds_p(by_seed), tiles_p(resampled))
-    return Difference(
-        float(by_seed.mean()), len(by_seed), between, percentiles(resampled), float(p)
-    )
+    p = float(np.maximum(seeds_p(by_seed), draws_p(resampled)))
+    return Difference(float(by_seed.mean()), len(by_seed), between, percentiles(resampled), p)
 
 
 def seeds_p(differences) -> np.ndarray:
@@ -94,13 +95,13 @@ def _standard_error(differences):
     return differences.std(axis=-1, ddof=1) / np.sqrt(differences.shape[-1])
 
 
-def tiles_p(resampled) -> np.ndarray:
+def draws_p(resampled) -> np.ndarray:
     """Two-sided p-value of the bootstrap, over the first axis (R, …): do resamples change sign?
 
     It is twice the smaller share of resamples on one side of zero, those at zero counted on both.
     One is added to the counts, so that R resamples never give a p-value of 0.
 
-    >>> float(tiles_p([0.1] * 99))  # 2 x (0 + 1) / (99 + 1)
+    >>> float(draws_p([0.1] * 99))  # 2 x (0 + 1) / (99 + 1)
     0.02
     """
     resampled = np.asarray(resampled, float)
@@ -112,13 +113,13 @@ def tiles_p(resampled) -> np.ndarray:
 def percentiles(values) -> Interval | None:
     """The percentile interval of resampled values (R,); None where all are undefined.
 
-    >>> percentiles(np.arange(101) / 100)
-    Interval(low=0.025, high=0.975)
+    >>> percentiles(np.arange(1001))  # 2.5 % and 97.5 %
+    Interval(low=25.0, high=975.0)
     """
     values = np.asarray(values, float)
     if not np.isfinite(values).any():
         return None
-    tail = 100 * (1 - LEVEL) / 2
+    tail = 100 * ALPHA / 2
     return Interval(*(float(v) for v in np.nanpercentile(values, [tail, 100 - tail])))
 
 
@@ -150,6 +151,6 @@ def verdict(found: Difference | None, corrected_p: float) -> str:
         return NO_COUNTS
     if found.seeds < LEAST_SEEDS:
         return TOO_FEW
-    if not corrected_p < 1 - LEVEL:
+    if not corrected_p < ALPHA:
         return CANNOT_TELL
     return BETTER if found.value > 0 else WORSE

@@ -149,11 +149,10 @@ def sample_rows(iou, pixels) -> dict[str, int]:
     }
     taken = {}
     for label, group in groups.items():
-        left = [int(i) for i in group if i not in taken.values()]
-        if left:
-            taken[label] = (
-                left[len(left) // 2] if label != "a failure" else left[(len(left) - 1) // 2]
-            )
+        middle = (len(group) - 1) // 2
+        nearest = sorted(range(len(group)), key=lambda rank, m=middle: abs(rank - m))
+        free = [int(group[rank]) for rank in nearest if group[rank] not in taken.values()]
+        taken |= {label: free[0]} if free else {}
     order = ("median IoU", "a small one", "a large one", "a failure")
     return {label: taken[label] for label in order if label in taken}
 
