@@ -199,7 +199,7 @@ def what_it_means(results: Results, tables: dict[str, list[Comparison]]) -> list
             for one in (o if o.verdict == BETTER else o.turned() for o in decided)
         ]
         lines.append(
-            f"Comparison of {name}: {len(decided)} of {len(table)} pairs can be told apart"
+            f"Table '{name}': {len(decided)} of {len(table)} tested pairs can be told apart"
             + (f": {'; '.join(pairs)}." if pairs else ".")
         )
     return lines + [gap_in_words(made)]
@@ -243,6 +243,6 @@ def how_to_read() -> str:
         "estimated anew; near 0 is sound.\n\n"
         "A verdict needs at least three seeds on both sides. The t-interval over the paired seeds "
         "and the bootstrap over tiles and seeds must both exclude zero, at a level that Holm's "
-        "method corrects for the number of comparisons in the table. Bold is what is better than all "
-        "others by these verdicts. A dash is what was not run."
+        "method corrects for the number of comparisons in the table. Bold is what is better than "
+        "all others by these verdicts. A dash is what was not run."
     )

@@ -151,7 +151,8 @@ def three(study, tmp_path, monkeypatch):
     """A complete run, one of the same model and one of a model that costs three times as much."""
     cost = {"unet": 1.0, "unetpp": 3.0}
     monkeypatch.setattr(planning, "run_cost", lambda config: cost[config.model])
-    planned = plan(study, tmp_path, ("unet-none-bce", "unet-none-dice", "unetpp-none-dice"))
+    names = ("unet-none-bce", "unet-none-dice", "unetpp-none-dice")
+    planned = [plan(study, tmp_path, (name,))[0] for name in names]
     write_run(planned[0].folder, planned[0].config, 0.9)  # epochs of 9, 8 and 7 seconds
     return planned
 
@@ -171,9 +172,9 @@ def test_a_run_under_way_goes_on_at_its_own_pace(three):
     (three[2].folder / "history.csv").write_text("epoch,seconds\n1,100\n2,110\n")
     assert list(planning.seconds_left(three, overhead=0).values())[2] == pytest.approx(105)
     line, share = runner.progress(
-        three, three[1:], {r.folder: i for i, r in enumerate(three)}, 2, 0
+        three, three[1:], {r.folder: i for i, r in enumerate(three, 1)}, 2, 0
     )
-    assert "2/3 unetpp-none-dice-seed0: epoch 2 of 3" in line
+    assert "3/3 unetpp-none-dice-seed0: epoch 2 of 3" in line
     # the other: the median of 8 a cost of 1 and 105 / 3, 3 epochs; both at one time
     assert line.endswith(f"about {planning.duration((3 * (8 + 35) / 2 + 105) / 2)} left")
     assert share == pytest.approx(5 / 9)
