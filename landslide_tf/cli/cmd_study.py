@@ -102,10 +102,9 @@ def _study(arguments) -> None:
         print(planning.format_plan(planned, planning.estimate_seconds(planned)))
         return
     if arguments.records:
-        kept = keeping.keep_records(
-            study, arguments.out, arguments.records, show_tiles=arguments.show_tiles
-        )
-        print(f"report: {kept}")
+        out, options = arguments.records, {"show_tiles": arguments.show_tiles}
+        kept = keeping.keep_records(study, arguments.out, out, **options)
+        print(f"report: {report.write_report(kept, out, with_tiles=False)}")
         return
     write_study(study, arguments.out)
     failures = {}

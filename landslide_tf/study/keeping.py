@@ -13,7 +13,6 @@ from landslide_tf.config import TrainConfig
 from landslide_tf.files import sha256, write_json
 from landslide_tf.study.experiments import Study, read_study, write_study
 from landslide_tf.study.records import DEM_SCORES, Record, read_results
-from landslide_tf.study.report import write_report
 from landslide_tf.study.summary import all_records
 
 KEPT = ("history.csv", "metrics.json", "tile_scores.npz", "validation_scores.npz")
@@ -21,8 +20,10 @@ KEPT = ("history.csv", "metrics.json", "tile_scores.npz", "validation_scores.npz
 TILE_FIGURES = ("figure1-samples", "figure5-predictions", "figure6-gradcam-*")
 
 
-def keep_records(study: Study, out, folder, *, show_tiles: bool = False) -> Path:
-    """Write the records of the study in `out` to `folder`, with its report; returns the report.
+def keep_records(study: Study, out, folder, *, show_tiles: bool = False) -> Study:
+    """Write the records of the study in `out` to `folder`; returns the study as it is there.
+
+    The report is then made from them: `report.write_report(kept, folder, with_tiles=False)`.
 
     Of each run that counts stay its options, environment, history, scores and pixel counts, not
     its weights, log and pictures. The split is kept once, as `split.json` (one a seed where seeds
@@ -34,7 +35,9 @@ def keep_records(study: Study, out, folder, *, show_tiles: bool = False) -> Path
     Raises:
         InputError: `folder` holds something else, or no run of the study is complete.
 
-    >>> report = keep_records(read_study("study"), "study", "records")
+    >>> kept = keep_records(read_study("study"), "study", "records")
+    >>> kept == read_study("records")
+    True
     >>> sorted(path.name for path in Path("records").glob("*.json"))
     ['split.json', 'study.json']
     >>> sorted(path.name for path in Path("records/unet-none-bce-seed0").iterdir())
@@ -56,7 +59,7 @@ def keep_records(study: Study, out, folder, *, show_tiles: bool = False) -> Path
         for pattern in TILE_FIGURES:
             for path in (out / "figures").glob(f"{pattern}.png"):
                 shutil.copyfile(path, folder / "figures" / path.name)
-    return write_report(cleaned, folder, with_tiles=False)
+    return cleaned
 
 
 def _without_folders(config: TrainConfig) -> TrainConfig:

@@ -67,7 +67,7 @@ def paper_report(study: Study, out: Path, results: Results, frames, compared, mi
         _table4(frames["table4"]),
         _audit(frames["audit"]),
         _cost(frames["cost"]),
-        pictures_text(out, PICTURES, missing),
+        pictures_text(out, PICTURES, missing, "Curves and predictions are of the first seed."),
         missing_text(out, results),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -295,14 +295,16 @@ PICTURES = {
 }
 
 
-def pictures_text(out: Path, captions: dict[str, str], missing: dict[str, str]) -> str:
+def pictures_text(out: Path, captions: dict[str, str], missing: dict[str, str], of="") -> str:
     """The figures that are in `OUT/figures`, and the reasons of those that are not.
+
+    `of` says what they are of.
 
     >>> text = pictures_text(Path("out"), {"a": "Figure 1"}, {"Figure 1": "no tiles"})
     >>> text.splitlines()[-1]
     '- Figure 1: not drawn, no tiles'
     """
-    parts = ["## Figures", "Curves and predictions are of the first seed."]
+    parts = ["## Figures", *([of] if of else [])]
     if missing:
         parts.append(bullets([f"{what}: not drawn, {why}" for what, why in missing.items()]))
     for name, caption in captions.items():

@@ -45,7 +45,6 @@ def test_tables_of_the_records_are_those_of_the_study(tmp_path, resplit):
             assert one.split == other.split
             assert one.dem_scores == other.dem_scores
             assert one.tiles.histogram.tolist() == other.tiles.histogram.tolist()
-    assert (tmp_path / "kept/tables/table1.csv").exists()
 
 
 def test_no_path_and_no_weights_are_kept(tmp_path):

@@ -18,13 +18,15 @@ SHOWN = {
 MARKS = {0: ("no dropout", GREEN), 1: ("1 level", BLUE), 2: ("2 levels", VERMILION)}
 
 
-def _panels():
+def _panels(results: Results):
     figure, axes = pyplot().subplots(
         1, len(MODELS), figsize=(9.5, 3.7), sharex=True, sharey=True, layout="constrained"
     )
     for axis, model in zip(axes, MODELS, strict=True):
         axis.set_title(f"{MODEL_TITLES[model]} ({LOSS_TITLES[PAPER_LOSS[model]]})", fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
+        if not any(result_of(results, model, n) for n in LEVELS):
+            axis.text(0.5, 0.5, "not run", ha="center", transform=axis.transAxes, color="0.5")
     return figure, axes
 
 
@@ -38,7 +40,7 @@ def miou_by_levels(results: Results, folder):
     >>> miou_by_levels(results, "figures").name
     'batch-norm-miou.png'
     """
-    figure, axes = _panels()
+    figure, axes = _panels(results)
     for axis, model in zip(axes, MODELS, strict=True):
         for way, (label, colour, mark, line) in SHOWN.items():
             seeds = [result_of(results, model, n).values("miou", WAYS[way]) for n in LEVELS]
@@ -49,9 +51,7 @@ def miou_by_levels(results: Results, folder):
             label = label if axis is axes[0] else None
             axis.plot(np.array(LEVELS) + shift, means, line, marker=mark, ms=0, color=colour,
                       label=label)  # fmt: skip
-        axis.set(xticks=LEVELS, xlabel="deepest levels with dropout", ylim=(0.4, 0.9))
-        if not any(result_of(results, model, n) for n in LEVELS):
-            axis.text(0.5, 0.5, "not run", ha="center", transform=axis.transAxes, color="0.5")
+        axis.set(xticks=LEVELS, xlabel="deepest levels with dropout", xlim=(-0.3, 2.3))
     axes[0].set_ylabel("test mIoU, threshold 0.5")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     return save(figure, folder, "batch-norm-miou")
@@ -67,7 +67,7 @@ def precision_recall_shift(results: Results, folder):
     >>> precision_recall_shift(results, "figures").name
     'batch-norm-precision-recall.png'
     """
-    figure, axes = _panels()
+    figure, axes = _panels(results)
     arrow = {"arrowstyle": "-|>", "lw": 0.9, "shrinkA": 2, "shrinkB": 0}
     for axis, model in zip(axes, MODELS, strict=True):
         for levels, (_, colour) in MARKS.items():
