@@ -9,7 +9,7 @@ import numpy as np
 from landslide_tf.config import TrainConfig
 from landslide_tf.study.cells import listed
 from landslide_tf.study.claims import DOES_NOT, HOLDS, Claim
-from landslide_tf.study.comparisons import Comparison
+from landslide_tf.study.comparisons import Comparison, best_of
 from landslide_tf.study.experiments import Study
 from landslide_tf.study.matrices import SIX
 from landslide_tf.study.records import Record, Result, on_common_seeds
@@ -21,6 +21,9 @@ from landslide_tf.training.fit import GAP_LIMIT
 PROTOCOL = ("filters", "epochs", "batch_size", "learning_rate", "dropout", "dropout_levels",
             "tile_px", "augment", "fusion", "split", "negatives", "dem_normalisation", "terrain",
             "deep_supervision", "early_stopping", "reestimate_batch_norm")  # fmt: skip
+
+
+MOST_PAIRS = 3  # of a table are named in words
 
 
 def data_name(study: Study) -> str:
@@ -194,15 +197,29 @@ def what_it_means(results: Results, tables: dict[str, list[Comparison]]) -> list
         decided = [one for one in table if one.verdict in (BETTER, WORSE)]
         if not table:
             continue
+        first = sorted(decided, key=lambda one: -abs(one.found.value))[:MOST_PAIRS]
         pairs = [
             f"{one.a.experiment.title} over {one.b.experiment.title} ({one.found.value:+.3f})"
-            for one in (o if o.verdict == BETTER else o.turned() for o in decided)
+            for one in (o if o.verdict == BETTER else o.turned() for o in first)
         ]
+        more = len(decided) - len(first)
         lines.append(
             f"Table '{name}': {len(decided)} of {len(table)} tested pairs can be told apart"
-            + (f": {'; '.join(pairs)}." if pairs else ".")
+            + (f": {'; '.join(pairs)}" if pairs else "")
+            + (f"; and {more} with smaller differences." if more else ".")
         )
-    return lines + [gap_in_words(made)]
+    return lines + [*_best_in_words(results, tables), gap_in_words(made)]
+
+
+def _best_in_words(results: Results, tables: dict[str, list[Comparison]]) -> list[str]:
+    """Which of the paper's six is better than all others, where all were run."""
+    six = [results[e.name] for e in SIX if e.name in results]
+    if len(six) < len(SIX) or not all(six):
+        return []
+    best = best_of(tables, six)
+    if best is None:
+        return ["None of the six models can be called better than all others."]
+    return [f"{best.experiment.title} is better than the five others."]
 
 
 def gap_in_words(made: list[Result]) -> str:

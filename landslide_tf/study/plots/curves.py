@@ -46,7 +46,8 @@ def loss_curves(results: Results, folder):
             axis.plot(epochs, [row[column] for row in record.history], color=colour, label=label)
         best = record.metrics["best_epoch"]
         axis.axvline(best, color="0.6", lw=1, ls="--", zorder=0, label="scored epoch")
-        axis.set_title(f"{experiment.title}, scored epoch {best}", fontsize=9)
+        axis.set_title(f"{experiment.title}\nscored epoch {best}", fontsize=9)
+        axis.xaxis.get_major_locator().set_params(integer=True)
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
     for axis, experiment in zip(axes.flat, SIX, strict=True):
