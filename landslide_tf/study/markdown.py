@@ -13,6 +13,7 @@ from landslide_tf.study.claims import Claim, Compared, claims
 from landslide_tf.study.comparisons import best_of
 from landslide_tf.study.experiments import Study
 from landslide_tf.study.matrices import MODEL_TITLES, SIX
+from landslide_tf.study.records import threshold_again
 from landslide_tf.study.runner import read_failures
 from landslide_tf.study.summary import (
     all_records,
@@ -316,7 +317,9 @@ def pictures_text(out: Path, captions: dict[str, str], missing: dict[str, str], 
 
 
 def missing_text(out: Path, results: Results) -> str:
-    """What failed, what was not run, and what kept no counts; '' where nothing is missing.
+    """What failed, was not run or kept no counts, and thresholds that the counts do not give.
+
+    '' where there is nothing of that.
 
     >>> missing_text(Path("out"), {})
     ''
@@ -325,6 +328,14 @@ def missing_text(out: Path, results: Results) -> str:
     missing = [r.experiment.title for r in results.values() if not r]
     if missing:
         lines.append(f"not run: {', '.join(missing)}")
+    for record in all_records(results):
+        chosen = record.metrics["thresholds"]["chosen"]
+        counted = record.validation_tiles and threshold_again(record.validation_tiles)
+        if counted not in (None, chosen):
+            lines.append(
+                f"{record.folder.name}: threshold {chosen:.2f} is recorded, and the counts of its "
+                f"validation tiles give {counted:.2f}"
+            )
     kept_none = [r.folder.name for r in all_records(results) if r.tiles is None]
     if kept_none:
         lines.append(f"no interval, as no counts of tiles were kept: {', '.join(kept_none)}")

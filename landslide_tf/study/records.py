@@ -11,9 +11,11 @@ import numpy as np
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.files import sha256
+from landslide_tf.metrics import scores_from_counts
 from landslide_tf.study.experiments import Study, differences
 from landslide_tf.study.matrices import Experiment
 from landslide_tf.training import run_folder
+from landslide_tf.training.evaluation import THRESHOLDS
 from landslide_tf.training.recorder import read_history
 from landslide_tf.training.tile_scores import TileScores, read_tile_scores
 
@@ -79,6 +81,20 @@ class Record:
     def seconds_per_epoch(self) -> float:
         """Of the fastest epoch: other work on the machine only ever adds."""
         return min(row["seconds"] for row in self.history)
+
+
+def threshold_again(tiles: TileScores) -> float:
+    """The threshold that `evaluation.choose_threshold` gives, from counts of the validation part.
+
+    >>> threshold_again(read_tile_scores("runs/first/tile_scores.npz")) in THRESHOLDS
+    True
+    """
+    counts = np.array([tiles.counts(threshold).sum(axis=0) for threshold in THRESHOLDS])
+    miou = scores_from_counts(*counts.T)["miou"]
+    if np.isnan(miou).all():
+        return 0.5
+    best = THRESHOLDS[miou >= np.nanmax(miou) - 1e-12]
+    return float(best[np.argmin(np.abs(best - 0.5))])
 
 
 @dataclass(frozen=True)

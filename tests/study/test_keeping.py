@@ -3,15 +3,21 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_runs import BASE, write_run
 
 from landslide_tf.checks import InputError
 from landslide_tf.files import sha256
 from landslide_tf.study.experiments import Study, plan, read_study, write_study
 from landslide_tf.study.keeping import keep_records
-from landslide_tf.study.records import read_results
+from landslide_tf.study.markdown import missing_text
+from landslide_tf.study.records import read_results, threshold_again
 from landslide_tf.training import run_folder
+from landslide_tf.training.evaluation import Predictions, choose_threshold
+from landslide_tf.training.tile_scores import tile_scores
 
 ONLY = ("unet-none-bce", "unetpp-contextual-dice")
 
@@ -103,3 +109,31 @@ def test_nothing_to_keep(study, tmp_path):
     with pytest.raises(InputError, match="holds no complete run of the study"):
         keep_records(study, tmp_path / "out", tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
+
+
+@given(st.integers(0, 10_000), st.floats(0, 1))
+def test_the_threshold_follows_from_the_counts_of_validation(seed, skill):
+    rng = np.random.default_rng(seed)
+    mask = (rng.random((3, 6, 6)) < 0.3).astype("uint8")
+    p = (skill * mask + (1 - skill) * rng.random(mask.shape)).astype("float32")
+    whole = np.ones(mask.shape, bool)
+    counts = tile_scores(["a", "b", "c"], p, mask, whole)
+    chosen = choose_threshold(Predictions(p, mask, whole, np.zeros(3, bool)))
+    assert threshold_again(counts) == chosen
+
+
+def test_a_threshold_that_the_counts_do_not_give_is_reported(study, tmp_path):
+    run = plan(study, tmp_path, ("unet-none-bce",))[0]
+    write_run(run.folder, run.config, 0.9)  # threshold 0.5 is recorded
+    results = read_results(study, tmp_path)
+    assert "threshold" not in missing_text(tmp_path, results)
+    mask = np.ones((1, 1, 4), "uint8")
+    mask[0, 0, 3] = 0
+    p = np.array([[[0.9, 0.8, 0.81, 0.75]]], "float32")
+    counts = tile_scores(["a"], p, mask, mask >= 0)
+    counts.save(run.folder / "validation_scores.npz")
+    text = missing_text(tmp_path, read_results(study, tmp_path))
+    assert (
+        "unet-none-bce-seed0: threshold 0.50 is recorded, and the counts of its validation tiles "
+        "give 0.76"
+    ) in text
