@@ -103,7 +103,7 @@ def prediction_grid(part, predictions, threshold: float, path) -> None:
     iou = (mask & predicted).sum(axis=(1, 2)) / np.maximum(union, 1)
     chosen = sample_rows(iou, mask.sum(axis=(1, 2)))
     with_dem = part.config.fusion != "rgb"
-    titles = ["image", *(["DEM"] if with_dem else []), "truth", "probability"]
+    titles = ["image", *(["DEM (dark: low)"] if with_dem else []), "truth", "probability"]
     titles.append(f"outcome at threshold {threshold:.2f}")
     rows = []
     for position in chosen.values():
@@ -252,7 +252,7 @@ def cam_grid(names, tiles, probability, cams, with_dem: bool, path) -> None:
     >>> Path("gradcam.png").is_file()
     True
     """
-    titles = ["image", *(["DEM"] if with_dem else []), "probability"]
+    titles = ["image", *(["DEM (dark: low)"] if with_dem else []), "probability"]
     titles += [f"Grad-CAM of\n{layer}" for layer in cams]
     rows = []
     for i, tile in enumerate(tiles):

@@ -67,7 +67,7 @@ def outcomes_and_cams(tiles: Tiles, results: Results, shown: dict[str, str], fol
     inputs = [("image", [np.clip(tiles.rgb[i], 0, 1) for i in indices], {})]
     if records[0].config.fusion != "rgb":
         dems = [np.where(tiles.input_valid[i], tiles.dem[i], np.nan) for i in indices]
-        inputs.append(("DEM", dems, {"cmap": "gray"}))
+        inputs.append(("DEM (dark: low)", dems, {"cmap": "gray"}))
     masks = [(tiles.mask[i] > 0) & tiles.valid[i] for i in indices]
     inputs.append(("truth", masks, {"cmap": "gray", "vmin": 0, "vmax": 1}))
     rows = [f"{label}\n{name}" for label, name in shown.items()]

@@ -26,7 +26,7 @@ def samples(tiles: Tiles, record: Record, shown: dict[str, str], folder):
     """
     chosen = tiles.indices(list(shown.values()))
     with_dem = record.config.fusion != "rgb"
-    titles = ["image", *(["DEM"] if with_dem else []), "truth"]
+    titles = ["image", *(["DEM (dark: low)"] if with_dem else []), "truth"]
     figure, axes = pyplot().subplots(
         len(titles),
         len(chosen),
