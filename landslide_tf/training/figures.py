@@ -274,19 +274,28 @@ def cam_grid(names, tiles, probability, cams, with_dem: bool, path) -> None:
     save(figure, path)
 
 
-def mark_zero(axis, cam) -> None:
+def mark_zero(axis, cam, called: bool | None = None) -> None:
     """Say so where a Grad-CAM map (H, W) is 0 everywhere, which else looks like a fault.
 
+    `called`: whether the model calls any pixel of the tile landslide, if that is known.
+
     >>> figure, axis = pyplot().subplots()
-    >>> mark_zero(axis, np.zeros((8, 8)))
-    >>> axis.texts[0].get_text().splitlines()[0]
-    '0 everywhere:'
+    >>> mark_zero(axis, np.zeros((8, 8)), called=False)
+    >>> axis.texts[0].get_text().splitlines()
+    ['0 everywhere:', 'no landslide called']
+    >>> pyplot().close(figure)
     """
-    if not cam.any():
-        axis.text(
-            0.5, 0.5, "0 everywhere:\nno landslide called,\nor nothing for it", fontsize=7,
-            color="white", ha="center", va="center", transform=axis.transAxes,
-        )  # fmt: skip
+    if cam.any():
+        return
+    reasons = {
+        True: "landslide called, but\nno channel speaks for it",
+        False: "no landslide called",
+        None: "no landslide called,\nor nothing for it",
+    }
+    axis.text(
+        0.5, 0.5, f"0 everywhere:\n{reasons[called]}", fontsize=7,
+        color="white", ha="center", va="center", transform=axis.transAxes,
+    )  # fmt: skip
 
 
 def colour_bar(figure, axes, label: str) -> None:

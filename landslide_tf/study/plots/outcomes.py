@@ -127,7 +127,7 @@ def _figure6(kind, inputs, rows, columns, cams, folder):
             called = (p.probability[position] >= threshold) & p.valid[position]
             if called.any() and not called.all():
                 axis.contour(called, levels=[0.5], colors="white", linewidths=0.6)
-            mark_zero(axis, cam[position])
+            mark_zero(axis, cam[position], bool(called.any()))
     place = "level" if kind == "encoder" else "block"
     label = (
         f"Grad-CAM at the last {kind} {place}, share of each map's highest value; "
