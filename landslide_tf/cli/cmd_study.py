@@ -1,4 +1,4 @@
-"""The command `study`: the paper's comparison, from training to tables and figures."""
+"""The command `study`: a comparison, from training to tables and figures."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ STUDY_EXAMPLES = """examples:
   landslide study --out runs/tiles --jobs 2              go on, two runs at a time
   landslide study --out runs/tiles --only six                go on with the six models alone
   landslide study --out runs/tiles --report                  tables and figures from what is there
+  landslide study --out runs/tiles --records results/tiles   keep what the report is made of
+  landslide study --matrix dem --model unet --data tiles --out runs/dem --seeds 3
 
-A study runs the paper's six models, the other losses of its Table 1, and what the DEM is worth.
+What a study runs is its --matrix:
+  paper       the paper's six models, the other losses of its Table 1, and what the DEM is worth
+  batch-norm  U-Net, ResUNet and U-Net++ with dropout at none, one and two of the deepest levels
+  dem         one recipe without the DEM, with it at the input, and in an encoder of its own
 Stopped, it goes on where it was when the same command is given again. --only takes experiments
-(unetpp-none-dice) and groups: six, losses, ablation.
+(unetpp-none-dice) and groups (of the paper's matrix: six, losses, ablation).
 exit codes: 0 done, 2 bad input or option, 1 a run failed (the others were made)
 """
-# Options that the study itself decides.
-FIXED = ("model", "attention", "loss")
 
 
 def study_parser(commands):
@@ -37,10 +40,15 @@ def study_parser(commands):
     parser = new_parser(
         commands,
         "study",
-        "Run the paper's comparison; write its tables and figures.",
+        "Run a comparison, the paper's or another; write its tables and figures.",
         STUDY_EXAMPLES,
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the study")
+    parser.add_argument(
+        "--matrix",
+        metavar="NAME",
+        help="what is compared: paper, batch-norm or dem (default: paper)",
+    )
     parser.add_argument(
         "--seeds", type=int, metavar="K", help="runs an experiment, K seeds (default: 1)"
     )
@@ -65,8 +73,18 @@ def study_parser(commands):
     parser.add_argument(
         "--report", action="store_true", help="run nothing; tables and figures only"
     )
-    names = (f.name for f in option_fields())
-    add_config_options(parser, only=tuple(name for name in names if name not in FIXED))
+    parser.add_argument(
+        "--records",
+        metavar="DIR",
+        help="run nothing; write the report and what it is made of to DIR: scores, counts, "
+        "histories and the split, without weights and paths",
+    )
+    parser.add_argument(
+        "--show-tiles",
+        action="store_true",
+        help="with --records: also keep figures that show tiles, if their terms allow it",
+    )
+    add_config_options(parser)
     parser.set_defaults(run=_study)
 
 
@@ -76,12 +94,17 @@ def _study(arguments) -> None:
     study = _choose_study(arguments)
     only = tuple(name for text in arguments.only for name in text.split(","))
     planned = plan(study, arguments.out, only)
-    check_runs(planned, study.base)
+    check_runs(planned, study)
     import_keras_quietly()
-    from landslide_tf.study import report, runner
+    from landslide_tf.study import keeping, planning, report, runner
 
     if arguments.dry_run:
-        print(runner.format_plan(planned, runner.estimate_seconds(planned)))
+        print(planning.format_plan(planned, planning.estimate_seconds(planned)))
+        return
+    if arguments.records:
+        out, options = arguments.records, {"show_tiles": arguments.show_tiles}
+        kept = keeping.keep_records(study, arguments.out, out, **options)
+        print(f"report: {report.write_report(kept, out, with_tiles=False)}")
         return
     write_study(study, arguments.out)
     failures = {}
@@ -104,22 +127,32 @@ def _study(arguments) -> None:
 def _choose_study(arguments):
     """The study in --out, or a new one from what was typed; `InputError` where they differ."""
     from landslide_tf.study.experiments import Study, read_study
+    from landslide_tf.study.matrices import ARCHITECTURE, OF_ONE_RECIPE
 
-    names = [f.name for f in option_fields() if f.name not in FIXED]
+    if arguments.show_tiles and not arguments.records:
+        raise InputError("--show-tiles: is for --records; give that too")
+    names = [f.name for f in option_fields()]
     typed = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
     begun = read_study(arguments.out)
+    matrix = arguments.matrix or (begun.matrix if begun else "paper")
+    for name in ARCHITECTURE:
+        if name in typed and matrix not in OF_ONE_RECIPE:
+            raise InputError(f"--{name}: the matrix '{matrix}' decides it; leave it out")
     if begun is None:
-        if arguments.report:
-            raise InputError(f"{arguments.out}: holds no study; --report needs one that was begun")
+        if arguments.report or arguments.records:
+            option = "--report" if arguments.report else "--records"
+            raise InputError(f"{arguments.out}: holds no study; {option} needs one that was begun")
         preset = typed.pop("preset", "paper" if "data" in typed else "demo")
         base = TrainConfig.from_preset(preset, **typed)
-        return Study(base, arguments.seeds or 1, bool(arguments.resplit))
+        return Study(base, arguments.seeds or 1, bool(arguments.resplit), matrix)
     stored = begun.base.options()
     different = [
         f"--{name.replace('_', '-')} {stored[name]!r} there, {value!r} now"
         for name, value in typed.items()
         if not _same(name, stored[name], value)
     ]
+    if matrix != begun.matrix:
+        different.append(f"--matrix {begun.matrix} there, {matrix} now")
     if arguments.seeds and arguments.seeds < begun.seeds:
         different.append(f"--seeds {begun.seeds} there, {arguments.seeds} now")
     if arguments.resplit and not begun.resplit and begun.seeds > 1:

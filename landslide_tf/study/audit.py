@@ -9,6 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+
+from landslide_tf.study.matrices import SIX
+from landslide_tf.study.tables import METRICS, Results, paper_values
 
 HALF_UNIT = 0.005  # of the last printed digit
 STEPS = 2001  # values of F1 that are tried
@@ -96,3 +100,43 @@ def audit_row(row: dict[str, float]) -> Audit:
         float(positive_share(p, r, a)),
         float(excess),
     )
+
+
+def audit_table(results: Results) -> pd.DataFrame:
+    """Each row of the paper's Table 3, then ours to two digits, recomputed from its own numbers.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> results = read_results(read_study("study"), "study")
+    >>> frame = audit_table(results)
+    >>> frame[["whose", "precision", "recall", "f1", "f1_recomputed", "fits"]].head(2)
+       whose  precision  recall    f1  f1_recomputed  fits
+    0  paper       0.94    0.12  0.21       0.212830  True
+    1  paper       0.85    0.53  0.65       0.652899  True
+    """
+    paper, rows = paper_values(), []
+    for whose in ("paper", "ours"):
+        for experiment in SIX:
+            result, row = results[experiment.name], f"{experiment.model}-{experiment.attention}"
+            if whose == "paper":
+                printed = {metric: paper["3", row, metric] for metric in METRICS}
+            elif result:  # one seed: means of ratios need not fit together
+                printed = {m: round(float(result.values(m)[0]), 2) for m in METRICS}
+            else:
+                continue
+            if not all(0 < printed[m] < 1 for m in METRICS):
+                continue  # a model that predicts nothing has no precision
+            audit = audit_row(printed)
+            rows.append(
+                {
+                    "whose": whose,
+                    "model": experiment.title,
+                    **{metric: printed[metric] for metric in METRICS if metric != "auc"},
+                    "f1_recomputed": audit.f1,
+                    "miou_recomputed": audit.miou,
+                    "positive_share": audit.positive_share,
+                    "fits": audit.fits,
+                    "excess": audit.excess,
+                }
+            )
+    return pd.DataFrame(rows)

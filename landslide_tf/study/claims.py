@@ -7,15 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from landslide_tf.config import ATTENTIONS, LOSSES, MODELS
-from landslide_tf.study.bootstrap import difference
-from landslide_tf.study.experiments import MODEL_TITLES, SIX
-from landslide_tf.study.records import Result, on_common_seeds
+from landslide_tf.study.comparisons import CONTEXTUAL, Comparison, find
+from landslide_tf.study.matrices import MODEL_TITLES, SIX
+from landslide_tf.study.records import Record, Result
 from landslide_tf.study.tables import Results, best_on_validation, loss_results
+from landslide_tf.study.verdicts import BETTER, CANNOT_TELL, NO_COUNTS, NOT_RUN, TOO_FEW, WORSE
 
-HOLDS, DOES_NOT, CANNOT_TELL = "holds here", "does not hold here", "cannot tell"
+HOLDS, DOES_NOT = "holds here", "does not hold here"
 BALANCED = 0.4  # share of the rarer class from which two classes count as balanced
-ONE_SEED = "one seed each"
 DOUBLE = (1.5, 2.5)  # ratios of epoch times that count as double
+# Ratios of times an image that the paper's 4 to 5 ms over 3 to 4 ms allow.
+PER_IMAGE = (1.0, 5 / 3)
+ATTENDED = tuple(f"unetpp-{attention}-dice" for attention in ATTENTIONS[1:])
+PLAIN, BOTH = "unetpp-none-dice", "unetpp-spatial_contextual-dice"
+Compared = dict[str, list[Comparison]]
 
 
 @dataclass(frozen=True)
@@ -34,23 +39,61 @@ class Claim:
     short: str  # all of them in a few words
 
 
-def claims(results: Results) -> list[Claim]:
+def claims(results: Results, compared: Compared) -> list[Claim]:
     """All claims that the runs can test, in the paper's order.
 
+    `compared` is that of `comparisons.paper_comparisons`: a claim has the verdicts of its tables.
+
+    >>> from landslide_tf.study.comparisons import paper_comparisons
     >>> from landslide_tf.study.experiments import read_study
     >>> from landslide_tf.study.records import read_results
-    >>> found = claims(read_results(read_study("study"), "study"))
-    >>> found[-1].text, found[-1].verdict
+    >>> results = read_results(read_study("study"), "study")
+    >>> found = claims(results, paper_comparisons(results))
+    >>> found[-2].text, found[-2].verdict
     ('Attention doubles the time of an epoch (5 s to 10 s)', 'does not hold here')
     """
+
+    def all_better(text: str, pairs) -> Claim:
+        return _all_better(text, [find(compared, results[a], results[b]) for a, b in pairs])
+
+    unet, resunet, unetpp = (e.name for e in SIX if e.attention == "none")
     return [
         _balanced(results),
-        _dice_is_best(results),
-        _bce_is_unsuitable(results),
-        _unetpp_is_best_base(results),
-        _contextual_is_best(results),
-        _dem_helps(results),
-        _attention_doubles_time(results),
+        all_better(
+            "Dice is the significantly better loss",
+            [(f"{m}-none-dice", f"{m}-none-{x}") for m in MODELS for x in LOSSES if x != "dice"],
+        ),
+        _all_better("Dice is better on small landslides", compared["small landslides"]),
+        _bce_is_unsuitable(results, compared),
+        # With the paper's losses, and all with Dice: else a loss may pass for a model.
+        all_better(
+            "U-Net++ is the best base model (with the paper's losses, and all with Dice)",
+            [(unetpp, x) for x in (unet, resunet, "unet-none-dice", "resunet-none-dice")],
+        ),
+        all_better("Attention improves U-Net++", [(name, PLAIN) for name in ATTENDED]),
+        all_better(
+            "Both attentions together are the advance (better than none and than each alone)",
+            [(BOTH, name) for name in (PLAIN, *ATTENDED) if name != BOTH],
+        ),
+        all_better(
+            "Contextual attention gives the highest mIoU of the six",
+            [(CONTEXTUAL, e.name) for e in SIX if e.name != CONTEXTUAL],
+        ),
+        _dem_helps(results, compared),
+        _time_ratio(
+            results,
+            "Attention doubles the time of an epoch (5 s to 10 s)",
+            lambda record: record.seconds_per_epoch,
+            DOUBLE,
+            "s an epoch",
+        ),
+        _time_ratio(
+            results,
+            "Attention takes inference from 3 to 4 ms an image to 4 to 5 ms (x 1.00 to 1.67)",
+            lambda record: 1000 * record.score("per_image", "seconds"),
+            PER_IMAGE,
+            "ms an image",
+        ),
     ]
 
 
@@ -59,7 +102,7 @@ def _balanced(results: Results) -> Claim:
     record = next((r for result in results.values() for r in result.records), None)
     counts = [] if record is None else [record.metrics["validation"], record.test]
     if not counts:
-        return Claim(text, CANNOT_TELL, (), "no run")
+        return Claim(text, CANNOT_TELL, (), NOT_RUN)
     landslide = sum(c["tp"] + c["fn"] for c in counts)
     share = landslide / sum(c["tp"] + c["fp"] + c["fn"] + c["tn"] for c in counts)
     rarer = min(share, 1 - share)
@@ -67,40 +110,45 @@ def _balanced(results: Results) -> Claim:
     return Claim(text, HOLDS if rarer >= BALANCED else DOES_NOT, (figure,), figure)
 
 
-def _all_better(text: str, pairs: list[tuple[Result, Result]]) -> Claim:
+def _all_better(text: str, compared: list[Comparison]) -> Claim:
     """Holds where every first is better than its second; does not where one is worse."""
-    compared = [_compare(a, b) for a, b in pairs]
-    found = [verdict for verdict, _ in compared]
-    if "worse" in found:
+    found = [one.verdict for one in compared]
+    if WORSE in found:
         verdict = DOES_NOT
     else:
-        verdict = HOLDS if set(found) == {"better"} else CANNOT_TELL
+        verdict = HOLDS if set(found) == {BETTER} else CANNOT_TELL
     return Claim(text, verdict, _figures(compared), _counted(found))
 
 
-def _compare(a: Result, b: Result) -> tuple[str, str]:
-    """The verdict on A against B, or 'not run', and the comparison in words."""
-    names = f"{a.experiment.title} - {b.experiment.title}"
-    if not a or not b:
-        return "not run", names
-    one = difference(a, b)
-    if one is None:
-        a, b = on_common_seeds([a, b])
-        if not a:
-            return CANNOT_TELL, f"{names}: no seed in common"
-        value = a.mean("miou") - b.mean("miou")
-        return (
-            CANNOT_TELL,
-            f"{names}: {value:+.3f}, no interval (a run without counts of its tiles)",
-        )
-    between = one.interval
-    return one.verdict, f"{names}: {one.value:+.3f} [{between.low:+.3f}, {between.high:+.3f}]"
+def in_words(one: Comparison) -> str:
+    """A comparison as a line: the difference, its intervals, the seeds.
+
+    >>> from landslide_tf.study.comparisons import paper_comparisons
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> table = paper_comparisons(read_results(read_study("study"), "study"))["models"]
+    >>> in_words(table[0])
+    'U-Net (BCE) - ResUNet (WCE): -0.0..., draws [-0..., -0...], 1 seed: not enough seeds'
+    """
+    names = f"{one.a.experiment.title} - {one.b.experiment.title}"
+    if one.found is None:
+        return f"{names}: {one.verdict}"
+    parts = [f"{names}: {one.found.value:+.3f}"]
+    for what, between in (("seeds", one.found.over_seeds), ("draws", one.found.over_draws)):
+        if between is not None:
+            parts.append(f"{what} [{between.low:+.3f}, {between.high:+.3f}]")
+    count = one.found.seeds
+    return f"{', '.join(parts)}, {count} seed{'s' if count > 1 else ''}: {one.verdict}"
 
 
-def _figures(compared: list[tuple[str, str]]) -> tuple[str, ...]:
+def _figures(compared: list[Comparison]) -> tuple[str, ...]:
     """The comparisons that were made; the others as one line."""
-    missing = [figure for verdict, figure in compared if verdict == "not run"]
-    made = [figure for verdict, figure in compared if verdict != "not run"]
+    made = [in_words(one) for one in compared if one.verdict != NOT_RUN]
+    missing = [
+        f"{one.a.experiment.title} - {one.b.experiment.title}"
+        for one in compared
+        if one.verdict == NOT_RUN
+    ]
     return (*made, f"not run: {', '.join(missing)}") if missing else tuple(made)
 
 
@@ -109,163 +157,76 @@ def _counted(found: list[str]) -> str:
     >>> _counted(["better", "worse", "better", "not run"])
     'of 4 comparisons 2 better, 1 worse, 1 not run'
     """
-    kinds = ("better", "worse", CANNOT_TELL, "not run")
+    kinds = (BETTER, WORSE, CANNOT_TELL, TOO_FEW, NO_COUNTS, NOT_RUN)
     counts = ", ".join(f"{found.count(kind)} {kind}" for kind in kinds if kind in found)
     return f"of {len(found)} comparisons {counts}" if len(found) > 1 else counts
 
 
-def _dice_is_best(results: Results) -> Claim:
-    pairs = [
-        (results[f"{model}-none-dice"], results[f"{model}-none-{loss}"])
-        for model in MODELS
-        for loss in LOSSES
-        if loss != "dice"
-    ]
-    return _all_better("Dice is the significantly better loss", pairs)
-
-
-def _bce_is_unsuitable(results: Results) -> Claim:
+def _bce_is_unsuitable(results: Results, compared: Compared) -> Claim:
     """Holds where BCE is worse than the best other loss in every model."""
-    compared = []
+    figures, found = [], []
     for model in MODELS:
         bce = results[f"{model}-none-bce"]
         best = best_on_validation([r for r in loss_results(results, model) if r is not bce])
         if not bce or best is None:
-            compared.append(("not run", f"{MODEL_TITLES[model]} (BCE) - its best other loss"))
+            found.append(NOT_RUN)
+            figures.append(f"{MODEL_TITLES[model]} (BCE) - its best other loss: not run")
             continue
-        verdict, figure = _compare(bce, best)
-        alike = on_common_seeds([bce, best])
-        chosen = " against ".join(f"{r.mean('miou', 'test_chosen'):.3f}" for r in alike)
-        compared.append((verdict, f"{figure}; {chosen} at thresholds chosen on validation"))
-    found = [verdict for verdict, _ in compared]
-    verdict = HOLDS if set(found) == {"worse"} else DOES_NOT if "better" in found else CANNOT_TELL
-    return Claim(
-        "BCE is not suitable for this task (worse than the best other loss)",
-        verdict,
-        _figures(compared),
-        f"BCE: {_counted(found)}",
-    )
+        one = find(compared, bce, best)
+        found.append(one.verdict)
+        chosen = " against ".join(f"{r.mean('miou', 'test_chosen'):.3f}" for r in (bce, best))
+        figures.append(f"{in_words(one)}; {chosen} at thresholds chosen on validation")
+    verdict = HOLDS if set(found) == {WORSE} else DOES_NOT if BETTER in found else CANNOT_TELL
+    text = "BCE is not suitable for this task (worse than the best other loss)"
+    return Claim(text, verdict, tuple(figures), f"BCE: {_counted(found)}")
 
 
-def _unetpp_is_best_base(results: Results) -> Claim:
-    """With the paper's losses, and all with Dice: else a loss may pass for a model."""
-    unet, resunet, ours = (results[e.name] for e in SIX if e.attention == "none")
-    others = (unet, resunet, results["unet-none-dice"], results["resunet-none-dice"])
-    return _all_better(
-        "U-Net++ is the best base model (with the paper's losses, and all with Dice)",
-        [(ours, other) for other in others],
-    )
-
-
-def _contextual_is_best(results: Results) -> Claim:
-    ours = results["unetpp-contextual-dice"]
-    others = [results[e.name] for e in SIX if e.attention != "contextual"]
-    return _all_better(
-        "Contextual attention gives the highest mIoU of the six", [(ours, o) for o in others]
-    )
-
-
-def _dem_helps(results: Results) -> Claim:
-    text = "Adding the DEM helps"
-    without = results.get("unetpp-contextual-dice-rgb")
+def _dem_helps(results: Results, compared: Compared) -> Claim:
+    text, without = "Adding the DEM helps", results.get(f"{CONTEXTUAL}-rgb")
     if without is None:
         return Claim(text, CANNOT_TELL, (), "the study was made without the DEM")
-    return _all_better(text, [(results["unetpp-contextual-dice"], without)])
+    return _all_better(text, [find(compared, results[CONTEXTUAL], without)])
 
 
-def _attention_doubles_time(results: Results) -> Claim:
-    text = "Attention doubles the time of an epoch (5 s to 10 s)"
-    plain = results["unetpp-none-dice"]
+def _time_ratio(results: Results, text: str, time_of, holds, unit: str) -> Claim:
+    """A time with each attention over that without, on one machine: inside `holds` or not."""
     ratios, figures = [], []
-    for attention in ATTENTIONS[1:]:
-        result = results[f"unetpp-{attention}-dice"]
-        if plain and result:
-            ours, theirs = result.fastest, plain.fastest
-            if ours.machine != theirs.machine:
-                figures.append(
-                    f"{result.experiment.title}: run on {ours.machine}, without attention "
-                    f"on {theirs.machine}"
-                )
-                continue
-            ratios.append(ours.seconds_per_epoch / theirs.seconds_per_epoch)
-            figures.append(
-                f"{result.experiment.title}: {ours.seconds_per_epoch:.1f} s against "
-                f"{theirs.seconds_per_epoch:.1f} s without, x {ratios[-1]:.2f} (fastest epochs, "
-                f"{ours.machine})"
-            )
+    for name in ATTENDED:
+        pair = _fastest_alike(results[name], results[PLAIN], time_of)
+        title = results[name].experiment.title
+        if pair is None:
+            if results[name] and results[PLAIN]:
+                figures.append(f"{title}: no time on the same machine as without attention")
+            continue
+        ours, theirs = (time_of(record) for record in pair)
+        ratios.append(ours / theirs)
+        figures.append(
+            f"{title}: {ours:.1f} against {theirs:.1f} {unit} without, x {ratios[-1]:.2f} "
+            f"(fastest runs, {pair[0].machine})"
+        )
     if not ratios:
-        why = "not run on the same hardware" if figures else "not run"
-        return Claim(text, CANNOT_TELL, tuple(figures), why)
-    inside = [DOUBLE[0] <= ratio <= DOUBLE[1] for ratio in ratios]
+        return Claim(text, CANNOT_TELL, tuple(figures), "not run on the same machine")
+    inside = [holds[0] <= ratio <= holds[1] for ratio in ratios]
     verdict = HOLDS if all(inside) else DOES_NOT if not any(inside) else CANNOT_TELL
-    if len(ratios) < len(ATTENTIONS) - 1:
+    if len(ratios) < len(ATTENDED):
         verdict = CANNOT_TELL
     shown = ", ".join(f"x {ratio:.2f}" for ratio in ratios)
-    return Claim(text, verdict, tuple(figures), f"an epoch takes {shown} as long with attention")
+    return Claim(text, verdict, tuple(figures), f"with attention {shown} as long")
 
 
-def summary(results: Results, found: list[Claim]) -> list[str]:
-    """What the tables say, in about ten sentences, from the results and their `claims`.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> summary(results, claims(results))[0]
-    '17 of 17 experiments have a complete run; one seed each, so that no difference below is ...
-    """
-    made = [result for result in results.values() if result]
-    if not made:
-        return ["No run is complete yet."]
-    seeds = seeds_each(made)
-    luck = ", so that no difference below is free of the luck of one start"
-    lines = [
-        f"{len(made)} of {len(results)} experiments have a complete run; {seeds}"
-        f"{luck if seeds == ONE_SEED else ''}."
-    ]
-    lines += _sentences_on_six([r for r in made if r.experiment in SIX], made)
-    lines += [f"“{c.text}”: **{c.verdict}** ({c.short})." for c in found]
-    return lines
-
-
-def seeds_each(made: list[Result]) -> str:
-    """How many seeds the experiments that were run have.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> seeds_each(list(read_results(read_study("study"), "study").values()))
-    'one seed each'
-    """
-    counts = [len(result.records) for result in made]
-    low, high = min(counts), max(counts)
-    if high == 1:
-        return ONE_SEED
-    return f"{high} seeds each" if low == high else f"{low} to {high} seeds each"
-
-
-def _sentences_on_six(six: list[Result], made: list[Result]) -> list[str]:
-    lines = []
-    alike = on_common_seeds(six)
-    if len(six) > 1 and all(alike):
-        ranked = sorted(alike, key=lambda r: r.mean("miou"))
-        low, high = ranked[0], ranked[-1]
-        lines.append(
-            f"Of the paper's six{'' if len(six) == 6 else f', {len(six)} run so far'}, "
-            f"{high.experiment.title} has the highest test mIoU at threshold 0.5"
-            f"{'' if alike == six else ', over the seeds that all have'} "
-            f"({high.mean('miou'):.3f}) and {low.experiment.title} the lowest "
-            f"({low.mean('miou'):.3f}); the paper has U-Net++ contextual first (0.76) and U-Net "
-            "last (0.50)."
-        )
-    gap = np.mean([r.mean("miou", "validation") - r.mean("miou") for r in made])
-    baseline = made[0].records[0].metrics["baseline"]
-    if baseline:
-        floor = max(scores["miou"] for scores in baseline.values())
-        below = [r.experiment.title for r in made if r.mean("miou") <= floor]
-        lines.append(
-            f"Calling everything background scores {baseline['background']['miou']:.3f}, the best "
-            f"single cut through one channel {baseline['threshold']['miou']:.3f}; "
-            + (f"not above both: {', '.join(below)}" if below else "every model is above both")
-            + f"; validation mIoU is {abs(gap):.3f} {'above' if gap > 0 else 'below'} test mIoU "
-            "on average."
-        )
-    return lines
+def _fastest_alike(a: Result, b: Result, time_of) -> tuple[Record, Record] | None:
+    """The fastest record of each on one machine: other work on the machine only ever adds."""
+    machines = {(r.environment["processor"], r.machine) for r in a.records}
+    for machine in sorted(machines):
+        pair = []
+        for result in (a, b):
+            alike = [
+                r
+                for r in result.records
+                if (r.environment["processor"], r.machine) == machine and np.isfinite(time_of(r))
+            ]
+            if alike:
+                pair.append(min(alike, key=time_of))
+        if len(pair) == 2:
+            return pair[0], pair[1]
+    return None

@@ -1,101 +1,31 @@
-"""The experiments of the study, as data, and the runs that they amount to.
+"""A study: its options, its matrix of experiments, and the runs that they amount to.
 
-An experiment is a model, an attention, a loss and a fusion; a run is one seed of it.
+A run is one seed of an experiment. `matrices` holds the experiments.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from landslide_tf.checks import InputError, check_choice
-from landslide_tf.config import ATTENTIONS, LOSSES, MODELS, PAPER_LOSS, TrainConfig
+from landslide_tf.config import TrainConfig
 from landslide_tf.files import write_json
+from landslide_tf.study.matrices import ARCHITECTURE, MATRICES, Experiment
 from landslide_tf.training import run_folder
 
-GROUPS = ("six", "ablation", "losses")
-# The shown names, as the paper writes them.
-MODEL_TITLES = {"unet": "U-Net", "resunet": "ResUNet", "unetpp": "U-Net++"}
-ATTENTION_TITLES = {
-    "none": "",
-    "spatial": " spatial",
-    "contextual": " contextual",
-    "spatial_contextual": " spatial + contextual",
-}
-LOSS_TITLES = {"bce": "BCE", "focal": "focal", "dice": "Dice", "wce": "WCE"}
-# What a run may differ in from the study's base; the rest must agree.
-VARIED = ("data", "split", "preset", "model", "attention", "loss", "fusion", "seed")
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One row of the matrix; `group` is the part of the paper that it belongs to.
-
-    >>> Experiment("resunet", "none", "wce").name
-    'resunet-none-wce'
-    >>> Experiment("unetpp", "contextual", "dice", "rgb", "ablation").name
-    'unetpp-contextual-dice-rgb'
-    """
-
-    model: str
-    attention: str
-    loss: str
-    fusion: str | None = None  # None: that of the study's base
-    group: str = "six"
-
-    @property
-    def name(self) -> str:
-        """Of the run folder: MODEL-ATTENTION-LOSS, and the fusion where it is another."""
-        return "-".join(filter(None, (self.model, self.attention, self.loss, self.fusion)))
-
-    @property
-    def title(self) -> str:
-        """As a reader sees it.
-
-        >>> Experiment("unetpp", "contextual", "dice", "rgb").title
-        'U-Net++ contextual (Dice, rgb)'
-        """
-        inside = ", ".join(filter(None, (LOSS_TITLES[self.loss], self.fusion)))
-        return f"{MODEL_TITLES[self.model]}{ATTENTION_TITLES[self.attention]} ({inside})"
-
-
-# Tables 2 and 3: the base models with the paper's losses, then U-Net++ with the attentions.
-SIX = tuple(Experiment(model, "none", PAPER_LOSS[model]) for model in MODELS) + tuple(
-    Experiment("unetpp", attention, PAPER_LOSS["unetpp"]) for attention in ATTENTIONS[1:]
-)
-# Table 1: the base models with the other losses.
-OTHER_LOSSES = tuple(
-    Experiment(model, "none", loss, group="losses")
-    for model in MODELS
-    for loss in LOSSES
-    if loss != PAPER_LOSS[model]
-)
-# Not in the paper: what its best model makes of the DEM.
-ABLATION = tuple(
-    Experiment("unetpp", "contextual", "dice", fusion, "ablation")
-    for fusion in ("rgb", "bottleneck")
-)
-
-
-def matrix(fusion: str) -> tuple[Experiment, ...]:
-    """All experiments of a study, in the order in which they run.
-
-    A study without the DEM (`fusion` 'rgb') has no ablation.
-
-    >>> len(matrix("early")), len(matrix("rgb"))
-    (17, 15)
-    """
-    ablation = () if fusion == "rgb" else tuple(e for e in ABLATION if e.fusion != fusion)
-    return SIX + ablation + OTHER_LOSSES
+# What a run may differ in from the study's base beside its experiment; the rest must agree.
+FREE = ("data", "split", "preset", "seed")
 
 
 @dataclass(frozen=True)
 class Study:
-    """What `OUT/study.json` holds: the options common to all runs, and the seeds.
+    """What `OUT/study.json` holds: the options common to all runs, the seeds and the matrix.
 
     Raises:
-        InputError: no seed, or `resplit` with a split that is given in a file.
+        InputError: no seed, an unknown matrix, or `resplit` with a split that is given in a file.
 
     >>> study = Study(TrainConfig(data="tiles", epochs=10), seeds=3)
     >>> len(plan(study, "out"))  # 17 experiments
@@ -108,8 +38,10 @@ class Study:
     base: TrainConfig
     seeds: int = 1
     resplit: bool = False  # each seed has a split of its own
+    matrix: str = "paper"
 
     def __post_init__(self):
+        check_choice("matrix", self.matrix, MATRICES)
         if self.seeds < 1:
             raise InputError(f"--seeds must be at least 1. Received: {self.seeds}")
         if self.resplit and self.base.split not in ("random", "group"):
@@ -118,6 +50,34 @@ class Study:
                 "give --split random or group"
             )
 
+    @property
+    def experiments(self) -> tuple[Experiment, ...]:
+        """The experiments, in the order in which they run.
+
+        >>> len(Study(TrainConfig(), matrix="batch-norm").experiments)
+        9
+        """
+        return MATRICES[self.matrix](self.base)
+
+    @property
+    def varied(self) -> tuple[str, ...]:
+        """Names of the options in which the experiments differ.
+
+        >>> Study(TrainConfig(), matrix="batch-norm").varied
+        ('model', 'attention', 'loss', 'fusion', 'dropout_levels')
+        """
+        further = {name for e in self.experiments for name in e.options} - {"fusion"}
+        return (*ARCHITECTURE, "fusion", *sorted(further))
+
+    def key(self, config: TrainConfig) -> tuple:
+        """The values of the varied options: runs with one key are of one experiment.
+
+        >>> Study(TrainConfig()).key(TrainConfig(model="unet"))[:3]  # of the loss 'auto'
+        ('unet', 'none', 'bce')
+        """
+        values = {name: config.options()[name] for name in self.varied}
+        return tuple((values | {"loss": config.resolved_loss}).values())
+
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -125,7 +85,7 @@ class PlannedRun:
 
     >>> run = plan(Study(TrainConfig()), "out")[0]
     >>> run.experiment.title, run.folder.name, run.config.model, run.config.loss
-    ('U-Net (BCE)', 'unet-none-bce', 'unet', 'bce')
+    ('U-Net (BCE)', 'unet-none-bce-seed0', 'unet', 'bce')
     """
 
     experiment: Experiment
@@ -140,33 +100,26 @@ def plan(study: Study, out, only: tuple[str, ...] = ()) -> list[PlannedRun]:
         InputError: a name that is none.
 
     >>> study = Study(TrainConfig(), seeds=2)
-    >>> [run.folder.name for run in plan(study, "out", only=("unet-none-bce", "unetpp-none-dice"))]
-    ['unet-none-bce', 'unetpp-none-dice', 'unet-none-bce-seed1', 'unetpp-none-dice-seed1']
+    >>> [run.folder.name for run in plan(study, "out", only=("unet-none-bce",))]
+    ['unet-none-bce-seed0', 'unet-none-bce-seed1']
     >>> plan(study, "out", only=("unet",))
     Traceback (most recent call last):
     landslide_tf.checks.InputError: `only` must be one of 'six', 'ablation', 'losses', ...
     """
-    experiments = matrix(study.base.input.fusion)
+    experiments = study.experiments
+    groups = dict.fromkeys(e.group for e in experiments)
     for name in only:
-        check_choice("only", name, (*GROUPS, *(e.name for e in experiments)))
+        check_choice("only", name, (*groups, *(e.name for e in experiments)))
     chosen = [e for e in experiments if not only or e.name in only or e.group in only]
     return [_planned(study, Path(out), e, seed) for seed in range(study.seeds) for e in chosen]
 
 
 def _planned(study: Study, out: Path, experiment: Experiment, seed: int) -> PlannedRun:
-    base, name, split = study.base, experiment.name, study.base.split
-    if seed > 0:
-        name += f"-{'split' if study.resplit else 'seed'}{seed}"
-        # 'random' and 'group' follow the seed: the first seed's split is kept in a file.
-        split = split if study.resplit else split_file(study, out)
-    config = base.with_options(
-        model=experiment.model,
-        attention=experiment.attention,
-        loss=experiment.loss,
-        fusion=experiment.fusion or base.input.fusion,
-        seed=base.seed + seed,
-        split=split,
-    )
+    base = study.base
+    # 'random' and 'group' follow the seed: the first seed's split is kept in a file.
+    split = base.split if study.resplit or seed == 0 else split_file(study, out)
+    config = dataclasses.replace(experiment.config(base), seed=base.seed + seed, split=split)
+    name = f"{experiment.name}-{'split' if study.resplit else 'seed'}{seed}"
     return PlannedRun(experiment, config, out / name)
 
 
@@ -184,41 +137,41 @@ def split_file(study: Study, out) -> str:
     return study.base.split
 
 
-def differences(config: TrainConfig, base: TrainConfig) -> list[str]:
-    """What a run's options differ in from a study's base, beyond what a study varies.
+def differences(config: TrainConfig, study: Study) -> list[str]:
+    """What a run's options differ in from a study's, beyond what the study varies.
 
-    >>> differences(TrainConfig(model="unet", epochs=20), TrainConfig())  # a study varies the model
+    >>> differences(TrainConfig(model="unet", epochs=20), Study(TrainConfig()))
     ['epochs 20, study 50']
     """
-    ours, wanted = config.options(), base.options()
+    ours, wanted = config.options(), study.base.options()
     return [
         f"{name.replace('_', '-')} {ours[name]!r}, study {value!r}"
         for name, value in wanted.items()
-        if name not in VARIED and ours[name] != value
+        if name not in (*FREE, *study.varied) and ours[name] != value
     ]
 
 
-def check_runs(planned: list[PlannedRun], base: TrainConfig) -> None:
+def check_runs(planned: list[PlannedRun], study: Study) -> None:
     """Raise `InputError` where a folder of the plan holds something else.
 
     >>> study = read_study("study")
-    >>> check_runs(plan(study, "study"), study.base)  # the runs of this study: nothing to say
+    >>> check_runs(plan(study, "study"), study)  # the runs of this study: nothing to say
     >>> other = Study(TrainConfig(epochs=50))
-    >>> check_runs(plan(other, "study"), other.base)
+    >>> check_runs(plan(other, "study"), other)
     Traceback (most recent call last):
-    landslide_tf.checks.InputError: study...unet-none-bce: was made with other options (...
+    landslide_tf.checks.InputError: study...unet-none-bce-seed0: was made with other options (...
     """
     for run in planned:
         if not run_folder.is_run(run.folder):  # what else may lie there is for `train` to say
             continue
         stored = run_folder.read_config(run.folder)
-        different = differences(stored, base) + [
-            f"{name} {stored.options()[name]!r}, study {value!r}"
-            for name, value in run.config.options().items()
-            if name in ("model", "attention", "fusion", "seed") and stored.options()[name] != value
+        names = (*study.varied, "seed")
+        theirs, ours = ((*study.key(c), c.seed) for c in (stored, run.config))
+        different = differences(stored, study) + [
+            f"{name.replace('_', '-')} {there!r}, study {here!r}"
+            for name, there, here in zip(names, theirs, ours, strict=True)
+            if there != here
         ]
-        if stored.resolved_loss != run.config.resolved_loss:
-            different.append(f"loss {stored.resolved_loss!r}, study {run.config.loss!r}")
         if different:
             raise InputError(
                 f"{run.folder}: was made with other options ({'; '.join(different)}); "
@@ -242,7 +195,9 @@ def read_study(out) -> Study | None:
         return None
     try:
         content = json.loads(path.read_text())
-        return Study(TrainConfig.from_dict(content["base"]), content["seeds"], content["resplit"])
+        base = TrainConfig.from_dict(content["base"])
+        matrix = content.get("matrix", "paper")  # the only one that there was at first
+        return Study(base, content["seeds"], content["resplit"], matrix)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); delete it to begin anew") from None
 
@@ -256,5 +211,4 @@ def write_study(study: Study, out) -> None:
     True
     """
     Path(out).mkdir(parents=True, exist_ok=True)
-    content = {"base": study.base.to_dict(), "seeds": study.seeds, "resplit": study.resplit}
-    write_json(Path(out) / "study.json", content)
+    write_json(Path(out) / "study.json", {**vars(study), "base": study.base.to_dict()})

@@ -10,8 +10,12 @@ import numpy as np
 
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
-from landslide_tf.study.experiments import Experiment, Study, differences, matrix
+from landslide_tf.files import sha256
+from landslide_tf.metrics import scores_from_counts
+from landslide_tf.study.experiments import Study, differences
+from landslide_tf.study.matrices import Experiment
 from landslide_tf.training import run_folder
+from landslide_tf.training.evaluation import THRESHOLDS
 from landslide_tf.training.recorder import read_history
 from landslide_tf.training.tile_scores import TileScores, read_tile_scores
 
@@ -20,7 +24,7 @@ DEM_SCORES = {"zero": "dem-zero.json", "others": "dem-others.json"}
 
 @dataclass(frozen=True)
 class Record:
-    """A complete run. `tiles` is None where the run kept no counts of its tiles.
+    """A complete run. `tiles`, `validation_tiles`: None where the run kept no counts of them.
 
     >>> record = read_record("runs/first")
     >>> record.config.model, len(record.history), record.metrics["tiles"]["test"]
@@ -35,6 +39,7 @@ class Record:
     split: dict
     tiles: TileScores | None
     dem_scores: dict[str, dict]  # test scores with the DEM replaced, by `DEM_SCORES`
+    validation_tiles: TileScores | None = None
 
     @property
     def has_weights(self) -> bool:
@@ -45,6 +50,24 @@ class Record:
     def test(self) -> dict:
         """Scores of the test part (validation where there is none) at threshold 0.5."""
         return self.metrics["test"] or self.metrics["validation"]
+
+    def score(self, metric: str, part: str = "test") -> float:
+        """A number of `metrics.json`; NaN where it is undefined or was not taken.
+
+        `part` leads to it: 'test', 'test_chosen', 'batch_norm', 'batch_norm.reestimated.test' …
+
+        >>> record = read_record("runs/first")
+        >>> record.score("miou") == record.metrics["test"]["miou"]
+        True
+        >>> gap = record.score("inference_gap", "batch_norm")
+        >>> gap == record.metrics["batch_norm"]["inference_gap"]
+        True
+        """
+        found = {**self.metrics, "test": self.test}
+        for name in part.split("."):
+            found = found.get(name) or {}
+        value = found.get(metric)
+        return float("nan") if value is None else float(value)
 
     @property
     def machine(self) -> str:
@@ -60,11 +83,26 @@ class Record:
         return min(row["seconds"] for row in self.history)
 
 
+def threshold_again(tiles: TileScores) -> float:
+    """The threshold that `evaluation.choose_threshold` gives, from counts of the validation part.
+
+    >>> threshold_again(read_tile_scores("runs/first/tile_scores.npz")) in THRESHOLDS
+    True
+    """
+    counts = np.array([tiles.counts(threshold).sum(axis=0) for threshold in THRESHOLDS])
+    miou = scores_from_counts(*counts.T)["miou"]
+    if np.isnan(miou).all():
+        return 0.5
+    best = THRESHOLDS[miou >= np.nanmax(miou) - 1e-12]
+    return float(best[np.argmin(np.abs(best - 0.5))])
+
+
 @dataclass(frozen=True)
 class Result:
     """An experiment with its complete runs (one a seed; none: not run).
 
-    >>> from landslide_tf.study.experiments import SIX, read_study
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.matrices import SIX
     >>> results = read_results(read_study("study"), "study")
     >>> result = results["unet-none-bce"]
     >>> len(result.records), len(result.values("miou")), result.deviation("miou")  # one seed
@@ -90,9 +128,8 @@ class Result:
         return min(self.records, key=lambda record: record.seconds_per_epoch)
 
     def values(self, metric: str, part: str = "test") -> np.ndarray:
-        """A score of each seed; NaN where it is undefined."""
-        scores = [(r.test if part == "test" else r.metrics[part]) or {} for r in self.records]
-        return np.array([np.nan if s.get(metric) is None else s[metric] for s in scores], float)
+        """A score of each seed (see `Record.score`); NaN where it is undefined."""
+        return np.array([record.score(metric, part) for record in self.records], float)
 
     def mean(self, metric: str, part: str = "test") -> float:
         """Mean of a score over the seeds; NaN where nothing was run."""
@@ -103,11 +140,16 @@ class Result:
         values = self.values(metric, part)
         return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
 
+    @property
+    def gap(self) -> float:
+        """Mean inference gap: training mIoU that better batch-normalisation statistics add."""
+        return self.mean("inference_gap", "batch_norm")
+
 
 def on_common_seeds(results: list[Result]) -> list[Result]:
     """The results with the seeds alone that all of them have: others do not compare.
 
-    >>> from landslide_tf.study.experiments import SIX
+    >>> from landslide_tf.study.matrices import SIX
     >>> first = read_record("runs/first")
     >>> one, none = on_common_seeds([Result(SIX[0], (first,)), Result(SIX[1], ())])
     >>> len(one.records)  # no seed in common
@@ -132,26 +174,48 @@ def read_record(folder) -> Record:
     """
     folder = Path(folder)
     content = {}
-    for name in ("metrics", "environment", "split"):
-        try:
-            content[name] = json.loads((folder / f"{name}.json").read_text())
-        except (OSError, ValueError) as error:
-            raise InputError(f"{folder / name}.json: cannot be read ({error})") from None
+    for name in ("metrics", "environment"):
+        content[name] = _read_json(folder / f"{name}.json")
     try:
         content["history"] = read_history(folder / "history.csv")
     except (OSError, ValueError) as error:  # pandas' errors are ValueErrors
         raise InputError(f"{folder / 'history.csv'}: cannot be read ({error})") from None
-    tiles = folder / "tile_scores.npz"
+    counts = {"tiles": "tile_scores.npz", "validation_tiles": "validation_scores.npz"}
     return Record(
         folder,
         run_folder.read_config(folder),
         **content,
-        tiles=read_tile_scores(tiles) if tiles.is_file() else None,
+        split=_read_split(folder, content["environment"]),
+        **{
+            name: read_tile_scores(folder / file) if (folder / file).is_file() else None
+            for name, file in counts.items()
+        },
         dem_scores={
             name: _dem_scores(folder / file)
             for name, file in DEM_SCORES.items()
             if (folder / file).is_file()
         },
+    )
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+
+
+def _read_split(folder: Path, environment: dict) -> dict:
+    """The split of a run: its own file, or the file beside it that has the recorded digest."""
+    digest, own = environment.get("split_sha256"), folder / "split.json"
+    if own.is_file() or digest is None:
+        return _read_json(own)
+    for path in sorted(folder.parent.glob("split*.json")):
+        if sha256(path) == digest:
+            return _read_json(path)
+    raise InputError(
+        f"{folder}: its split is missing or was changed; {folder.parent} has no split file "
+        f"with the digest {digest[:8]}… that environment.json names"
     )
 
 
@@ -184,26 +248,17 @@ def read_results(study: Study, out) -> dict[str, Result]:
             continue
         record = read_record(path.parent)
         seed = record.config.seed - study.base.seed
-        if not differences(record.config, study.base) and 0 <= seed < study.seeds:
+        if not differences(record.config, study) and 0 <= seed < study.seeds:
             records.append(record)
     _check_same_data(records, study)
     results = {}
-    for experiment in matrix(study.base.input.fusion):
-        mine = [r for r in records if _key(r.config) == _experiment_key(experiment, study.base)]
-        by_seed = {r.config.seed: r for r in mine}
+    for experiment in study.experiments:
+        key = study.key(experiment.config(study.base))
+        by_seed = {r.config.seed: r for r in records if study.key(r.config) == key}
         results[experiment.name] = Result(
             experiment, tuple(by_seed[seed] for seed in sorted(by_seed))
         )
     return results
-
-
-def _key(config: TrainConfig) -> tuple:
-    return config.model, config.attention, config.resolved_loss, config.input.fusion
-
-
-def _experiment_key(experiment: Experiment, base: TrainConfig) -> tuple:
-    fusion = experiment.fusion or base.input.fusion
-    return experiment.model, experiment.attention, experiment.loss, fusion
 
 
 def _check_same_data(records: list[Record], study: Study) -> None:

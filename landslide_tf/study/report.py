@@ -11,14 +11,22 @@ from landslide_tf.checks import InputError
 from landslide_tf.console import say
 from landslide_tf.files import atomic_path
 from landslide_tf.study import tables
-from landslide_tf.study.experiments import SIX, Study
-from landslide_tf.study.markdown import report_text
+from landslide_tf.study.ablation import ablation_comparisons, ablation_report, ablation_table
+from landslide_tf.study.audit import audit_table
+from landslide_tf.study.batch_norm_study import batch_norm_report, batch_norm_table
+from landslide_tf.study.comparisons import comparison_table, paper_comparisons
+from landslide_tf.study.experiments import Study
+from landslide_tf.study.markdown import paper_report
+from landslide_tf.study.matrices import SIX
 from landslide_tf.study.records import read_results
+from landslide_tf.study.summary import all_records
 from landslide_tf.study.tables import Results
 
 
-def write_report(study: Study, out) -> Path:
+def write_report(study: Study, out, *, with_tiles: bool = True) -> Path:
     """Write `OUT/tables/*.csv`, `OUT/figures/*` and `OUT/REPORT.md`; returns the last's path.
+
+    Without `with_tiles` no figure is drawn that shows tiles of the data.
 
     Raises:
         InputError: a run cannot be read, or runs were made from different data or splits.
@@ -32,27 +40,55 @@ def write_report(study: Study, out) -> Path:
     """
     out = Path(out)
     results = read_results(study, out)
-    frames = {
-        "table1": tables.table1(results),
-        "table2": tables.table2(results),
-        "table3": tables.table3(results),
-        "table4": tables.table4(results),
-        "comparisons": tables.comparisons(results),
-        "audit": tables.audit_table(results),
-        "dem": tables.dem_table(results, study),
-        "cost": tables.cost_table(results),
-    }
+    if study.matrix == "paper":
+        compared = paper_comparisons(results)
+        frames = paper_frames(study, results, compared)
+        missing = draw_figures(study, results, frames["cost"], out / "figures", with_tiles)
+        text = paper_report(study, out, results, frames, compared, missing)
+    elif study.matrix == "batch-norm":
+        from landslide_tf.study.plots import batch_norm_curves
+
+        frames = {"batch-norm": batch_norm_table(results)}
+        batch_norm_curves.miou_by_levels(results, out / "figures")
+        batch_norm_curves.precision_recall_shift(results, out / "figures")
+        text = batch_norm_report(study, out, results, frames["batch-norm"])
+    else:
+        compared = ablation_comparisons(results)
+        frames = {"rows": ablation_table(results), "comparisons": comparison_table(compared)}
+        text = ablation_report(study, out, results, frames, compared)
     (out / "tables").mkdir(parents=True, exist_ok=True)
     for name, frame in frames.items():
         with atomic_path(out / "tables" / f"{name}.csv") as scratch:
             frame.to_csv(scratch, index=False, float_format="%.6g")
-    pictures = draw_figures(study, results, frames["cost"], out / "figures")
     with atomic_path(out / "REPORT.md") as scratch:
-        scratch.write_text(report_text(study, out, results, frames, pictures))
+        scratch.write_text(text)
     return out / "REPORT.md"
 
 
-def draw_figures(study: Study, results: Results, cost: pd.DataFrame, folder) -> dict[str, str]:
+def paper_frames(study: Study, results: Results, compared) -> dict[str, pd.DataFrame]:
+    """The tables of the paper's matrix by name.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> study = read_study("study")
+    >>> results = read_results(study, "study")
+    >>> list(paper_frames(study, results, paper_comparisons(results)))[:4]
+    ['table1', 'table2', 'table3', 'table4']
+    """
+    return {
+        "table1": tables.table1(results),
+        "table2": tables.table2(results),
+        "table3": tables.table3(results),
+        "table4": tables.table4(results),
+        "comparisons": comparison_table(compared),
+        "audit": audit_table(results),
+        "dem": tables.dem_table(results, study),
+        "cost": tables.cost_table(results),
+    }
+
+
+def draw_figures(
+    study: Study, results: Results, cost: pd.DataFrame, folder, with_tiles: bool = True
+) -> dict[str, str]:
     """Draw what the runs and the data allow; returns a reason for each figure that was left out.
 
     >>> from landslide_tf.config import TrainConfig
@@ -62,21 +98,17 @@ def draw_figures(study: Study, results: Results, cost: pd.DataFrame, folder) -> 
     >>> sorted(path.name for path in Path("figures").glob("*.png"))
     ['figure2-unet-none.png', 'figure2-unetpp-contextual.png', 'figure2-unetpp-none.png']
     """
-    from landslide_tf.study.plots import architecture, common, curves, outcomes, samples
-    from landslide_tf.training.fit import build, load_own_tiles
+    from landslide_tf.study.plots import architecture, curves, samples
+    from landslide_tf.training.fit import build
 
-    records = [record for result in results.values() for record in result.records[:1]]
-    missing = {}
+    records, missing = all_records(results), {}
     for experiment in (SIX[0], SIX[2], SIX[4]):
         config = dataclasses.replace(
             study.base, model=experiment.model, attention=experiment.attention
         )
-        architecture.architecture(
-            build(config),
-            f"{experiment.title.split(' (')[0]}, {config.filters} filters",
-            folder,
-            f"figure2-{experiment.model}-{experiment.attention}",
-        )
+        title = f"{experiment.title.split(' (')[0]}, {config.filters} filters"
+        name = f"figure2-{experiment.model}-{experiment.attention}"
+        architecture.architecture(build(config), title, folder, name)
     if not records:
         return {"all but Figure 2": "no complete run yet"}
     samples.workflow(study, records[0], folder)
@@ -85,25 +117,35 @@ def draw_figures(study: Study, results: Results, cost: pd.DataFrame, folder) -> 
         missing["precision, recall, reliability"] = "no run kept the counts of its tiles"
     curves.by_size(results, folder)
     curves.cost(cost, folder)
+    return missing | (_draw_tiles(study, results, folder) if with_tiles else {})
+
+
+def _draw_tiles(study: Study, results: Results, folder) -> dict[str, str]:
+    """Figures 1, 5 and 6, which show tiles; returns the reasons of those that were left out."""
+    from landslide_tf.study.plots import common, outcomes, samples
+    from landslide_tf.training.fit import load_own_tiles
+
+    first = [result.records[0] for result in results.values() if result]
     try:
         tiles = load_own_tiles(study.base)
-        names = common.spread_tiles(records)
-        tiles.indices(names)
+        shown = common.shown_tiles(first)
+        tiles.indices(list(shown.values()))
     except (InputError, KeyError) as error:
-        return missing | {"Figures 1, 5 and 6": f"the tiles are not there ({error})"}
-    samples.samples(tiles, records[0], names, folder)
-    shown = outcomes.shown_records(results)
+        return {"Figures 1, 5 and 6": f"the tiles are not there ({error})"}
+    samples.samples(tiles, first[0], shown, folder)
+    records = outcomes.shown_records(results)
     hidden = [
         results[e.name].experiment.title
         for e in SIX
-        if results[e.name] and results[e.name].records[0] not in shown
+        if results[e.name] and results[e.name].records[0] not in records
     ]
+    missing = {}
     if hidden:  # what was drawn when more weights were there shows more
         reason = f"no weights (model.keras) of {', '.join(hidden)}"
         if (Path(folder) / "figure5-predictions.png").exists():
             say(f"Figures 5 and 6 are left as they were: {reason}")
             return missing
         missing["Figures 5 and 6"] = reason
-    if shown:
-        outcomes.outcomes_and_cams(tiles, results, names, folder)
+    if records:
+        outcomes.outcomes_and_cams(tiles, results, shown, folder)
     return missing

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import json
 import os
 import queue
@@ -18,9 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from landslide_tf.checks import InputError
-from landslide_tf.config import TrainConfig
+from landslide_tf.console import say
 from landslide_tf.files import write_json
 from landslide_tf.study.experiments import PlannedRun, Study, split_file
+from landslide_tf.study.planning import OVERHEAD_S, duration, epochs_done, seconds_left
 from landslide_tf.study.records import DEM_SCORES
 from landslide_tf.training import run_folder
 from landslide_tf.training.environment import cores_available, gpu_available
@@ -28,8 +27,8 @@ from landslide_tf.training.recorder import read_history
 
 POLL_S = 2.0
 GRACE_S = 30.0  # for an interrupted process to end by itself
-COST_FILTERS = 8  # models are counted at this width: quick to build, and cost grows as its square
-TIMED_STEPS = 3
+SHOW_S = 10.0  # between looks at the progress
+SAY_S = 120.0  # between lines of progress where there is no terminal for a bar
 
 
 def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict[str, str]:
@@ -46,44 +45,49 @@ def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict
     >>> from landslide_tf.study.experiments import plan, read_study
     >>> study = read_study("study")
     >>> run_all(study, plan(study, "study", ("unet-none-bce",)), "study")
-    1/1 unet-none-bce: complete
+    1/1 unet-none-bce-seed0: complete
     {}
     """
     from tqdm import tqdm
 
     cores = _share_cores(jobs)
     out = Path(out)
-    work = {run.folder: run_cost(run.config) * run.config.epochs for run in planned}
-    bar = tqdm(
-        total=sum(work.values()),
-        bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed} < {remaining}",
-        disable=None,
-    )
+    bar = tqdm(total=100, bar_format="{percentage:3.0f}% |{bar}| {desc}", disable=None)
     numbers = {run.folder: number for number, run in enumerate(planned, 1)}
-    failures, ended, stop = read_failures(out), [], threading.Event()
+    failures, stop = read_failures(out), threading.Event()
+    overheads, failed = [], set()  # of the runs made now: seconds outside the epochs; folders
+    shown = time.monotonic()
 
     def label(run):
         return f"{numbers[run.folder]}/{len(planned)} {run.folder.name}"
 
-    def end(run, known, reason):
-        ended.append(run.folder)
+    def end(run, known, reason, seconds):
         outcome = f"failed: {reason}" if reason else "complete" if known else "done"
         bar.write(f"{label(run)}: {outcome}")
         failures.pop(run.folder.name, None)
         if reason:
             failures[run.folder.name] = reason
+            failed.add(run.folder)
         if failures or (out / "failures.json").exists():
             write_json(out / "failures.json", failures)
+        if not known and not reason:
+            overheads.append(seconds)
 
     def show(running):
-        shares = {folder: 1.0 for folder in ended}
-        shares |= {run.folder: min(1.0, _epochs(run) / run.config.epochs) for run in running}
-        bar.n = sum(work[folder] * share for folder, share in shares.items())
-        bar.set_description(", ".join(label(run) for run in running[:jobs]))
+        nonlocal shown
+        if time.monotonic() - shown < (SAY_S if bar.disable else SHOW_S):
+            return
+        shown = time.monotonic()
+        overhead = sum(overheads) / len(overheads) if overheads else OVERHEAD_S
+        alive = [run for run in planned if run.folder not in failed]
+        line, share = progress(alive, running[:jobs], numbers, jobs, overhead)
+        if bar.disable:
+            say(line)
+        bar.n = 100 * share
+        bar.set_description_str(line)
 
     for same_seed in _phases(study, planned):
-        if any(run.config.split == split_file(study, out) for run in same_seed):
-            _keep_split(study, out)
+        _keep_split(study, out)
         shares = queue.SimpleQueue()
         for share in cores:
             shares.put(share)
@@ -98,10 +102,35 @@ def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict
             if futures:
                 stop.set()
             pool.shutdown(cancel_futures=True)
-    show([])
+    _keep_split(study, out)
     bar.close()
     return {run.folder.name: failures[run.folder.name] for run in planned
             if run.folder.name in failures}  # fmt: skip
+
+
+def progress(planned, running, numbers, jobs: int, overhead: float) -> tuple[str, float]:
+    """How far a study is: a line on the runs under way and the time left, and the share done.
+
+    `numbers` are those of the runs in the plan by folder, `overhead` the seconds of a run outside
+    its epochs.
+
+    >>> from landslide_tf.study.experiments import plan, read_study
+    >>> planned = plan(read_study("study"), "study", ("unet-none-bce",))
+    >>> progress(planned, planned, {planned[0].folder: 1}, 1, 30.0)  # complete
+    ('1/1 unet-none-bce-seed0: epoch 3 of 3; about 0 min left', 1.0)
+    """
+    epochs = {run.folder: epochs_done(run) for run in planned}
+    runs = ", ".join(
+        f"{numbers[run.folder]}/{len(numbers)} {run.folder.name}: epoch {epochs[run.folder]} of "
+        f"{run.config.epochs}"
+        for run in running
+    )
+    left = seconds_left(planned, overhead)
+    if left is None:
+        return f"{runs}; time left: known after the first epoch", 0.0
+    done = sum(epochs.values())
+    total = sum(epochs[r.folder] if left[r.folder] == 0 else r.config.epochs for r in planned)
+    return f"{runs}; about {duration(sum(left.values()) / jobs)} left", done / max(1, total)
 
 
 def _phases(study: Study, planned: list[PlannedRun]) -> list[list[PlannedRun]]:
@@ -131,15 +160,23 @@ def _take_cores(shares: queue.SimpleQueue) -> None:
         os.sched_setaffinity(0, shares.get())
 
 
-def _complete(run: PlannedRun, out: Path, stop: threading.Event) -> tuple[bool, str | None]:
-    """Make what a run lacks; returns whether it was complete, and the reason where it failed."""
+def _complete(run: PlannedRun, out: Path, stop: threading.Event) -> tuple[bool, str | None, float]:
+    """Make what a run lacks. Returns whether it was complete, the reason where it failed, and the
+    seconds that were spent outside its epochs."""
+    begin, before = time.monotonic(), _training_seconds(run)
     known = run_folder.is_complete(run.folder)
     log = out / "logs" / f"{run.folder.name}.log"
     command = ["train", *run.config.to_arguments(), "--out", str(run.folder), "--resume"]
     reason = None if known else _process(command, log, stop)
     for step in _dem_steps(run) if reason is None else ():
         reason = reason or _process(step, log, stop)
-    return known, reason
+    trained = _training_seconds(run) - before
+    return known, reason, max(0.0, time.monotonic() - begin - trained)
+
+
+def _training_seconds(run: PlannedRun) -> float:
+    path = run.folder / "history.csv"
+    return sum(row["seconds"] for row in read_history(path)) if path.exists() else 0.0
 
 
 def read_failures(out) -> dict[str, str]:
@@ -156,9 +193,9 @@ def read_failures(out) -> dict[str, str]:
 
 
 def _keep_split(study: Study, out: Path) -> None:
-    """Write the split of the first seed's runs, which the other seeds use too."""
+    """Write the split of the first seed's runs, which the other seeds use too, once it is known."""
     path = Path(split_file(study, out))
-    if path.exists():
+    if path.exists() or study.resplit:
         return
     for folder in sorted(path.parent.glob("*/split.json")):
         if run_folder.read_config(folder.parent).seed == study.base.seed:
@@ -213,115 +250,3 @@ def _process(command: list[str], log: Path, stop: threading.Event) -> str | None
     ]
     errors = [line for line in lines if line.startswith("error: ")] or lines or [f"see {log}"]
     return errors[-1].removeprefix("error: ")
-
-
-def _epochs(run: PlannedRun) -> int:
-    path = run.folder / "history.csv"
-    return len(read_history(path)) if path.exists() else 0
-
-
-def run_cost(config: TrainConfig) -> float:
-    """GMAC of one forward pass of a run's model on one tile, for estimates of time.
-
-    >>> config = TrainConfig(model="unet", filters=16)
-    >>> round(run_cost(dataclasses.replace(config, filters=32)) / run_cost(config), 6)
-    4.0
-    """
-    # Loss, seed and data change nothing: seeds and losses of a model share one count.
-    small = dataclasses.replace(
-        config, filters=COST_FILTERS, loss="auto", seed=0, data=None, split="random"
-    )
-    return _small_cost(small) * (config.filters / COST_FILTERS) ** 2
-
-
-@functools.lru_cache(maxsize=64)
-def _small_cost(config: TrainConfig) -> float:
-    from landslide_tf.models.cost import forward_gmac
-    from landslide_tf.training.fit import build
-
-    return forward_gmac(build(config))
-
-
-def estimate_seconds(planned: list[PlannedRun]) -> dict[Path, float]:
-    """Seconds that each run still takes, about.
-
-    From the epochs of runs in the plan that have been made; without any, from a few timed steps
-    of the first run's model on this machine.
-
-    >>> from landslide_tf.study.experiments import plan, read_study
-    >>> planned = plan(read_study("study"), "study", ("unet-none-bce",))
-    >>> list(estimate_seconds(planned).values())  # complete
-    [0.0]
-    """
-    cost = {run.folder: run_cost(run.config) for run in planned}
-    rates, left = [], {}
-    for run in planned:
-        if done := _epochs(run):
-            seconds = [row["seconds"] for row in read_history(run.folder / "history.csv")]
-            rates.append(float(np.median(seconds)) / cost[run.folder])
-        left[run.folder] = 0 if run_folder.is_complete(run.folder) else run.config.epochs - done
-    if rates:
-        rate = float(np.median(rates))
-    else:
-        rate = _timed_epoch(planned[0].config) / cost[planned[0].folder]
-    return {folder: epochs * rate * cost[folder] for folder, epochs in left.items()}
-
-
-def _timed_epoch(config: TrainConfig) -> float:
-    """Seconds of an epoch, from a few training steps on made-up tiles."""
-    import keras
-
-    from landslide_tf.data.arrays import packed_tiles
-    from landslide_tf.data.demo import demo_folder
-    from landslide_tf.data.index import find_samples
-    from landslide_tf.training.fit import build, precision_policy
-
-    folder = Path(config.data or demo_folder())
-    if folder.is_file():
-        count = packed_tiles(folder)
-    else:
-        count = len(find_samples(folder, negatives=config.negatives).samples)
-    model = build(config, precision_policy(config))
-    model.compile(keras.optimizers.Adam(config.learning_rate), "binary_crossentropy")
-    x = np.zeros((config.batch_size, *config.input.shape), "float32")
-    y = np.zeros((*x.shape[:-1], 1), "float32")
-    for _ in range(2):  # the first steps build and compile
-        model.train_on_batch(x, y)
-    begin = time.perf_counter()
-    for _ in range(TIMED_STEPS):
-        model.train_on_batch(x, y)
-    step = (time.perf_counter() - begin) / TIMED_STEPS
-    return step * 0.64 * count / config.batch_size * 1.1  # and a tenth for validation
-
-
-def format_plan(planned: list[PlannedRun], seconds: dict[Path, float]) -> str:
-    """The plan for the terminal: a line a run, its state and the time that it still takes.
-
-    >>> from landslide_tf.study.experiments import plan, read_study
-    >>> planned = plan(read_study("study"), "study", ("unet-none-bce",))
-    >>> format_plan(planned, estimate_seconds(planned)).splitlines()[-1]
-    '1 runs, about 0 min left, one at a time, on this machine'
-    """
-    lines = [f"{'run':<40}{'epochs':>10}{'about':>10}"]
-    for run in planned:
-        done = run_folder.is_complete(run.folder)
-        state = "complete" if done else f"{_epochs(run)} of {run.config.epochs}"
-        about = "" if done else _duration(seconds[run.folder])
-        lines.append(f"{run.folder.name:<40}{state:>10}{about:>10}")
-    total = sum(seconds.values())
-    return "\n".join(
-        [
-            *lines,
-            f"{len(planned)} runs, about {_duration(total)} left, one at a time, on this machine",
-        ]
-    )
-
-
-def _duration(seconds: float) -> str:
-    """
-    >>> _duration(59), _duration(61), _duration(7300)
-    ('1 min', '1 min', '2 h 02 min')
-    """
-    minutes = max(1, round(seconds / 60)) if seconds else 0
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min"

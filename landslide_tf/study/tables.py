@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import csv
-import itertools
 from importlib import resources
 
 import numpy as np
 import pandas as pd
 
 from landslide_tf.config import LOSSES, MODELS
-from landslide_tf.study.audit import audit_row
-from landslide_tf.study.bootstrap import difference, interval
-from landslide_tf.study.experiments import ATTENTION_TITLES, LOSS_TITLES, MODEL_TITLES, SIX, Study
+from landslide_tf.study.bootstrap import interval
+from landslide_tf.study.experiments import Study
+from landslide_tf.study.matrices import ATTENTION_TITLES, LOSS_TITLES, MODEL_TITLES, SIX
 from landslide_tf.study.records import DEM_SCORES, Result, on_common_seeds
+from landslide_tf.study.verdicts import LEAST_SEEDS
 
 METRICS = ("miou", "auc", "precision", "recall", "f1", "accuracy")
 Results = dict[str, Result]
@@ -92,16 +92,20 @@ def table1(results: Results) -> pd.DataFrame:
     """
     paper, rows = paper_values(), []
     for model in MODELS:
-        best = best_on_validation(loss_results(results, model))
-        for result in loss_results(results, model):
+        of_model = loss_results(results, model)
+        best = best_on_validation(of_model)
+        alike = {r.experiment: r for r in on_common_seeds([r for r in of_model if r])}
+        for result in of_model:
             loss = result.experiment.loss
             rows.append(
                 {
                     "model": MODEL_TITLES[model],
                     "loss": LOSS_TITLES[loss],
                     **_cells(result, "miou", paper["1", model, loss]),
-                    "validation": result.mean("miou", "validation"),
-                    "test_chosen": result.mean("miou", "test_chosen"),
+                    # of the seeds that the choice is made on
+                    "validation": alike.get(result.experiment, result).mean("miou", "validation"),
+                    **score_cells(result, "miou", "test_chosen", "miou_chosen"),
+                    "gap": result.gap,
                     "our_choice": bool(result and result is best),
                     "seeds": len(result.records),
                 }
@@ -110,16 +114,39 @@ def table1(results: Results) -> pd.DataFrame:
 
 
 def _cells(result: Result, metric: str, paper: float | None) -> dict:
-    between = interval(result, metric)
     ours, paper = result.mean(metric), np.nan if paper is None else paper
     return {
-        metric: ours,
-        f"{metric}_sd": result.deviation(metric),
-        f"{metric}_low": between.low if between else np.nan,
-        f"{metric}_high": between.high if between else np.nan,
+        **score_cells(result, metric),
         f"{metric}_paper": paper,
         f"{metric}_difference": ours - paper,
     }
+
+
+def score_cells(result: Result, metric: str, part: str = "test", name: str = "") -> dict:
+    """The mean of a score over seeds, its spread and, of the test part, its interval over tiles.
+
+    `_sd` from three seeds on, `_min` and `_max` of all, `_low` and `_high` of the interval. The
+    cells are called after the metric, or `name`.
+
+    >>> from landslide_tf.study.experiments import read_study
+    >>> from landslide_tf.study.records import read_results
+    >>> results = read_results(read_study("study"), "study")
+    >>> list(score_cells(results["unet-none-bce"], "miou", "test_chosen", "chosen"))
+    ['chosen', 'chosen_sd', 'chosen_min', 'chosen_max']
+    """
+    name, values = name or metric, result.values(metric, part)
+    several = len(values) >= LEAST_SEEDS
+    cells = {
+        name: result.mean(metric, part),
+        f"{name}_sd": result.deviation(metric, part) if several else np.nan,
+        f"{name}_min": values.min() if len(values) else np.nan,
+        f"{name}_max": values.max() if len(values) else np.nan,
+    }
+    if part == "test":
+        between = interval(result, metric)
+        cells[f"{name}_low"] = between.low if between else np.nan
+        cells[f"{name}_high"] = between.high if between else np.nan
+    return cells
 
 
 def table2(results: Results) -> pd.DataFrame:
@@ -149,7 +176,7 @@ def table3(results: Results) -> pd.DataFrame:
     >>> frame.kind.value_counts(sort=False).to_dict()
     {'paper': 6, 'our choice on validation': 3, 'baseline': 2}
     >>> frame.columns[4:8].tolist()
-    ['miou', 'miou_sd', 'miou_low', 'miou_high']
+    ['miou', 'miou_sd', 'miou_min', 'miou_max']
     """
     names = [e.name for e in SIX] + [r.experiment.name for r in our_choices(results)]
     return pd.concat(
@@ -178,7 +205,8 @@ def _score_table(results: Results, names: list[str], table: str) -> pd.DataFrame
                 if experiment.attention == "none"
                 else np.nan,
                 "miou_validation": result.mean("miou", "validation"),
-                "miou_chosen": result.mean("miou", "test_chosen"),
+                **score_cells(result, "miou", "test_chosen", "miou_chosen"),
+                "gap": result.gap,
             }
         )
     return pd.DataFrame(rows)
@@ -244,7 +272,8 @@ def dem_table(results: Results, study: Study) -> pd.DataFrame:
         if experiment.group == "losses" or not result:
             continue
         fusion = experiment.fusion or study.base.input.fusion
-        row = {"experiment": experiment.title, "fusion": fusion, **_cells(result, "miou", None)}
+        row = {"experiment": experiment.title, "fusion": fusion, "seeds": len(result.records)}
+        row |= {"gap": result.gap, **_cells(result, "miou", None)}
         for name in DEM_SCORES:
             scores = [r.dem_scores[name]["miou"] for r in result.records if name in r.dem_scores]
             row[f"dem_{name}"] = float(np.mean(scores)) if scores else np.nan
@@ -292,79 +321,3 @@ def cost_table(results: Results) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
-
-
-def audit_table(results: Results) -> pd.DataFrame:
-    """Each row of the paper's Table 3, then ours to two digits, recomputed from its own numbers.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> frame = audit_table(results)
-    >>> frame[["whose", "precision", "recall", "f1", "f1_recomputed", "fits"]].head(2)
-       whose  precision  recall    f1  f1_recomputed  fits
-    0  paper       0.94    0.12  0.21       0.212830  True
-    1  paper       0.85    0.53  0.65       0.652899  True
-    """
-    paper, rows = paper_values(), []
-    for whose in ("paper", "ours"):
-        for experiment in SIX:
-            result, row = results[experiment.name], f"{experiment.model}-{experiment.attention}"
-            if whose == "paper":
-                printed = {metric: paper["3", row, metric] for metric in METRICS}
-            elif result:  # one seed: means of ratios need not fit together
-                printed = {m: round(float(result.values(m)[0]), 2) for m in METRICS}
-            else:
-                continue
-            if not all(0 < printed[m] < 1 for m in METRICS):
-                continue  # a model that predicts nothing has no precision
-            audit = audit_row(printed)
-            rows.append(
-                {
-                    "whose": whose,
-                    "model": experiment.title,
-                    **{metric: printed[metric] for metric in METRICS if metric != "auc"},
-                    "f1_recomputed": audit.f1,
-                    "miou_recomputed": audit.miou,
-                    "positive_share": audit.positive_share,
-                    "fits": audit.fits,
-                    "excess": audit.excess,
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def comparisons(results: Results) -> pd.DataFrame:
-    """Paired differences in test mIoU: all pairs of the six models, and with and without the DEM.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> frame = comparisons(results)
-    >>> len(frame)  # six models: 6 x 5 / 2 pairs; three ways to use the DEM: 3 pairs
-    18
-    >>> frame[["a", "b", "a_is"]].head(2)
-                 a               b   a_is
-    0  U-Net (BCE)   ResUNet (WCE)  worse
-    1  U-Net (BCE)  U-Net++ (Dice)  worse
-    """
-    six = [results[e.name] for e in SIX]
-    dem = [r for r in results.values() if r.experiment.group == "ablation"]
-    rows = []
-    for group in (six, [results["unetpp-contextual-dice"], *dem]):
-        for first, second in itertools.combinations(group, 2):
-            found = difference(first, second)
-            if found is None:
-                continue
-            rows.append(
-                {
-                    "a": first.experiment.title,
-                    "b": second.experiment.title,
-                    "difference": found.value,
-                    "low": found.interval.low,
-                    "high": found.interval.high,
-                    "a_is": found.verdict,
-                }
-            )
-    # named also where nothing was compared: an empty table has its header
-    return pd.DataFrame(rows, columns=["a", "b", "difference", "low", "high", "a_is"])

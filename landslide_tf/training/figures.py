@@ -11,7 +11,6 @@ from landslide_tf.files import atomic_path
 # Okabe and Ito's palette: told apart with any colour vision.
 BLUE, ORANGE, GREEN, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00"
 OUTCOME_COLOURS = {"found": GREEN, "false alarm": SKY, "missed": VERMILION}
-GRID_TILES = 4
 HEAT_MAP = "magma"  # even in lightness: read the same with any colour vision, and in grey
 
 
@@ -77,14 +76,12 @@ def loss_curve(rows: list[dict], best_epoch: int, path) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.get_major_locator().set_params(integer=True)
     left.plot([], [], color="0.6", lw=1, ls="--", label=f"best epoch ({best_epoch})")
-    left.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     save(figure, path)
 
 
 def prediction_grid(part, predictions, threshold: float, path) -> None:
-    """A few tiles: image, DEM, probability, and what was found, missed or falsely called.
-
-    The tiles are spread evenly over the part's landslide tiles, from worst to best tile IoU.
+    """Four tiles (`sample_rows`): image, DEM, mask, probability, and what was found or missed.
 
     >>> from pathlib import Path
     >>> from landslide_tf.data.dataset import Part
@@ -98,31 +95,80 @@ def prediction_grid(part, predictions, threshold: float, path) -> None:
     >>> Path("predictions.png").is_file()
     True
     """
-    chosen = _spread_by_iou(predictions, threshold)
+    mask = (predictions.mask > 0) & predictions.valid
+    predicted = (predictions.probability >= threshold) & predictions.valid
+    union = (mask | predicted).sum(axis=(1, 2))
+    iou = (mask & predicted).sum(axis=(1, 2)) / np.maximum(union, 1)
+    chosen = sample_rows(iou, mask.sum(axis=(1, 2)))
     with_dem = part.spec.uses_dem
-    titles = ["image", *(["DEM"] if with_dem else []), "probability", "outcome"]
+    titles = ["image", *(["DEM (dark: low)"] if with_dem else []), "truth", "probability"]
+    titles.append(f"outcome at threshold {threshold:.2f}")
     rows = []
-    for position in chosen:
+    for position in chosen.values():
         i = part.indices[position]
         rgb = np.clip(part.tiles.rgb[i], 0, 1)
         pictures = [(rgb, {})]
         if with_dem:
             dem = np.where(part.tiles.input_valid[i], part.tiles.dem[i], np.nan)
             pictures.append((dem, {"cmap": "gray"}))
+        pictures.append((mask[position], {"cmap": "gray", "vmin": 0, "vmax": 1}))
         probability = np.where(
             predictions.valid[position], predictions.probability[position], np.nan
         )
         pictures.append((probability, {"cmap": "viridis", "vmin": 0, "vmax": 1}))
         pictures.append((outcome_overlay(rgb, predictions, position, threshold), {}))
         rows.append(pictures)
-    figure, _ = _picture_grid(rows, titles, 0.5, 10)
-    handles = [
-        pyplot().Rectangle((0, 0), 1, 1, color=colour) for colour in OUTCOME_COLOURS.values()
-    ]
+    figure, axes = _picture_grid(rows, titles, 0.5, 10)
+    for axis, label in zip(axes[:, 0], chosen, strict=True):
+        axis.set_ylabel(label, fontsize=9)
+    outcome_legend(figure)
+    save(figure, path)
+
+
+def sample_rows(iou, pixels) -> dict[str, int]:
+    """Positions of tiles that show a model fairly, by what each shows, from IoU and size (N,).
+
+    Of the tiles with landslide `pixels`: the one with the median IoU; that of the quarter with the
+    smallest landslides, and of the quarter with the largest; and a failure, the median of the tenth
+    with the lowest IoU. No tile is shown twice. Where no tile holds a landslide, all count.
+
+    >>> sample_rows(np.array([0.0, 0.2, 0.4, 0.6, 0.8]), np.array([9, 1, 8, 2, 9]))
+    {'median IoU': 2, 'a small one': 1, 'a large one': 4, 'a failure': 0}
+    """
+    iou, pixels = np.asarray(iou, float), np.asarray(pixels)
+    holding = np.flatnonzero(pixels > 0) if (pixels > 0).any() else np.arange(len(pixels))
+    holding = holding[np.argsort(iou[holding], kind="stable")]
+    small, large = np.quantile(pixels[holding], [0.25, 0.75])
+    groups = {
+        "a failure": holding[: max(1, len(holding) // 10)],
+        "median IoU": holding,
+        "a small one": holding[pixels[holding] <= small],
+        "a large one": holding[pixels[holding] >= large],
+    }
+    taken = {}
+    for label, group in groups.items():
+        middle = (len(group) - 1) // 2
+        nearest = sorted(range(len(group)), key=lambda rank, m=middle: abs(rank - m))
+        free = [int(group[rank]) for rank in nearest if group[rank] not in taken.values()]
+        taken |= {label: free[0]} if free else {}
+    order = ("median IoU", "a small one", "a large one", "a failure")
+    return {label: taken[label] for label in order if label in taken}
+
+
+def outcome_legend(figure) -> None:
+    """The colours of `outcome_overlay`, below the axes.
+
+    >>> figure, _ = pyplot().subplots(layout="constrained")
+    >>> outcome_legend(figure)
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['found', 'false alarm', 'missed']
+    >>> pyplot().close(figure)
+    """
+    colours = OUTCOME_COLOURS.values()
+    handles = [pyplot().Rectangle((0, 0), 1, 1, color=colour) for colour in colours]
     figure.legend(
         handles, OUTCOME_COLOURS, loc="outside lower center", ncols=3, frameon=False, fontsize=9
     )
-    save(figure, path)
 
 
 def _picture_grid(rows, titles, room: float, fontsize: int):
@@ -143,19 +189,6 @@ def _picture_grid(rows, titles, room: float, fontsize: int):
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=fontsize)
     return figure, axes
-
-
-def _spread_by_iou(predictions, threshold):
-    mask = (predictions.mask > 0) & predictions.valid
-    predicted = (predictions.probability >= threshold) & predictions.valid
-    candidates = np.flatnonzero(mask.any(axis=(1, 2)))
-    if not len(candidates):
-        candidates = np.arange(len(mask))
-    union = (mask | predicted)[candidates].sum(axis=(1, 2))
-    iou = (mask & predicted)[candidates].sum(axis=(1, 2)) / np.maximum(union, 1)
-    ranked = candidates[np.argsort(iou)]
-    positions = np.linspace(0, len(ranked) - 1, min(GRID_TILES, len(ranked))).round().astype(int)
-    return ranked[positions]
 
 
 def outcome_overlay(rgb, predictions, position: int, threshold: float):
@@ -208,16 +241,16 @@ def cam_grid(names, tiles, probability, cams, with_dem: bool, path) -> None:
     `tiles` have `rgb`, `dem` and `input_valid`; `cams` maps layer names to (N, H, W) in [0, 1].
 
     >>> from pathlib import Path
+    >>> from landslide_tf.inputs import InputSpec
     >>> from landslide_tf.data.index import find_samples
     >>> from landslide_tf.data.tile import read_tile
-    >>> from landslide_tf.inputs import InputSpec
     >>> tile, _ = read_tile(find_samples("tiles").samples[0], InputSpec(tile_px=32))
     >>> cams = {"encoder4_relu2": np.ones((1, 32, 32))}
     >>> cam_grid(["a000"], [tile], np.zeros((1, 32, 32)), cams, with_dem=True, path="gradcam.png")
     >>> Path("gradcam.png").is_file()
     True
     """
-    titles = ["image", *(["DEM"] if with_dem else []), "probability"]
+    titles = ["image", *(["DEM (dark: low)"] if with_dem else []), "probability"]
     titles += [f"Grad-CAM of\n{layer}" for layer in cams]
     rows = []
     for i, tile in enumerate(tiles):
@@ -239,19 +272,28 @@ def cam_grid(names, tiles, probability, cams, with_dem: bool, path) -> None:
     save(figure, path)
 
 
-def mark_zero(axis, cam) -> None:
+def mark_zero(axis, cam, called: bool | None = None) -> None:
     """Say so where a Grad-CAM map (H, W) is 0 everywhere, which else looks like a fault.
 
+    `called`: whether the model calls any pixel of the tile landslide, if that is known.
+
     >>> figure, axis = pyplot().subplots()
-    >>> mark_zero(axis, np.zeros((8, 8)))
-    >>> axis.texts[0].get_text().splitlines()[0]
-    '0 everywhere:'
+    >>> mark_zero(axis, np.zeros((8, 8)), called=False)
+    >>> axis.texts[0].get_text().splitlines()
+    ['0 everywhere:', 'no landslide called']
+    >>> pyplot().close(figure)
     """
-    if not cam.any():
-        axis.text(
-            0.5, 0.5, "0 everywhere:\nno landslide called,\nor nothing for it", fontsize=7,
-            color="white", ha="center", va="center", transform=axis.transAxes,
-        )  # fmt: skip
+    if cam.any():
+        return
+    reasons = {
+        True: "landslide called, but\nno channel speaks for it",
+        False: "no landslide called",
+        None: "no landslide called,\nor nothing for it",
+    }
+    axis.text(
+        0.5, 0.5, f"0 everywhere:\n{reasons[called]}", fontsize=7,
+        color="white", ha="center", va="center", transform=axis.transAxes,
+    )  # fmt: skip
 
 
 def colour_bar(figure, axes, label: str) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from landslide_tf.study.audit import audit_row, f1_of, miou_of, positive_share
-from landslide_tf.study.experiments import SIX
+from landslide_tf.study.matrices import SIX
 from landslide_tf.study.tables import paper_values
 
 

@@ -4,13 +4,15 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_1samp
 from sklearn.metrics import roc_auc_score
 
 from landslide_tf.config import TrainConfig
 from landslide_tf.metrics import histogram_auc
 from landslide_tf.study.bootstrap import difference, interval
-from landslide_tf.study.experiments import Experiment
+from landslide_tf.study.matrices import Experiment
 from landslide_tf.study.records import Record, Result
+from landslide_tf.study.verdicts import Interval
 from landslide_tf.training.evaluation import Predictions, score
 from landslide_tf.training.tile_scores import tile_scores
 
@@ -90,26 +92,39 @@ def test_one_class_has_no_auc():
     assert found is None
 
 
-def test_a_model_is_not_better_than_itself():
+def test_a_model_does_not_differ_from_itself():
     found = difference(result(P, MASK), result(P, MASK))
-    assert (found.value, found.interval.low, found.interval.high) == (0, 0, 0)
-    assert found.verdict == "cannot tell"
+    assert (found.value, found.over_draws) == (0, Interval(0, 0))
+    assert found.over_seeds is None
+    assert np.isnan(found.p)
 
 
-def test_better_on_every_tile_is_better():
-    perfect = result(np.array(MASK) * 0.9, MASK)
-    found = difference(perfect, result(P, MASK), "iou")
-    # pooled IoU of P: tp 2, fp 1, fn 3
+def seeds(p, mask, count):
+    return joined(*(result(p, mask, seed=seed) for seed in range(count)))
+
+
+def test_a_difference_by_hand():
+    perfect = np.array(MASK) * 0.9
+    found = difference(seeds(perfect, MASK, 3), seeds(P, MASK, 3), "iou")
+    # pooled IoU of P: tp 2, fp 1, fn 3; of tile 0 alone 1/2, of tile 1 alone 1/4
     assert found.value == pytest.approx(1 - 2 / 6)
-    assert (found.interval.low, found.interval.high) == pytest.approx((1 / 2, 3 / 4))
-    assert found.verdict == "better"
-    assert difference(result(P, MASK), perfect, "iou").verdict == "worse"
+    assert (found.over_draws.low, found.over_draws.high) == pytest.approx((1 / 2, 3 / 4))
+    assert found.over_seeds.low == pytest.approx(2 / 3)  # equal seeds have no spread
+    assert found.p == pytest.approx(2 / 10_000)  # no resample is at or below zero
 
 
-def test_better_on_half_of_the_tiles_cannot_be_told():
-    a = result([[[0.9, 0.1]], [[0.1, 0.1]]], [[[1, 0]], [[1, 0]]])
-    b = result([[[0.1, 0.1]], [[0.9, 0.1]]], [[[1, 0]], [[1, 0]]])
-    assert difference(a, b).verdict == "cannot tell"
+def test_a_difference_among_some_tiles():
+    perfect = np.array(MASK) * 0.9
+    found = difference(seeds(perfect, MASK, 3), seeds(P, MASK, 3), "iou", np.array([False, True]))
+    assert found.value == pytest.approx(3 / 4)
+    # a quarter of the resamples holds no such tile and does not count
+    assert (found.over_draws.low, found.over_draws.high) == pytest.approx((3 / 4, 3 / 4))
+
+
+def test_better_on_half_of_the_tiles_has_no_small_p():
+    a = seeds([[[0.9, 0.1]], [[0.1, 0.1]]], [[[1, 0]], [[1, 0]]], 3)
+    b = seeds([[[0.1, 0.1]], [[0.9, 0.1]]], [[[1, 0]], [[1, 0]]], 3)
+    assert difference(a, b).p > 0.9
 
 
 def test_pairs_are_formed_by_seed():
@@ -120,15 +135,17 @@ def test_pairs_are_formed_by_seed():
     assert difference(result(P, MASK, seed=3), b) is None
 
 
-def test_better_with_one_seed_and_worse_with_another_cannot_be_told():
-    """Equal tiles, so that only the seeds spread: a quarter of the resamples holds each alone."""
+def test_seeds_are_held_to_students_t():
+    """Equal tiles, so that only the seeds spread: differences in IoU of 1/2, 1/2 and -1/2."""
     good, bad = [[0.9, 0.1, 0.1, 0.1]] * 3, [[0.1, 0.1, 0.1, 0.1]] * 3
     middle, mask = [[0.9, 0.9, 0.1, 0.1]] * 3, [[1, 0, 0, 0]] * 3  # IoU 1, 0 and 1/2
-    a = joined(result([good], [mask]), result([bad], [mask], seed=1))
-    b = joined(result([middle], [mask]), result([middle], [mask], seed=1))
+    a = joined(*(result([p], [mask], seed=s) for s, p in enumerate((good, good, bad))))
+    b = seeds([middle], [mask], 3)
     found = difference(a, b, "iou")
-    assert (found.value, found.interval.low, found.interval.high) == (0, -0.5, 0.5)
-    assert found.verdict == "cannot tell"
+    # mean 1/6, standard error (1/sqrt(3)) / sqrt(3) = 1/3, t of 2 degrees of freedom 4.303
+    assert found.value == pytest.approx(1 / 6)
+    assert found.over_seeds.low == pytest.approx(1 / 6 - 4.3027 / 3, abs=1e-4)
+    assert found.p == pytest.approx(ttest_1samp([0.5, 0.5, -0.5], 0).pvalue)
 
 
 def test_other_tiles_cannot_be_compared():
@@ -149,6 +166,4 @@ def test_no_difference_of_what_is_undefined():
     """Tiles without a landslide have no IoU of it: nothing was missed, nothing was hit."""
     empty = result(np.full((2, 1, 4), 0.1), np.zeros((2, 1, 4), int))
     assert np.isnan(empty.records[0].test["iou"])
-    assert difference(empty, empty, "iou") is None
-    empty.records[0].test["iou"] = None  # as metrics.json has it
     assert difference(empty, empty, "iou") is None

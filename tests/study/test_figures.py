@@ -7,8 +7,8 @@ from sklearn.calibration import calibration_curve
 from landslide_tf.config import ATTENTIONS, MODELS
 from landslide_tf.inputs.spec import FUSIONS
 from landslide_tf.models.registry import build_model
-from landslide_tf.study.plots.architecture import architecture, blocks_and_edges
-from landslide_tf.study.plots.common import spread_tiles
+from landslide_tf.study.plots.architecture import architecture, blocks_and_edges, input_words
+from landslide_tf.study.plots.common import shown_tiles
 from landslide_tf.study.plots.curves import precision_recall, reliability, size_table
 from landslide_tf.study.records import Result
 from landslide_tf.training.tile_scores import EDGES, tile_scores
@@ -84,19 +84,53 @@ def record_of(counts):
     return Made()
 
 
-def test_tiles_are_spread_from_worst_to_best():
-    """IoU 0, 1/4, 1/2, 3/4, 1 on five tiles and a tile without landslide, which is not shown."""
-    mask = np.ones((6, 1, 4), "uint8")
-    mask[5] = 0
-    p = np.array([[[0.9] * i + [0.1] * (4 - i)] for i in (4, 0, 2, 1, 3, 0)], "float32")
-    counts = tile_scores(list("abcdef"), p, mask, mask >= 0)
-    assert spread_tiles([record_of(counts)], 5) == ["b", "d", "c", "e", "a"]
-    # of two equal shares, the middle of each
-    assert spread_tiles([record_of(counts)], 2) == ["d", "e"]
-    # without counts: by name
+def test_tiles_are_shown_by_a_rule():
+    """Eleven tiles with IoU 0, 1/10 … 10/10 of landslides of ten pixels but for two, and none."""
+    mask = np.zeros((12, 1, 40), "uint8")
+    p = np.full(mask.shape, 0.1, "float32")
+    for i in range(11):
+        mask[i, 0, :10] = 1
+        p[i, 0, :i] = 0.9
+    mask[7, 0, 8:] = 0  # 8 pixels, 7 of them found
+    mask[3, 0, :30] = 1  # 30 pixels, 3 of them found
+    names = list("abcdefghijkl")
+    shown = shown_tiles([record_of(tile_scores(names, p, mask, mask >= 0))])
+    # IoU: a 0, b .1, d .1, c .2, e .4, f .5, g .6, i .8, h .875, j .9, k 1
+    assert shown["a failure"] == "a"  # of the lowest tenth, one tile
+    assert shown["median IoU"] == "f"  # the sixth of eleven
+    sizes = (mask > 0).sum(axis=(1, 2))
+    quarter = [n for n, size in zip(names, sizes, strict=True) if 0 < size <= 10]
+    assert shown["a small one"] in quarter
+    assert len(set(shown.values())) == 4
+
+
+def test_small_and_large_tiles_are_of_their_quarters():
+    """Sizes 1 to 8 pixels, all alike in IoU but the first, which is missed."""
+    mask = np.zeros((8, 1, 8), "uint8")
+    for i in range(8):
+        mask[i, 0, : i + 1] = 1
+    p = 0.9 * mask.astype("float32")
+    p[0] = 0.1
+    names = list("abcdefgh")
+    shown = shown_tiles([record_of(tile_scores(names, p, mask, mask >= 0))])
+    # quartiles of 1 … 8: 2.75 and 6.25; a is the failure already
+    assert shown == {"median IoU": "d", "a small one": "b", "a large one": "g", "a failure": "a"}
+
+
+def test_tiles_without_counts_are_spread_by_name():
     without = record_of(None)
-    without.split = {"test": ["a", "b", "c"]}
-    assert spread_tiles([without], 2) == ["a", "c"]
+    without.split = {"test": ["a", "b", "c", "d", "e", "f", "g"]}
+    assert list(shown_tiles([without]).values()) == ["a", "c", "e", "g"]
+
+
+def test_input_in_words():
+    def words(fusion, channels):
+        shape = (32, 32, channels)
+        return input_words(build_model("unet", fusion=fusion, filters=1, input_shape=shape))
+
+    assert words("rgb", 3) == "input 32 x 32 x 3\nRGB alone"
+    assert words("early", 5) == "input 32 x 32 x 5\nRGB + DEM + 1 terrain stacked\n(early fusion)"
+    assert words("bottleneck", 4).endswith("RGB (3) and DEM (1)\nan encoder each")
 
 
 def test_sizes_by_hand():

@@ -11,7 +11,7 @@ from made_runs import BASE, write_run
 from landslide_tf.checks import InputError
 from landslide_tf.cli import main
 from landslide_tf.config import TrainConfig
-from landslide_tf.study import runner
+from landslide_tf.study import planning, runner
 from landslide_tf.study.experiments import Study, plan
 from landslide_tf.study.records import read_results
 
@@ -46,9 +46,9 @@ def test_what_is_complete_is_not_run_again(study, tmp_path, monkeypatch, capsys)
     write_run(planned[0].folder, planned[0].config, 0.9)
     assert runner.run_all(study, planned, tmp_path) == {}
     (command,) = calls
-    assert command[command.index("--out") + 1] == str(tmp_path / "unet-none-dice")
+    assert command[command.index("--out") + 1] == str(tmp_path / "unet-none-dice-seed0")
     assert command[-1] == "--resume"
-    assert "1/2 unet-none-bce: complete" in capsys.readouterr().out
+    assert "1/2 unet-none-bce-seed0: complete" in capsys.readouterr().out
 
 
 def test_failures_are_kept_and_the_study_goes_on(study, tmp_path, monkeypatch):
@@ -57,8 +57,8 @@ def test_failures_are_kept_and_the_study_goes_on(study, tmp_path, monkeypatch):
 
     monkeypatch.setattr(runner, "_process", process)
     planned = plan(study, tmp_path, ("unet-none-bce", "resunet-none-wce"))
-    assert runner.run_all(study, planned, tmp_path) == {"unet-none-bce": "no such luck"}
-    assert runner.read_failures(tmp_path) == {"unet-none-bce": "no such luck"}
+    assert runner.run_all(study, planned, tmp_path) == {"unet-none-bce-seed0": "no such luck"}
+    assert runner.read_failures(tmp_path) == {"unet-none-bce-seed0": "no such luck"}
     # a later success takes it off the list
     monkeypatch.setattr(runner, "_process", lambda command, log, stop: None)
     assert runner.run_all(study, planned, tmp_path) == {}
@@ -116,13 +116,13 @@ def test_further_seeds_wait_for_the_first_ones_split(tmp_path, monkeypatch):
 
     def process(command, log, stop):
         seen.append((log.stem, (tmp_path / "split.json").exists()))
-        if log.stem == "unet-none-bce":
+        if log.stem == "unet-none-bce-seed0":
             write_run(planned[0].folder, planned[0].config, 0.9)
 
     monkeypatch.setattr(runner, "_process", process)
     planned = plan(Study(BASE, 3), tmp_path, ("unet-none-bce",))
     assert runner.run_all(Study(BASE, 3), planned, tmp_path, jobs=2) == {}
-    assert seen[0] == ("unet-none-bce", False)
+    assert seen[0] == ("unet-none-bce-seed0", False)
     assert sorted(seen[1:]) == [("unet-none-bce-seed1", True), ("unet-none-bce-seed2", True)]
 
 
@@ -146,21 +146,65 @@ def test_dem_scores_are_made_where_there_are_weights(study, tmp_path):
     assert [step[3] for step in runner._dem_steps(early)] == ["others"]
 
 
-def test_estimates_follow_the_epochs_that_were_made(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "run_cost", lambda c: {"unet": 1.0, "unetpp": 3.0}[c.model])
-    planned = plan(study, tmp_path, ("unet-none-bce", "unet-none-dice", "unetpp-none-dice"))
+@pytest.fixture
+def three(study, tmp_path, monkeypatch):
+    """A complete run, one of the same model and one of a model that costs three times as much."""
+    cost = {"unet": 1.0, "unetpp": 3.0}
+    monkeypatch.setattr(planning, "run_cost", lambda config: cost[config.model])
+    names = ("unet-none-bce", "unet-none-dice", "unetpp-none-dice")
+    planned = [plan(study, tmp_path, (name,))[0] for name in names]
     write_run(planned[0].folder, planned[0].config, 0.9)  # epochs of 9, 8 and 7 seconds
-    seconds = runner.estimate_seconds(planned)
-    # 3 epochs of 8 seconds each, three times that for the larger model
-    by_name = {folder.name: value for folder, value in seconds.items()}
-    assert by_name == {"unet-none-bce": 0, "unet-none-dice": 24, "unetpp-none-dice": 72}
-    text = runner.format_plan(planned, seconds)
-    assert "unet-none-bce" in text
-    assert "3 runs, about 2 min left, one at a time" in text
+    return planned
+
+
+def test_estimates_follow_the_epochs_that_were_made(three):
+    seconds = planning.estimate_seconds(three)
+    # 3 epochs of 8 seconds each, three times that for the larger model, and 30 s around them
+    assert list(seconds.values()) == [0, 24 + 30, 72 + 30]
+    text = planning.format_plan(three, seconds).splitlines()
+    assert text[1].split() == ["unet-none-bce-seed0", "complete"]
+    assert text[3].split() == ["unetpp-none-dice-seed0", "0", "of", "3", "2", "min"]
+    assert text[-1] == "3 runs, about 3 min left, one at a time, on this machine"
+
+
+def test_a_run_under_way_goes_on_at_its_own_pace(three):
+    three[2].folder.mkdir()
+    (three[2].folder / "history.csv").write_text("epoch,seconds\n1,100\n2,110\n")
+    assert list(planning.seconds_left(three, overhead=0).values())[2] == pytest.approx(105)
+    line, share = runner.progress(
+        three, three[1:], {r.folder: i for i, r in enumerate(three, 1)}, 2, 0
+    )
+    assert "3/3 unetpp-none-dice-seed0: epoch 2 of 3" in line
+    # the other: the median of 8 a cost of 1 and 105 / 3, 3 epochs; both at one time
+    assert line.endswith(f"about {planning.duration((3 * (8 + 35) / 2 + 105) / 2)} left")
+    assert share == pytest.approx(5 / 9)
+
+
+def test_before_the_first_epoch_nothing_is_known(study, tmp_path):
+    planned = plan(study, tmp_path, ("unet-none-bce",))
+    assert planning.seconds_left(planned) is None
+    line, share = runner.progress(planned, planned, {planned[0].folder: 1}, 1, 30)
+    assert line == "1/1 unet-none-bce-seed0: epoch 0 of 3; time left: known after the first epoch"
+    assert share == 0
+
+
+def test_columns_of_the_plan_do_not_run_together(tmp_path):
+    long = Study(dataclasses.replace(BASE, epochs=501))
+    planned = plan(long, tmp_path, ("unetpp-spatial_contextual-dice",))
+    row = planning.format_plan(planned, {planned[0].folder: 360_900.0}).splitlines()[1]
+    assert row.split("  ") == ["unetpp-spatial_contextual-dice-seed0", "0 of 501", "100 h 15 min"]
+
+
+def test_progress_is_said_where_there_is_no_terminal(study, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "_process", lambda command, log, stop: None)
+    monkeypatch.setattr(runner, "SAY_S", -1.0)
+    planned = plan(study, tmp_path, ("unet-none-bce",))
+    assert runner.run_all(study, planned, tmp_path) == {}
+    assert "1/1 unet-none-bce-seed0: epoch 0 of 3; time left" in capsys.readouterr().out
 
 
 def test_cost_grows_with_the_square_of_the_width():
-    narrow, wide = (runner.run_cost(TrainConfig(model="unet", filters=f)) for f in (16, 64))
+    narrow, wide = (planning.run_cost(TrainConfig(model="unet", filters=f)) for f in (16, 64))
     assert wide == pytest.approx(16 * narrow)
     # the first convolution does not grow so: 12.05 GMAC were counted at 64 filters
     assert wide == pytest.approx(12.05, rel=0.05)
@@ -182,7 +226,7 @@ def test_a_study_from_the_command_line(tiny_tiles, tmp_path, capsys):
     assert main([*command, *tiny(tiny_tiles)]) == 0
     study_folder = tmp_path / "study"
     for name in ("unet-none-bce", "unetpp-contextual-dice"):
-        run = study_folder / name
+        run = study_folder / f"{name}-seed0"
         assert (run / "metrics.json").exists()
         command_line = json.loads((run / "environment.json").read_text())["command"]
         assert command_line.startswith("python -m landslide_tf train")
@@ -193,17 +237,19 @@ def test_a_study_from_the_command_line(tiny_tiles, tmp_path, capsys):
         "figure1-samples", "figure2-unet-none", "figure3-workflow", "figure4-loss",
         "figure5-predictions", "figure6-gradcam-encoder", "figure6-gradcam-decoder", "cost",
     }  # fmt: skip
-    assert {p.stem for p in (study_folder / "figures").glob("*.pdf")} == figures
+    pictures = {"figure1-samples", "figure5-predictions", "figure6-gradcam-encoder",
+                "figure6-gradcam-decoder"}  # fmt: skip
+    assert {p.stem for p in (study_folder / "figures").glob("*.pdf")} == figures - pictures
     report = (study_folder / "REPORT.md").read_text()
     for figure in figures:
         assert f"figures/{figure}.png" in report
     # a further seed, on the same split; what is complete stays untouched
-    before = (study_folder / "unet-none-bce/metrics.json").stat().st_mtime_ns
+    before = (study_folder / "unet-none-bce-seed0/metrics.json").stat().st_mtime_ns
     assert main(["study", "--out", out, "--seeds", "2", "--only", "unet-none-bce"]) == 0
-    assert (study_folder / "unet-none-bce/metrics.json").stat().st_mtime_ns == before
+    assert (study_folder / "unet-none-bce-seed0/metrics.json").stat().st_mtime_ns == before
     splits = [
         json.loads((study_folder / f / "split.json").read_text())["test"]
-        for f in ("unet-none-bce", "unet-none-bce-seed1")
+        for f in ("unet-none-bce-seed0", "unet-none-bce-seed1")
     ]
     assert splits[0] == splits[1]
     results = read_results(Study(dataclasses.replace(BASE, **_base(study_folder)), 2), study_folder)
@@ -211,7 +257,7 @@ def test_a_study_from_the_command_line(tiny_tiles, tmp_path, capsys):
     # without the weights of one, a picture of both is kept
     picture = study_folder / "figures/figure5-predictions.png"
     before = picture.read_bytes()
-    (study_folder / "unet-none-bce/model.keras").unlink()
+    (study_folder / "unet-none-bce-seed0/model.keras").unlink()
     capsys.readouterr()
     assert main(["study", "--out", out, "--report"]) == 0
     assert "left as they were: no weights (model.keras) of U-Net (BCE)" in capsys.readouterr().out
@@ -219,6 +265,18 @@ def test_a_study_from_the_command_line(tiny_tiles, tmp_path, capsys):
     # other options than the study was begun with
     assert main(["study", "--out", out, "--filters", "4"]) == 2
     assert "--filters 2 there, 4 now" in capsys.readouterr().err
+    assert main(["study", "--out", out, "--matrix", "dem"]) == 2
+    assert "--matrix paper there, dem now" in capsys.readouterr().err
+    assert main(["study", "--out", out, "--model", "unet"]) == 2
+    assert "--model: the matrix 'paper' decides it" in capsys.readouterr().err
+    assert main(["study", "--out", out, "--show-tiles"]) == 2
+    assert "--show-tiles: is for --records" in capsys.readouterr().err
+    # what is kept of it
+    kept = tmp_path / "records"
+    assert main(["study", "--out", out, "--records", str(kept), "--show-tiles"]) == 0
+    assert (kept / "figures/figure5-predictions.png").exists()
+    assert not list(kept.rglob("*.keras"))
+    assert str(tmp_path) not in "".join(p.read_text() for p in kept.rglob("*.json"))
     assert main(["study", "--out", out, "--seeds", "1"]) == 2
     assert "--seeds 2 there, 1 now" in capsys.readouterr().err
     assert main(["study", "--out", f"{out}-typo", "--report"]) == 2

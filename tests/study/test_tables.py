@@ -6,11 +6,16 @@ import json
 import numpy as np
 import pytest
 from made_runs import BASE, write_run
+from scipy.stats import ttest_1samp
 
 from landslide_tf.checks import InputError
 from landslide_tf.study import tables
+from landslide_tf.study.audit import audit_table
+from landslide_tf.study.cells import spread
+from landslide_tf.study.comparisons import comparison_table, paper_comparisons
 from landslide_tf.study.experiments import Study, plan
 from landslide_tf.study.records import read_results
+from landslide_tf.study.summary import gap_in_words
 
 SOME = {"unet-none-bce": 0.8, "unet-none-dice": 0.95, "unetpp-contextual-dice": 0.9}
 
@@ -95,7 +100,7 @@ def test_dem_table(make_results, study):
 
 
 def test_audit_holds_ours_to_the_same_check(make_results):
-    frame = tables.audit_table(make_results(SOME))
+    frame = audit_table(make_results(SOME))
     assert frame.whose.tolist() == ["paper"] * 6 + ["ours"] * 2
     assert frame[frame.whose == "ours"].fits.all()
     # the made-up masks: 36 of 96 columns are landslide, as far as two digits tell
@@ -134,28 +139,54 @@ def test_cost_is_of_the_fastest_run_on_the_same_machine(make_results):
 
 
 def test_comparisons_are_of_pairs_that_were_run(make_results):
-    frame = tables.comparisons(make_results(SOME))
-    assert [(row.a, row.b) for row in frame.itertuples()] == [
-        ("U-Net (BCE)", "U-Net++ contextual (Dice)")
+    frame = comparison_table(paper_comparisons(make_results(SOME)))
+    assert [(row.table, row.a, row.b) for row in frame.itertuples()] == [
+        ("models", "U-Net (BCE)", "U-Net++ contextual (Dice)"),
+        ("losses", "U-Net (BCE)", "U-Net (Dice)"),
+        ("small landslides", "U-Net (Dice)", "U-Net (BCE)"),
     ]
-    assert frame.a_is.iloc[0] == "worse"
+    assert set(frame.verdict) == {"not enough seeds"}
 
 
 def test_comparisons_of_three_ways_to_use_the_dem(make_results):
     ours = "unetpp-contextual-dice"
     names = (ours, f"{ours}-rgb", f"{ours}-bottleneck")
-    frame = tables.comparisons(make_results(dict(zip(names, (0.9, 0.8, 0.7), strict=True))))
+    results = make_results(dict(zip(names, (0.9, 0.8, 0.7), strict=True)), seeds=4)
+    frame = comparison_table(paper_comparisons(results))
     assert [(row.a, row.b) for row in frame.itertuples()] == [
         ("U-Net++ contextual (Dice)", "U-Net++ contextual (Dice, rgb)"),
         ("U-Net++ contextual (Dice)", "U-Net++ contextual (Dice, bottleneck)"),
         ("U-Net++ contextual (Dice, rgb)", "U-Net++ contextual (Dice, bottleneck)"),
     ]
+    gaps = results[ours].values("miou") - results[f"{ours}-rgb"].values("miou")
+    row = frame.iloc[0]
+    assert row.difference == pytest.approx(gaps.mean())
+    between = ttest_1samp(gaps, 0).confidence_interval(0.95)
+    assert (row.seeds_low, row.seeds_high) == pytest.approx(tuple(between))
+    assert frame.seeds.tolist() == [4, 4, 4]
+    assert (frame.p >= frame.p.min()).all()
 
 
 def test_nothing_compared_is_a_table_with_its_header(make_results):
-    frame = tables.comparisons(make_results({"unet-none-bce": 0.8}))
+    frame = comparison_table(paper_comparisons(make_results({"unet-none-bce": 0.8})))
     assert frame.empty
-    assert frame.to_csv(index=False).startswith("a,b,difference")
+    assert frame.to_csv(index=False).startswith("table,a,b,seeds,difference")
+
+
+def test_the_gap_is_in_every_row(make_results, study):
+    results = make_results({"unet-none-bce": 0.8}, seeds=2, gap=0.25)
+    assert tables.table1(results).gap[0] == 0.25
+    assert tables.table3(results).gap[0] == 0.25
+    assert tables.dem_table(results, study).gap[0] == 0.25
+    assert np.isnan(tables.table1(results).gap[1])
+    assert "above 0.02 in U-Net (BCE) (0.250)" in gap_in_words([results["unet-none-bce"]])
+
+
+def test_two_seeds_show_their_range(make_results):
+    row = tables.table1(make_results({"unet-none-bce": 0.8}, seeds=2)).iloc[0]
+    assert np.isnan(row.miou_sd)
+    assert spread(row, "miou") == f"{row.miou:.3f} ({row.miou_min:.3f} to {row.miou_max:.3f})"
+    assert row.miou_min < row.miou < row.miou_max
 
 
 @pytest.mark.parametrize("change", [{"data": "e" * 64}, {"split": "xyz"}])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 from landslide_tf.study.plots.common import save
 from landslide_tf.training.figures import BLUE, GREEN, ORANGE, pyplot
 
@@ -43,6 +45,24 @@ def blocks_and_edges(model) -> tuple[dict[str, tuple], set[tuple[str, str]]]:
     return blocks, edges
 
 
+def input_words(model) -> str:
+    """What goes into a model and how it is fused, from its input and its encoders.
+
+    >>> from landslide_tf import build_model
+    >>> input_words(build_model("unet", filters=1)).splitlines()
+    ['input 128 x 128 x 4', 'RGB + DEM stacked', '(early fusion)']
+    """
+    height, width, channels = model.input_shape[1:]
+    if any(layer.name.startswith("encoder_dem") for layer in model.layers):
+        words = f"RGB (3) and DEM ({channels - 3})\nan encoder each"
+    elif channels == 3:
+        words = "RGB alone"
+    else:
+        further = "" if channels == 4 else f" + {channels - 4} terrain"
+        words = f"RGB + DEM{further} stacked\n(early fusion)"
+    return f"input {height} x {width} x {channels}\n{words}"
+
+
 def _place(block: str, levels: int) -> tuple[float, float]:
     """Where a block stands: columns by step, rows by level, full resolution on top."""
     match = BLOCK.match(block)
@@ -75,7 +95,7 @@ def architecture(model, title: str, folder, name: str):
                 places[block] = (x + y, y)
     columns = [x for x, _ in places.values()]
     width = (1.3 if nested else 0.95) * (max(columns) - min(columns)) + 3
-    figure, axis = pyplot().subplots(figsize=(width, 1.05 * levels + 1), layout="constrained")
+    figure, axis = pyplot().subplots(figsize=(width, 1.05 * levels + 1.7), layout="constrained")
     for source, target in sorted(edges):
         (x0, y0), (x1, y1) = places[source], places[target]
         skip = y0 == y1
@@ -104,6 +124,17 @@ def architecture(model, title: str, folder, name: str):
             x, y, f"{_label(block)}\n{height} x {breadth} x {channels}{extra}",
             ha="center", va="center", fontsize=7.5, bbox=box, zorder=2,
         )  # fmt: skip
+    for first in (b for b in places if re.fullmatch(r"encoder(_rgb|_dem)?0", b)):
+        x, y = places[first]
+        axis.annotate(
+            "", (x, y), (x, y + 0.85),
+            arrowprops={"arrowstyle": "-|>", "color": "0.2", "shrinkA": 0, "shrinkB": 21}, zorder=1,
+        )  # fmt: skip
+    start = [places[b] for b in places if re.fullmatch(r"encoder(_rgb|_dem)?0", b)]
+    axis.text(
+        np.mean([x for x, _ in start]), start[0][1] + 0.88, input_words(model),
+        ha="center", va="bottom", fontsize=7.5,
+    )  # fmt: skip
     last = max(places, key=lambda b: (places[b][1], places[b][0]))
     x, y = places[last]
     axis.annotate(
@@ -113,15 +144,17 @@ def architecture(model, title: str, folder, name: str):
     )  # fmt: skip
     axis.set(
         xlim=(min(columns) - 0.7, max(columns) + 1.9),
-        ylim=(-levels + 0.4, 0.75 if nested else 0.6),
+        ylim=(-levels + 0.4, 1.6),
     )
     axis.axis("off")
     axis.set_title(title, fontsize=10)
     legend = [
-        pyplot().Line2D([], [], color="0.2", label="2 x 2 max pooling down, upsampling up"),
+        pyplot().Line2D(
+            [], [], color="0.2", label="2 x 2 max pooling down, transposed convolution up"
+        ),
         pyplot().Line2D([], [], color="0.55", ls="--", label="skip connection (concatenated)"),
     ]
-    axis.legend(handles=legend, loc="lower right", frameon=False, fontsize=7.5)
+    figure.legend(handles=legend, loc="outside lower center", ncols=2, frameon=False, fontsize=7.5)
     return save(figure, folder, name)
 
 

@@ -7,12 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from landslide_tf.files import atomic_path
-from landslide_tf.study.experiments import SIX
+from landslide_tf.study.matrices import SIX
 from landslide_tf.study.records import Record
-from landslide_tf.training.figures import BLUE, GREEN, ORANGE, SKY, VERMILION, pyplot
+from landslide_tf.training.figures import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    SKY,
+    VERMILION,
+    pyplot,
+    sample_rows,
+)
 
-DPI = 200
-SHOWN_TILES = 4  # the same tiles in Figures 1, 5 and 6
+DPI = 150
 # One colour and one line style a model, so that print without colour can be read too.
 PURPLE = "#CC79A7"
 COLOURS = dict(
@@ -21,8 +28,10 @@ COLOURS = dict(
 STYLES = dict(zip(COLOURS, ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))), strict=True))
 
 
-def save(figure, folder, name: str) -> Path:
-    """Write `NAME.png` and `NAME.pdf`; returns the PNG's path.
+def save(figure, folder, name: str, pdf: bool = True) -> Path:
+    """Write `NAME.png` and, for print, `NAME.pdf`; returns the PNG's path.
+
+    A figure that is made of pictures is as good as PNG alone, and much smaller.
 
     >>> figure, axes = pyplot().subplots(figsize=(2, 1))
     >>> save(figure, "figures", "empty").name
@@ -32,7 +41,7 @@ def save(figure, folder, name: str) -> Path:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for suffix in (".pdf", ".png"):
+    for suffix in (".pdf", ".png") if pdf else (".png",):
         path = folder / f"{name}{suffix}"
         with atomic_path(path) as scratch:
             # no creation date: the same runs give the same file
@@ -42,28 +51,24 @@ def save(figure, folder, name: str) -> Path:
     return path
 
 
-def spread_tiles(records: list[Record], count: int = SHOWN_TILES) -> list[str]:
-    """Names of test tiles with landslide, from the worst to the best by IoU, evenly spaced.
+def shown_tiles(records: list[Record]) -> dict[str, str]:
+    """Names of the test tiles of Figures 1, 5 and 6, by what they show (`figures.sample_rows`).
 
     IoU is the mean over the records, so that no model's best tiles are picked. Where no run kept
-    the counts of its tiles, evenly spaced by name.
+    the counts of its tiles: four tiles evenly spaced by name.
 
     >>> from landslide_tf.study.records import read_record
-    >>> record = read_record("study/unet-none-bce")
-    >>> names = spread_tiles([record], count=3)
-    >>> len(names), set(names) <= set(record.split["test"])
-    (3, True)
+    >>> record = read_record("study/unet-none-bce-seed0")
+    >>> shown = shown_tiles([record])
+    >>> list(shown), set(shown.values()) <= set(record.split["test"])
+    (['median IoU', 'a small one', 'a large one', 'a failure'], True)
     """
     tiles = [record.tiles for record in records if record.tiles is not None]
     if not tiles:
         names = records[0].split["test"] or records[0].split["validation"]
-        return [names[i] for i in np.unique(np.linspace(0, len(names) - 1, count).astype(int))]
-    iou = []
-    for one in tiles:
-        tp, fp, fn, _ = one.counts(0.5).T
-        iou.append(np.where(tp + fn > 0, tp / np.maximum(tp + fp + fn, 1), np.nan))
-    mean = np.mean(iou, axis=0)
-    ranked = np.argsort(mean)[: int(np.isfinite(mean).sum())]
-    # the ends are outliers: the middle of each of `count` equal shares
-    middles = ((np.arange(count) + 0.5) / count * len(ranked)).astype(int)
-    return [str(tiles[0].names[i]) for i in ranked[np.unique(middles)]] if len(ranked) else []
+        spaced = np.unique(np.linspace(0, len(names) - 1, 4).astype(int))
+        return {f"tile {n}": names[i] for n, i in enumerate(spaced, 1)}
+    tp, fp, fn, _ = np.array([one.counts(0.5).T for one in tiles]).transpose(1, 0, 2)
+    iou = (tp / np.maximum(tp + fp + fn, 1)).mean(axis=0)
+    chosen = sample_rows(iou, (tp + fn)[0])
+    return {label: str(tiles[0].names[i]) for label, i in chosen.items()}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from landslide_tf.study.bootstrap import ratio_interval
-from landslide_tf.study.experiments import SIX
+from landslide_tf.study.matrices import LOSS_TITLES, SIX
 from landslide_tf.study.plots.common import COLOURS, STYLES, save
 from landslide_tf.study.records import Result
 from landslide_tf.study.tables import Results
@@ -45,12 +45,15 @@ def loss_curves(results: Results, folder):
         ):
             axis.plot(epochs, [row[column] for row in record.history], color=colour, label=label)
         best = record.metrics["best_epoch"]
-        axis.axvline(best, color="0.6", lw=1, ls="--", zorder=0, label=f"scored epoch ({best})")
-        axis.legend(frameon=False, fontsize=7)
+        axis.axvline(best, color="0.6", lw=1, ls="--", zorder=0, label="scored epoch")
+        axis.set_title(f"{experiment.title}\nscored epoch {best}", fontsize=9)
+        axis.xaxis.get_major_locator().set_params(integer=True)
     for axis in axes[-1]:
         axis.set_xlabel("epoch")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("loss")
+    for axis, experiment in zip(axes.flat, SIX, strict=True):
+        axis.set_ylabel(f"{LOSS_TITLES[experiment.loss]} loss")
+    handles = next((a.get_legend_handles_labels() for a in axes.flat if a.lines), ([], []))
+    figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return save(figure, folder, "figure4-loss")
 
 
@@ -222,9 +225,15 @@ def by_size(results: Results, folder):
             axis.vlines(places, part.low, part.high, color=COLOURS[name], lw=1.5, clip_on=False)
             ticks = [f"{r.from_px} to {r.to_px}\n({r.count})" for r in part.itertuples()]
             axis.set_xticks(range(len(part)), ticks, fontsize=8)
-    axes[0].set(xlabel="landslide pixels in the tile (tiles)", ylabel="IoU", ylim=(0, 1))
+    axes[0].set(
+        xlabel="landslide pixels in the tile (tiles)",
+        ylabel="IoU of the landslide class",
+        ylim=(0, 1),
+    )
     axes[1].set(
-        xlabel="pixels of the landslide (landslides)", ylabel="share found by half", ylim=(0, 1)
+        xlabel="pixels of the landslide (landslides)",
+        ylabel="share of landslides found\n(half of their pixels or more)",
+        ylim=(0, 1),
     )
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
@@ -247,11 +256,15 @@ def cost(table: pd.DataFrame, folder):
     made = table.dropna(subset=["parameters"]) if "parameters" in table else table[:0]
     if made.empty:
         return None
+    machines = made.machine.dropna().unique() if "machine" in made else []
+    on = ""
+    if len(machines):
+        on = f"\n({machines[0]})" if len(machines) == 1 else "\n(machine: see left)"
     panels = (
         ("parameters", "parameters, million", 1e6, None),
         ("gflop", "GFLOP a tile, forward", 1, None),
-        ("seconds_per_epoch", "seconds an epoch", 1, "paper_seconds_per_epoch"),
-        ("ms_per_image", "ms an image", 1, "paper_ms_per_image"),
+        ("seconds_per_epoch", f"seconds an epoch{on}", 1, "paper_seconds_per_epoch"),
+        ("ms_per_image", f"milliseconds an image{on}", 1, "paper_ms_per_image"),
     )
     figure, axes = pyplot().subplots(1, 4, figsize=(11, 2.9), sharey=True, layout="constrained")
     rows = np.arange(len(made))[::-1]
@@ -264,7 +277,7 @@ def cost(table: pd.DataFrame, folder):
         axis.set_xlabel(title, fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
     labels = made.model
-    if "machine" in made and made.machine.nunique() > 1:
+    if len(machines) > 1:
         labels = made.model + "\n" + made.machine  # times of one row and another do not compare
     axes[0].set_yticks(rows, labels, fontsize=8)
     figure.legend(

@@ -8,16 +8,16 @@ from landslide_tf.data.arrays import Tiles
 from landslide_tf.data.dataset import Part
 from landslide_tf.runs.gradcam import default_layers, grad_cam
 from landslide_tf.runs.run import load_run
-from landslide_tf.study.experiments import SIX
+from landslide_tf.study.matrices import SIX
 from landslide_tf.study.plots.common import save
 from landslide_tf.study.records import Record
 from landslide_tf.study.tables import Results
 from landslide_tf.training import evaluation
 from landslide_tf.training.figures import (
-    OUTCOME_COLOURS,
     colour_bar,
     heat_overlay,
     mark_zero,
+    outcome_legend,
     outcome_overlay,
     pyplot,
 )
@@ -36,35 +36,43 @@ def shown_records(results: Results) -> list[Record]:
     return [record for record in made if record.has_weights]
 
 
-def outcomes_and_cams(tiles: Tiles, results: Results, names: list[str], folder) -> list:
+def outcomes_and_cams(tiles: Tiles, results: Results, shown: dict[str, str], folder) -> list:
     """Figure 5 and one Figure 6 for the last encoder level and one for the last decoder block.
+
+    `shown` are names of tiles by what they show. Each model is shown at its own threshold, chosen
+    on validation, in both figures.
 
     >>> from landslide_tf.data.arrays import load_tiles
     >>> from landslide_tf.study.records import Result, read_record
     >>> record = read_record("runs/first")
     >>> results = {e.name: Result(e, ()) for e in SIX[1:]}  # not run
     >>> results["unet-none-bce"] = Result(SIX[0], (record,))
-    >>> tiles, names = load_tiles("tiles", record.config.input), record.split["test"][:1]
-    >>> [path.name for path in outcomes_and_cams(tiles, results, names, "figures")]
+    >>> tiles, shown = load_tiles("tiles", record.config.input), {"one": record.split["test"][0]}
+    >>> [path.name for path in outcomes_and_cams(tiles, results, shown, "figures")]
     ['figure5-predictions.png', 'figure6-gradcam-encoder.png', 'figure6-gradcam-decoder.png']
     """
-    records = shown_records(results)
-    outcomes, cams, titles = [], {"encoder": [], "decoder": []}, []
+    records, indices = shown_records(results), tiles.indices(list(shown.values()))
+    columns, cams = [], {"encoder": [], "decoder": []}
     for record in records:
         run = load_run(record.folder)
-        part = Part(tiles, tiles.indices(names), run.spec)
+        part = Part(tiles, indices, run.spec)
         predictions = evaluation.predict_part(run.predictor, part)
         x, _, _ = part.arrays(range(len(part)))
-        outcomes.append(predictions)
+        valid = tiles.input_valid[indices]
         for kind, layer in zip(cams, default_layers(run.model), strict=True):
-            cams[kind].append(grad_cam(run.model, x, layer=layer))
-        titles.append(_title(record, results))
-    rgb = [np.clip(tiles.rgb[i], 0, 1) for i in tiles.indices(names)]
-    dems = None
+            options = {"threshold": run.threshold, "valid": valid}
+            cams[kind].append(grad_cam(run.model, x, layer=layer, **options))
+        title = f"{_title(record, results)}\nthreshold {run.threshold:.2f}"
+        columns.append((title, predictions, run.threshold))
+    inputs = [("image", [np.clip(tiles.rgb[i], 0, 1) for i in indices], {})]
     if records[0].config.input.uses_dem:
-        dems = [np.where(tiles.input_valid[i], tiles.dem[i], np.nan) for i in tiles.indices(names)]
-    paths = [_figure5(rgb, dems, names, outcomes, titles, folder)]
-    paths += [_figure6(kind, rgb, names, cams[kind], titles, folder) for kind in cams]
+        dems = [np.where(tiles.input_valid[i], tiles.dem[i], np.nan) for i in indices]
+        inputs.append(("DEM (dark: low)", dems, {"cmap": "gray"}))
+    masks = [(tiles.mask[i] > 0) & tiles.valid[i] for i in indices]
+    inputs.append(("truth", masks, {"cmap": "gray", "vmin": 0, "vmax": 1}))
+    rows = [f"{label}\n{name}" for label, name in shown.items()]
+    paths = [_figure5(inputs, rows, columns, folder)]
+    paths += [_figure6(kind, inputs, rows, columns, cams[kind], folder) for kind in cams]
     return paths
 
 
@@ -88,39 +96,42 @@ def _show(axis, picture, **options):
     axis.set(xticks=[], yticks=[])
 
 
-def _figure5(rgb, dems, names, outcomes, titles, folder):
-    inputs = 1 if dems is None else 2
-    figure, axes = _grid(len(names), inputs + len(outcomes))
-    for position, row in enumerate(axes):
-        _show(row[0], rgb[position])
-        if dems is not None:
-            _show(row[1], dems[position], cmap="gray")
-        for axis, predictions in zip(row[inputs:], outcomes, strict=True):
-            _show(axis, outcome_overlay(rgb[position], predictions, position, 0.5))
-        row[0].set_ylabel(names[position], fontsize=7)
-    _titles(axes, ["image", "DEM"][:inputs] + titles)
-    handles = [pyplot().Rectangle((0, 0), 1, 1, color=c) for c in OUTCOME_COLOURS.values()]
-    figure.legend(
-        handles, OUTCOME_COLOURS, loc="outside lower center", ncols=3, frameon=False, fontsize=8
-    )
-    return save(figure, folder, "figure5-predictions")
-
-
-def _figure6(kind, rgb, names, cams, titles, folder):
-    figure, axes = _grid(len(names), 1 + len(cams))
-    for position, row in enumerate(axes):
-        _show(row[0], rgb[position])
-        for axis, cam in zip(row[1:], cams, strict=True):
-            _show(axis, heat_overlay(rgb[position], cam[position]))
-            mark_zero(axis, cam[position])
-        row[0].set_ylabel(names[position], fontsize=7)
-    _titles(axes, ["image", *titles])
-    place = "level" if kind == "encoder" else "block"
-    label = f"Grad-CAM at the last {kind} {place}, share of each map's highest value"
-    colour_bar(figure, axes, label)
-    return save(figure, folder, f"figure6-gradcam-{kind}")
-
-
-def _titles(axes, titles):
-    for axis, title in zip(axes[0], titles, strict=True):
+def _with_inputs(inputs, rows, titles):
+    """A grid whose first columns are drawn; returns the figure, its axes and those of the rest."""
+    figure, axes = _grid(len(rows), len(inputs) + len(titles))
+    for column, (_, pictures, options) in zip(axes.T, inputs, strict=False):
+        for axis, picture in zip(column, pictures, strict=True):
+            _show(axis, picture, **options)
+    for axis, label in zip(axes[:, 0], rows, strict=True):
+        axis.set_ylabel(label, fontsize=7)
+    for axis, title in zip(axes[0], [title for title, *_ in inputs] + titles, strict=True):
         axis.set_title(title, fontsize=7.5)
+    return figure, axes, axes[:, len(inputs) :]
+
+
+def _figure5(inputs, rows, columns, folder):
+    figure, _, rest = _with_inputs(inputs, rows, [title for title, *_ in columns])
+    for axes, (_, predictions, threshold) in zip(rest.T, columns, strict=True):
+        for position, axis in enumerate(axes):
+            rgb = inputs[0][1][position]
+            _show(axis, outcome_overlay(rgb, predictions, position, threshold))
+    outcome_legend(figure)
+    return save(figure, folder, "figure5-predictions", pdf=False)
+
+
+def _figure6(kind, inputs, rows, columns, cams, folder):
+    figure, all_axes, rest = _with_inputs(inputs, rows, [title for title, *_ in columns])
+    for axes, (_, p, threshold), cam in zip(rest.T, columns, cams, strict=True):
+        for position, axis in enumerate(axes):
+            _show(axis, heat_overlay(inputs[0][1][position], cam[position]))
+            called = (p.probability[position] >= threshold) & p.valid[position]
+            if called.any() and not called.all():
+                axis.contour(called, levels=[0.5], colors="white", linewidths=0.6)
+            mark_zero(axis, cam[position], bool(called.any()))
+    place = "level" if kind == "encoder" else "block"
+    label = (
+        f"Grad-CAM at the last {kind} {place}, share of each map's highest value; "
+        "white line: called landslide"
+    )
+    colour_bar(figure, all_axes, label)
+    return save(figure, folder, f"figure6-gradcam-{kind}", pdf=False)

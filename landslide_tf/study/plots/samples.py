@@ -11,8 +11,8 @@ from landslide_tf.study.records import Record
 from landslide_tf.training.figures import BLUE, GREEN, ORANGE, VERMILION, pyplot
 
 
-def samples(tiles: Tiles, record: Record, names: list[str], folder):
-    """Figure 1: image, DEM and mask of the tiles called `names`.
+def samples(tiles: Tiles, record: Record, shown: dict[str, str], folder):
+    """Figure 1: image, DEM and mask of the tiles that are `shown` (names by what they show).
 
     Raises:
         KeyError: a name is none of the tiles'.
@@ -21,12 +21,12 @@ def samples(tiles: Tiles, record: Record, names: list[str], folder):
     >>> from landslide_tf.study.records import read_record
     >>> record = read_record("runs/first")
     >>> tiles = load_tiles("tiles", record.config.input)
-    >>> samples(tiles, record, record.split["test"][:1], "figures").name
+    >>> samples(tiles, record, {"one": record.split["test"][0]}, "figures").name
     'figure1-samples.png'
     """
-    chosen = tiles.indices(names)
+    chosen = tiles.indices(list(shown.values()))
     with_dem = record.config.input.uses_dem
-    titles = ["image", *(["DEM"] if with_dem else []), "mask"]
+    titles = ["image", *(["DEM (dark: low)"] if with_dem else []), "truth"]
     figure, axes = pyplot().subplots(
         len(titles),
         len(chosen),
@@ -34,7 +34,7 @@ def samples(tiles: Tiles, record: Record, names: list[str], folder):
         layout="constrained",
         squeeze=False,
     )
-    for column, i in zip(axes.T, chosen, strict=True):
+    for column, i, label in zip(axes.T, chosen, shown, strict=True):
         pictures = [(np.clip(tiles.rgb[i], 0, 1), {})]
         if with_dem:
             dem = np.where(tiles.input_valid[i], tiles.dem[i], np.nan)
@@ -43,10 +43,10 @@ def samples(tiles: Tiles, record: Record, names: list[str], folder):
         for axis, (picture, options) in zip(column, pictures, strict=True):
             axis.imshow(picture, interpolation="nearest", **options)
             axis.set(xticks=[], yticks=[])
-        column[0].set_title(tiles.names[i], fontsize=8)
+        column[0].set_title(f"{label}\n{tiles.names[i]}", fontsize=8)
     for axis, title in zip(axes[:, 0], titles, strict=True):
         axis.set_ylabel(title)
-    return save(figure, folder, "figure1-samples")
+    return save(figure, folder, "figure1-samples", pdf=False)
 
 
 def workflow(study: Study, record: Record, folder):
@@ -54,7 +54,7 @@ def workflow(study: Study, record: Record, folder):
 
     >>> from landslide_tf.study.experiments import read_study
     >>> from landslide_tf.study.records import read_record
-    >>> workflow(read_study("study"), read_record("study/unet-none-bce"), "figures").name
+    >>> workflow(read_study("study"), read_record("study/unet-none-bce-seed0"), "figures").name
     'figure3-workflow.png'
     """
     config, count = study.base, record.metrics["tiles"]

@@ -1,0 +1,78 @@
+"""Cells and tables of the Markdown reports. What was not run is a dash."""
+
+from __future__ import annotations
+
+import numpy as np
+
+DASH = "–"
+
+
+def number(value, digits: int = 3, sign: bool = False) -> str:
+    """A number with so many digits; a dash where there is none.
+
+    >>> number(0.12345), number(0.1, 1, sign=True), number(float("nan")), number(None)
+    ('0.123', '+0.1', '–', '–')
+    """
+    if value is None or not np.isfinite(value):
+        return DASH
+    return f"{value:{'+' if sign else ''}.{digits}f}"
+
+
+def spread(row, metric: str) -> str:
+    """A mean over seeds: ± standard deviation from three seeds on, with two their range.
+
+    >>> row = {"miou": 0.7, "miou_sd": 0.01, "miou_min": 0.69, "miou_max": 0.71}
+    >>> spread(row, "miou"), spread(row | {"miou_sd": float("nan")}, "miou")
+    ('0.700 ± 0.010', '0.700 (0.690 to 0.710)')
+    >>> spread(row | {"miou_sd": 1e-4}, "miou")
+    '0.700 ± <0.001'
+    """
+    text, deviation = number(row[metric]), row.get(f"{metric}_sd", np.nan)
+    low, high = (row.get(f"{metric}_{end}", np.nan) for end in ("min", "max"))
+    if np.isfinite(deviation):
+        return f"{text} ± {deviation:.3f}" if deviation >= 0.0005 else f"{text} ± <0.001"
+    if np.isfinite(low) and low != high:
+        return f"{text} ({low:.3f} to {high:.3f})"
+    return text
+
+
+def between(low, high, sign: bool = False) -> str:
+    """An interval; a dash where there is none.
+
+    >>> between(0.1, 0.25), between(-0.1, 0.1, sign=True), between(float("nan"), float("nan"))
+    ('[0.100, 0.250]', '[-0.100, +0.100]', '–')
+    """
+    if not np.isfinite(low):
+        return DASH
+    return f"[{number(low, sign=sign)}, {number(high, sign=sign)}]"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table.
+
+    >>> print(table(["a", "b"], [["1", "2"]]))
+    | a | b |
+    | --- | --- |
+    | 1 | 2 |
+    """
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def bullets(lines: list[str]) -> str:
+    """Lines as a list.
+
+    >>> print(bullets(["one", "two"]))
+    - one
+    - two
+    """
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def listed(words: list[str]) -> str:
+    """Words as in a sentence.
+
+    >>> listed(["a", "b", "c"]), listed(["a"])
+    ('a, b and c', 'a')
+    """
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))

@@ -1,0 +1,146 @@
+"""The experiments of each kind of study, as literal tables.
+
+The paper's matrix names models, losses and fusions. The others vary options of one recipe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from landslide_tf.config import ATTENTIONS, LOSSES, MODELS, PAPER_LOSS, TrainConfig
+
+# The shown names, as the paper writes them.
+MODEL_TITLES = {"unet": "U-Net", "resunet": "ResUNet", "unetpp": "U-Net++"}
+ATTENTION_TITLES = {
+    "none": "",
+    "spatial": " spatial",
+    "contextual": " contextual",
+    "spatial_contextual": " spatial + contextual",
+}
+LOSS_TITLES = {"bce": "BCE", "focal": "focal", "dice": "Dice", "wce": "WCE"}
+ARCHITECTURE = ("model", "attention", "loss")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One row of a matrix; `group` is the part of the matrix that it belongs to.
+
+    `options` are further options of `TrainConfig` that the row sets, and `label` names them.
+
+    >>> Experiment("resunet", "none", "wce").name
+    'resunet-none-wce'
+    >>> Experiment("unet", "none", "bce", label="levels2", options={"dropout_levels": 2}).name
+    'unet-none-bce-levels2'
+    """
+
+    model: str
+    attention: str
+    loss: str
+    fusion: str | None = None  # None: that of the study's base
+    group: str = "six"
+    label: str = ""
+    options: dict = field(default_factory=dict, hash=False)
+
+    @property
+    def name(self) -> str:
+        """Start of the run folder's name: MODEL-ATTENTION-LOSS, another fusion, the label."""
+        parts = (self.model, self.attention, self.loss, self.fusion, self.label)
+        return "-".join(filter(None, parts))
+
+    @property
+    def title(self) -> str:
+        """As a reader sees it.
+
+        >>> Experiment("unetpp", "contextual", "dice", "rgb").title
+        'U-Net++ contextual (Dice, rgb)'
+        """
+        loss = LOSS_TITLES.get(self.loss, self.loss)
+        inside = ", ".join(filter(None, (loss, self.fusion, self.label.replace("-", " "))))
+        return f"{MODEL_TITLES[self.model]}{ATTENTION_TITLES[self.attention]} ({inside})"
+
+    def config(self, base: TrainConfig) -> TrainConfig:
+        """The options of a run of this experiment in a study with the options `base`.
+
+        >>> Experiment("unet", "none", "bce", fusion="rgb").config(TrainConfig()).input.fusion
+        'rgb'
+        """
+        names = {name: getattr(self, name) for name in ARCHITECTURE}
+        if self.fusion:
+            names["fusion"] = self.fusion
+        return base.with_options(**names, **self.options)
+
+
+def relative(base: TrainConfig, rows, group: str) -> tuple[Experiment, ...]:
+    """Experiments that differ from `base` alone in the options of each row (label, options).
+
+    >>> rows = (("full", {}), ("no-augment", {"augment": ()}))
+    >>> [e.name for e in relative(TrainConfig(model="unet", augment=("flips",)), rows, "ablation")]
+    ['unet-none-bce-full', 'unet-none-bce-no-augment']
+    """
+    made = []
+    for label, options in rows:
+        config = base.with_options(**options)
+        rest = {name: value for name, value in options.items() if name not in ARCHITECTURE}
+        names = (config.model, config.attention, config.resolved_loss)
+        made.append(Experiment(*names, group=group, label=label, options=rest))
+    return tuple(made)
+
+
+# Tables 2 and 3: the base models with the paper's losses, then U-Net++ with the attentions.
+SIX = tuple(Experiment(model, "none", PAPER_LOSS[model]) for model in MODELS) + tuple(
+    Experiment("unetpp", attention, PAPER_LOSS["unetpp"]) for attention in ATTENTIONS[1:]
+)
+# Table 1: the base models with the other losses.
+OTHER_LOSSES = tuple(
+    Experiment(model, "none", loss, group="losses")
+    for model in MODELS
+    for loss in LOSSES
+    if loss != PAPER_LOSS[model]
+)
+# Not in the paper: what its best model makes of the DEM. Terrain channels need a DEM.
+ABLATION = (
+    Experiment("unetpp", "contextual", "dice", "rgb", "ablation", options={"terrain": ()}),
+    Experiment("unetpp", "contextual", "dice", "bottleneck", "ablation"),
+)
+# Dropout at 0, 1 and 2 of the deepest levels, in the base models with the paper's losses.
+BATCH_NORM = tuple(
+    Experiment(
+        model,
+        "none",
+        PAPER_LOSS[model],
+        group=model,
+        label=f"levels{levels}",
+        options={"dropout_levels": levels},
+    )
+    for model in MODELS
+    for levels in (0, 1, 2)
+)
+# Where RGB and DEM meet, in one recipe. The first row is what the others are compared with.
+DEM = (
+    ("rgb", {"fusion": "rgb", "terrain": ()}),
+    ("early", {"fusion": "early"}),
+    ("bottleneck", {"fusion": "bottleneck"}),
+)
+
+
+def paper(base: TrainConfig) -> tuple[Experiment, ...]:
+    """The paper's six models, its other losses, and what the DEM is worth.
+
+    A study without the DEM (fusion 'rgb') has no ablation.
+
+    >>> len(paper(TrainConfig())), len(paper(TrainConfig().with_options(fusion="rgb")))
+    (17, 15)
+    """
+    fusion = base.input.fusion
+    others = () if fusion == "rgb" else tuple(e for e in ABLATION if e.fusion != fusion)
+    return SIX + others + OTHER_LOSSES
+
+
+# By name: the experiments of a study with the options `base`, in the order in which they run.
+MATRICES = {
+    "paper": paper,
+    "batch-norm": lambda base: BATCH_NORM,
+    "dem": lambda base: relative(base, DEM, "dem"),
+}
+# Matrices of one recipe: its model, attention and loss are options of the study.
+OF_ONE_RECIPE = ("dem",)
