@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import warnings
 from dataclasses import dataclass
@@ -10,15 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from scipy.sparse import csr_array
 
 from landslide_tf.checks import InputError
+from landslide_tf.data import tags
 from landslide_tf.data.ground import Ground
 from landslide_tf.files import atomic_path
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".jp2", ".j2k", ".webp", ".gif",
+            ".img", ".asc", ".hgt", ".dem", ".bil", ".flt", ".dt0", ".dt1", ".dt2", ".vrt", ".grd",
+            ".sdat", ".kea")  # fmt: skip
+# What rasterio raises when a file is damaged; not all of it is a RasterioError.
+READ_ERRORS = (RasterioError, CPLE_BaseError, OSError, ValueError, SystemError)
 # PNG and JPEG have no georeference by nature. Not `catch_warnings`: tiles are read in threads.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 # A truncated JPEG is a warning to libjpeg, and GDAL's fast way to read a whole PNG returns noise
@@ -69,16 +76,23 @@ class Raster:
         a known CRS."""
         if self.transform is None or self.crs is None:
             return None
-        return Ground(self.crs, self.transform, self.size).pixel_size_m()
+        try:
+            return Ground(self.crs, self.transform, self.size).pixel_size_m()
+        except InputError:  # coordinates without a unit of length
+            return None
 
 
-def read_raster(path, *, nodata: float | None = None, palette: bool = True, bands=None) -> Raster:
-    """Read PNG, JPEG, BMP or GeoTIFF of any bit depth, unscaled.
+def read_raster(path, *, nodata=None, bands=None, kind: str = "image") -> Raster:
+    """Read PNG, JPEG, BMP, GeoTIFF or what else GDAL reads, of any bit depth.
 
     `valid` is False where the file's nodata tag, an alpha band of 0, NaN or `nodata` says so (of
-    several bands: where all carry the tag or `nodata`; where any is NaN). The alpha band is
-    taken off. A colour table is applied unless `palette` is False. Of the rest, `bands` (numbers
-    from 1) are returned; default all.
+    several bands: where all carry the tag or `nodata`; where any is NaN). `nodata` is a number or
+    several, as they are stored. `bands` (numbers from 1) are returned; default all but an alpha
+    band. Only they are read. An alpha band that `bands` names is a band like the others.
+
+    What the file's tags say is done: a colour table, MINISWHITE, scale and offset are applied;
+    with `kind` 'dem', elevations in feet or another unit become metres; an image without a place
+    is turned as its EXIF orientation says.
 
     Raises:
         InputError: the file is missing, truncated or not an image, or has too few bands.
@@ -88,7 +102,9 @@ def read_raster(path, *, nodata: float | None = None, palette: bool = True, band
     ((64, 96, 3), dtype('uint8'), True, (2.0, 2.0))
     """
     with open_raster(path) as file:
-        return read_window(file, nodata=nodata, palette=palette, bands=bands)
+        raster = read_window(file, nodata=nodata, bands=bands, kind=kind)
+        values, valid = tags.upright(raster.values, file), tags.upright(raster.valid, file)
+        return dataclasses.replace(raster, values=values, valid=valid)
 
 
 def open_raster(path):
@@ -98,16 +114,46 @@ def open_raster(path):
     ...     file.count, file.height, file.width
     (3, 64, 96)
     """
+    with reading(path), rasterio.Env(**STRICT):
+        file = rasterio.open(path)
+        if file.count == 0:
+            raise InputError(f"{path}: has no band; give a file of one image (gdalinfo lists them)")
+        return file
+
+
+@contextlib.contextmanager
+def reading(path):
+    """Whatever GDAL raises becomes an `InputError` that names the file and the repair.
+
+    >>> with reading("a.tif"):
+    ...     raise RasterioError("not a TIFF")
+    Traceback (most recent call last):
+        ...
+    landslide_tf.checks.InputError: a.tif: cannot be read (no such file); restore the file
+    """
     try:
-        with rasterio.Env(**STRICT):
-            return rasterio.open(path)
-    except RasterioError as error:
-        reason = "no such file" if not Path(path).exists() else _first_line(error)
+        yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(
+            f"{path}: is too large for the memory ({_first_line(error)}); cut it (gdal_translate "
+            "-srcwin)"
+        ) from None
+    except READ_ERRORS as error:
+        local = "://" not in str(path) and not str(path).startswith("/vsi")
+        missing = local and not Path(path).exists()
+        reason = "no such file" if missing else _first_line(error)
         raise InputError(f"{path}: cannot be read ({reason}); restore the file") from None
 
 
-def read_window(file, window=None, *, nodata=None, palette: bool = True, bands=None) -> Raster:
+def read_window(
+    file, window=None, *, nodata=None, bands=None, kind: str = "image", tagged=None
+) -> Raster:
     """A part of an open rasterio dataset, or all of it; for the rest see `read_raster`.
+
+    With `kind` 'mask' the numbers are returned as they are. `tagged` is the open file whose tags
+    of scale and unit count, where that is another one than `file`.
 
     >>> from rasterio.windows import Window
     >>> with open_raster("scene.tif") as file:
@@ -116,66 +162,128 @@ def read_window(file, window=None, *, nodata=None, palette: bool = True, bands=N
     """
     with contextlib.suppress(Exception):  # GDAL's error of an earlier read is raised here again
         file.colorinterp  # noqa: B018
-    alpha = [i for i, ci in enumerate(file.colorinterp) if ci == ColorInterp.alpha]
-    try:
-        with rasterio.Env(**STRICT):
-            values = np.moveaxis(file.read(window=window), 0, -1)  # (C, H, W) -> (H, W, C)
-            valid = np.ones(values.shape[:2], bool)
-            if alpha or any(
-                MaskFlags.nodata in flags or flags == [MaskFlags.per_dataset]
-                for flags in file.mask_flag_enums
-            ):
-                valid &= file.dataset_mask(window=window) > 0
-    except RasterioError as error:
-        raise InputError(
-            f"{file.name}: cannot be read ({_first_line(error)}); restore the file"
-        ) from None
-    if alpha:  # which GDAL's mask leaves out in files of floats
-        valid &= (values[..., alpha] > 0).all(axis=-1)
-        values = np.delete(values, alpha, axis=-1)
-    if palette and file.count == 1 and file.colorinterp[0] == ColorInterp.palette:
-        values, opaque = _apply_palette(values[..., 0], file.colormap(1))
-        valid &= opaque
-    if np.issubdtype(values.dtype, np.complexfloating) or values.shape[-1] == 0:
-        raise InputError(f"{file.name}: has no real-valued band; give an image")
-    if bands is not None:
-        if max(bands) > values.shape[-1]:
+    with reading(file.name):
+        table = None if kind == "mask" else tags.colour_table(file)
+        numbers = _band_numbers(file, bands if table is None else None)
+        if table is not None and max(bands or (1,)) > 3:
             raise InputError(
-                f"{file.name}: has {values.shape[-1]} bands, --bands asks for {max(bands)}; "
+                f"{file.name}: its colours have 3 bands, --bands asks for {max(bands)}; "
                 "count them from 1"
             )
-        values = values[..., [band - 1 for band in bands]]
-    # PNG and plain TIFF come with the identity transform
-    transform = None if file.transform.is_identity else file.transform
-    if window is not None and transform is not None:
-        transform = file.window_transform(window)
-    return Raster(values, mark_invalid(values, valid, nodata), file.crs, transform)
+        with rasterio.Env(**STRICT):
+            values, valid = _read(file, numbers, window)
+            if table is not None:
+                values, opaque = _apply_palette(values[..., 0], table)
+                valid &= opaque
+                values = values[..., [band - 1 for band in bands or (1, 2, 3)]]
+            valid = mark_invalid(values, valid, nodata)
+            if kind != "mask" and table is None:
+                values = _interpret(tagged or file, values, numbers, kind)
+        # PNG and plain TIFF come with the identity transform
+        transform = None if file.transform.is_identity else file.transform
+        if window is not None and transform is not None:
+            transform = file.window_transform(window)
+        return Raster(values, valid, file.crs, transform)
 
 
-def mark_invalid(values, valid, nodata: float | None = None):
-    """`valid` (H, W) without pixels that are NaN in any band, or `nodata` in all of (H, W, C).
+def _band_numbers(file, bands) -> list[int]:
+    """The bands to read: those asked for, or all but alpha."""
+    alpha = [i for i, kind in enumerate(file.colorinterp, 1) if kind == ColorInterp.alpha]
+    numbers = list(bands or (i for i in range(1, file.count + 1) if i not in alpha))
+    if numbers and max(numbers) > file.count:
+        raise InputError(
+            f"{file.name}: has {file.count} bands, --bands asks for {max(numbers)}; "
+            "count them from 1"
+        )
+    types = {file.dtypes[number - 1] for number in numbers}
+    if not numbers or any("complex" in name for name in types):
+        raise InputError(f"{file.name}: has no real-valued band; give an image")
+    if len(types) > 1:
+        raise InputError(
+            f"{file.name}: its bands have different types ({', '.join(sorted(types))}); name bands "
+            "of one type with --bands, or write them as one (gdal_translate -ot)"
+        )
+    return numbers
 
-    >>> values = np.array([[[1.0], [np.nan], [-9999.0]]])
-    >>> mark_invalid(values, np.ones((1, 3), bool), nodata=-9999).tolist()
-    [[True, False, False]]
+
+def _read(file, numbers, window):
+    """Values (H, W, C) of the bands, and where they are valid by the file's tags and alpha."""
+    values = np.moveaxis(file.read(numbers, window=window), 0, -1)  # (C, H, W) -> (H, W, C)
+    valid = np.ones(values.shape[:2], bool)
+    alpha = [
+        i
+        for i, kind in enumerate(file.colorinterp, 1)
+        if kind == ColorInterp.alpha and i not in numbers
+    ]
+    for band in alpha:  # which GDAL's mask leaves out in files of floats
+        valid &= file.read(band, window=window) > 0
+    flags = [file.mask_flag_enums[number - 1] for number in numbers]
+    if any(MaskFlags.all_valid in kinds for kinds in flags):
+        return values, valid
+    if all(MaskFlags.nodata in kinds and MaskFlags.per_dataset not in kinds for kinds in flags):
+        # a pixel is valid where one of its bands is
+        valid &= np.any([file.read_masks(n, window=window) > 0 for n in numbers], axis=0)
+    elif all(MaskFlags.alpha not in kinds for kinds in flags):
+        valid &= file.dataset_mask(window=window) > 0
+    return values, valid
+
+
+def _interpret(file, values, numbers, kind):
+    """Values as the tags mean them: MINISWHITE, scale and offset, the unit of elevation."""
+    if tags.white_is_zero(file):
+        if kind == "dem":
+            raise InputError(
+                f"{file.name}: counts from white to black (MINISWHITE), which elevations do not; "
+                "write it again (gdal_translate -co PHOTOMETRIC=MINISBLACK)"
+            )
+        values = (tags.highest_number(file) - values.astype("int64")).astype(values.dtype)
+    numbers = [min(number, file.count) for number in numbers]
+    linear = tags.scale_and_offset(file, numbers)
+    if linear is not None:
+        values = values * linear[0] + linear[1]
+        values = values if kind == "dem" else values.astype("float32")
+    unit = tags.elevation_unit(file)[1] if kind == "dem" else 1.0
+    return values if unit == 1 else values.astype("float64") * unit
+
+
+def mark_invalid(values, valid, nodata=None):
+    """`valid` (H, W) without pixels that are NaN in any band, or no data in all of (H, W, C).
+
+    `nodata` is a number or several.
+
+    >>> values = np.array([[[1.0], [np.nan], [-9999.0], [-32768.0]]])
+    >>> mark_invalid(values, np.ones((1, 4), bool), nodata=(-9999, -32768)).tolist()
+    [[True, False, False, False]]
     """
     if np.issubdtype(values.dtype, np.floating):
         valid = valid & np.isfinite(values).all(axis=-1)
-    if nodata is not None:
-        valid = valid & ~(values == nodata).all(axis=-1)
+    marked = [values == mark for mark in nodata_values(nodata)]
+    if marked:
+        valid = valid & ~np.any(marked, axis=0).all(axis=-1)
     return valid
 
 
-def _apply_palette(index, colormap):
-    table = np.zeros((max(256, int(index.max()) + 1), 4), "uint8")
-    for key, rgba in colormap.items():
-        table[key] = rgba
-    colours = table[index]
+def nodata_values(nodata) -> tuple[float, ...]:
+    """The values that are no data: none, one number, or several, as a tuple.
+
+    >>> nodata_values(None), nodata_values(-9999.0), nodata_values([0, -9999])
+    ((), (-9999.0,), (0.0, -9999.0))
+    """
+    if nodata is None:
+        return ()
+    return tuple(map(float, nodata if isinstance(nodata, tuple | list) else (nodata,)))
+
+
+def _apply_palette(index, table):
+    colours = np.zeros((max(len(table), int(index.max()) + 1), 4), "uint8")
+    colours[: len(table)] = table
+    colours = colours[index]
     return colours[..., :3], colours[..., 3] > 0
 
 
 def _first_line(error) -> str:
-    return str(error.__cause__ or error).strip().splitlines()[0] if str(error) else "damaged"
+    lines = str(error.__cause__ or error).strip().splitlines()
+    return lines[0] if lines else "damaged"
 
 
 def resize_weights(size_in: int, size_out: int) -> np.ndarray:

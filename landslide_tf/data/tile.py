@@ -9,7 +9,9 @@ import numpy as np
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.data import channels, landslide4sense
+from landslide_tf.data.crs import SHIFT_PX, crs_name, horizontal, same_ground
 from landslide_tf.data.index import Sample
+from landslide_tf.data.labels import read_mask
 from landslide_tf.data.raster import Raster, read_raster, resize_bilinear, resize_nearest
 
 
@@ -89,8 +91,9 @@ def read_file(sample: Sample, kind: str, config: TrainConfig) -> Raster:
     if path.suffix.lower() == landslide4sense.SUFFIX:
         return landslide4sense.read_hdf5(path, kind, bands=config.bands, nodata=config.nodata)
     if kind == "mask":
-        return read_raster(path, palette=False)
-    return read_raster(path, nodata=config.nodata, bands=config.bands if kind == "image" else None)
+        return read_mask(path)
+    bands = config.bands if kind == "image" else None
+    return read_raster(path, nodata=config.nodata, bands=bands, kind=kind)
 
 
 def make_tile(image: Raster, dem: Raster | None, mask: Raster | None, config: TrainConfig) -> Tile:
@@ -230,26 +233,34 @@ def check_fit(image: Raster, other: Raster, image_path, other_path) -> None:
         )
     if image.transform is None or other.transform is None:
         return
-    if image.crs is not None and other.crs is not None and image.crs != other.crs:
-        raise InputError(
-            f"{other_path}: its CRS {_crs_name(other.crs)} is not its image's "
-            f"{_crs_name(image.crs)} ({image_path}); reproject it (gdalwarp -t_srs)"
-        )
     a, b = np.array(image.bounds), np.array(other.bounds)
-    coarser = max(
-        (a[2] - a[0]) / w, (a[3] - a[1]) / h, (b[2] - b[0]) / other_w, (b[3] - b[1]) / other_h
-    )
+    pixels = [
+        (a[2] - a[0]) / w,
+        (a[3] - a[1]) / h,
+        (b[2] - b[0]) / other_w,
+        (b[3] - b[1]) / other_h,
+    ]
+    geographic = False
+    if image.crs is not None and other.crs is not None:
+        try:
+            geographic = horizontal(image.crs).is_geographic
+            same = same_ground(image.crs, other.crs, image.corners, SHIFT_PX * min(pixels))
+        except InputError as error:
+            raise InputError(f"{other_path}: {error}") from None
+        if not same:
+            raise InputError(
+                f"{other_path}: its CRS {crs_name(other.crs)} is not its image's "
+                f"{crs_name(image.crs)} ({image_path}); reproject it (gdalwarp -t_srs)"
+            )
     # Corner by corner: a raster stored upside down has the same bounds.
     apart = np.array(image.corners) - np.array(other.corners)
-    if np.abs(apart).max() > coarser / 2:
+    if geographic:  # 181 degrees east is 179 degrees west
+        apart[:, 0] -= 360 * np.round(apart[:, 0] / 360)
+    if not np.abs(apart).max() <= max(pixels) / 2:
         raise InputError(
             f"{other_path}: covers {_box(b)}, its image {_box(a)} ({image_path}); "
             "resample it onto the image's grid (gdalwarp -te)"
         )
-
-
-def _crs_name(crs) -> str:
-    return f"EPSG:{crs.to_epsg()}" if crs.to_epsg() else crs.to_wkt()[:40]
 
 
 def _box(bounds) -> str:
