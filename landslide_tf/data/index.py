@@ -7,7 +7,7 @@ from pathlib import Path
 
 from landslide_tf.checks import InputError
 from landslide_tf.data.landslide4sense import SUFFIX as HDF5
-from landslide_tf.data.raster import SUFFIXES
+from landslide_tf.data.opening import SUFFIXES
 
 KINDS = ("image", "dem", "mask")
 LAYOUT = "landslide/{image,dem,mask}/NAME.*, {images,dem,masks}/NAME.* or {img,mask}/*.h5"

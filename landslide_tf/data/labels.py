@@ -17,7 +17,8 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
-from landslide_tf.data.raster import Raster, open_raster, read_window, reading
+from landslide_tf.data.opening import open_raster, reading
+from landslide_tf.data.raster import Raster, read_window
 from landslide_tf.data.tags import (
     colour_table,
     highest_number,

@@ -14,6 +14,7 @@ from landslide_tf.checks import InputError
 from landslide_tf.data.channels import scale_rgb
 from landslide_tf.data.ground import Ground
 from landslide_tf.data.raster import open_raster, read_window
+from landslide_tf.data.tags import colour_table, elevation_unit
 from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference, same_grid
 from landslide_tf.geo.windows import Layout
 
@@ -38,7 +39,7 @@ class Scene:
     dem: str | None
     dem_in_model: bool  # else it describes the polygons alone
     bands: tuple[int, int, int] | None
-    nodata: float | None
+    nodata: float | tuple[float, ...] | None
     stretch: tuple[tuple[float, float], ...] | None  # value of 0 and 1, by band
     skip_bad: bool
     resolution_m: tuple[float, float]  # of a pixel along y and x
@@ -59,7 +60,7 @@ def open_scene(
     resolution_m: float | None = None,
     bands: str | None = None,
     scale: str = "run",
-    nodata: float | None = None,
+    nodata: float | tuple[float, ...] | None = None,
     skip_bad: bool = False,
 ) -> Scene:
     """Check a scene against the `TrainConfig` of a run.
@@ -73,7 +74,7 @@ def open_scene(
         bands: three numbers from 1, or descriptions, with commas between; default those of the
             run, or the three there are.
         scale: 'run', 'percentile' (2 to 98, by band), or the values 'LOW,HIGH' of 0 and 1.
-        nodata: this value is no data in image and DEM, beside the files' own.
+        nodata: this value, or these, are no data in image and DEM, beside the files' own.
         skip_bad: what cannot be read is no data.
 
     Raises:
@@ -107,7 +108,10 @@ def open_scene(
         numbers = _band_numbers(file, bands) if bands else config.bands
         _check_bands(file, numbers)
         size = (file.height, file.width)
-        pixel = Ground(grid.crs, grid.transform, size).pixel_size_m()
+        try:
+            pixel = Ground(grid.crs, grid.transform, size).pixel_size_m()
+        except InputError as error:
+            raise InputError(f"{image}: {error}") from None
     if dem is not None:
         _check_overlap(dem, grid)
     window = _window_px(config.tile_px, pixel, resolution_m)
@@ -129,13 +133,16 @@ def open_scene(
 
 def _check_bands(file, numbers) -> None:
     count = sum(kind != ColorInterp.alpha for kind in file.colorinterp)
+    if colour_table(file) is not None:
+        count = 3
     if numbers is None and count != 3:
         raise InputError(
             f"{file.name}: has {count} bands, expected 3 (red, green, blue); name them with --bands"
         )
-    if numbers is not None and max(numbers) > count:
+    most = max(count, file.count)  # an alpha band that is named is a band like the others
+    if numbers is not None and max(numbers) > most:
         raise InputError(
-            f"{file.name}: has {count} bands, band {max(numbers)} is asked for; give --bands"
+            f"{file.name}: has {most} bands, band {max(numbers)} is asked for; give --bands"
         )
 
 
@@ -173,8 +180,7 @@ def _window_px(tile_px, pixel, resolution_m) -> tuple[int, int]:
 def _check_overlap(dem, grid: Grid) -> None:
     with open_raster(dem) as file:
         check_georeference(file)
-        if file.count == 0:
-            raise InputError(f"{dem}: has no band of elevation")
+        elevation_unit(file)
         apart = bounds_apart(file, grid)
     if apart:
         raise InputError(
@@ -193,12 +199,14 @@ def dem_note(scene: Scene) -> str | None:
     if scene.dem is None:
         return None
     with open_raster(scene.image) as image, open_raster(scene.dem) as dem:
+        unit, factor = elevation_unit(dem)
+        said = "" if factor == 1 else f"; elevations converted from {unit} to metres"
         if same_grid(Grid(image), dem):
-            return "on the image's grid"
+            return f"on the image's grid{said}"
         crs = dem.crs.to_string() if dem.crs.to_epsg() else "another CRS"
         return (
             f"resampled onto the image's grid by bilinear interpolation, from {dem.height} x "
-            f"{dem.width} pixels in {crs}"
+            f"{dem.width} pixels in {crs}{said}"
         )
 
 
