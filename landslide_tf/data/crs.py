@@ -116,9 +116,9 @@ def same_ground(a, b, points, tolerance: float) -> bool:
     if flat_a == flat_b:
         return not _both_bound(a, b) or _agree(a.to_wkt(), b.to_wkt(), points, tolerance)
     if flat_a.is_engineering or flat_b.is_engineering:
-        # nothing is known of local coordinates but their name and unit
+        # nothing is known of local coordinates but their unit: their names are free
         same = flat_a.is_engineering and flat_b.is_engineering
-        return same and flat_a.name == flat_b.name and unit_m(a) == unit_m(b)
+        return same and unit_m(a) == unit_m(b)
     if not _both_bound(a, b) and _agree(flat_a.to_wkt(), flat_b.to_wkt(), points, tolerance):
         return True
     return _agree(a.to_wkt(), b.to_wkt(), points, tolerance)
@@ -150,7 +150,27 @@ def _agree(wkt_a: str, wkt_b: str, points, tolerance) -> bool:
 @functools.lru_cache(maxsize=64)
 def _transformer(wkt_a: str, wkt_b: str):
     a, b = (_without_heights(pyproj.CRS.from_wkt(wkt)) for wkt in (wkt_a, wkt_b))
-    return pyproj.Transformer.from_crs(a, b, always_xy=True)
+    # Where PROJ knows no way between two datums it would take them for one. That is right where
+    # one has no name, and near enough for those of the satellites' age, on GRS 80 or the like.
+    loose = _datum(a) == _datum(b) or "" in (_datum(a), _datum(b)) or _modern(a) and _modern(b)
+    return pyproj.Transformer.from_crs(a, b, always_xy=True, allow_ballpark=loose)
+
+
+def _datum(crs) -> str:
+    """The letters and digits of the datum's name; '' where it has none."""
+    crs = crs.source_crs if crs.is_bound else crs
+    datum = crs.geodetic_crs.datum if crs.geodetic_crs is not None else None
+    name = (datum.name if datum is not None else "").lower().removeprefix("d_")
+    unnamed = any(word in name for word in ("unknown", "unnamed", "not specified", "based on"))
+    return "" if unnamed else "".join(filter(str.isalnum, name))
+
+
+def _modern(crs) -> bool:
+    ellipsoid = crs.ellipsoid
+    if ellipsoid is None:
+        return False
+    axis, flattening = ellipsoid.semi_major_metre, ellipsoid.inverse_flattening
+    return abs(axis - 6378137) < 0.5 and abs(flattening - 298.25722) < 1e-4
 
 
 def _without_heights(crs):

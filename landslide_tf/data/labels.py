@@ -154,16 +154,20 @@ def _by_colour(file, table) -> dict[int, int] | None:
         raise InputError(f"{file.name}: has numbers beyond its colour table; {PLAIN}")
     if any(table[number, 3] < 255 for number in used):
         raise _transparent(file, "a colour of its table")
-    colours = {n: tuple(map(int, table[n, :3])) for n in used | ({0, 1} & set(range(len(table))))}
+    # also those of a mask that are not used here: the file may be one of a set
+    usual = {number for number in (0, 1, 255) if number < len(table)}
+    colours = {number: tuple(map(int, table[number, :3])) for number in used | usual}
     shown = set(colours.values())
-    if shown <= {BLACK, WHITE} and BLACK in shown:
+    alike = len(used) > 1 and len({colours[number] for number in used}) == 1
+    if shown <= {BLACK, WHITE} and BLACK in shown and not alike:
         return {number: 255 * (colour == WHITE) for number, colour in colours.items()}
     light = {n: float(np.dot((0.299, 0.587, 0.114), colour)) for n, colour in colours.items()}
-    ones = (used - {0}) or {1}
-    if 0 not in light or not all(light.get(n, -1) > light[0] for n in ones):
+    ones = used - {0} or usual - {0}
+    brighter = [light[number] > light.get(0, 256) for number in ones]
+    if not (all(brighter) if used - {0} else any(brighter)):
         raise InputError(
             f"{file.name}: its colour table leaves open which colour is landslide (0 is drawn in "
-            f"{colours.get(0)}, {min(ones)} in {colours.get(min(ones))}); {PLAIN} "
+            f"{colours.get(0)}, others in {[colours[n] for n in sorted(ones)]}); {PLAIN} "
             "(gdal_translate -expand gray)"
         )
     return None

@@ -20,6 +20,8 @@ DARK_8_BIT, DARK = 0.05, 0.25  # brightest pixels below this share of full scale
 def tile_warnings(image: Raster, dem: Raster | None, mask: Raster | None) -> list[str]:
     """What is odd about one tile, or about a sample of a scene, a line each; [] where all is well.
 
+    What was done to the values because of the files' tags (a scale, feet) is said first.
+
     Only valid pixels are looked at. `image.scale` is the value of full brightness, or None where
     the dtype tells (then a 16-bit image is read against 65535). The mask may be as it is in the
     file or have labels 0 and 1.
@@ -35,9 +37,9 @@ def tile_warnings(image: Raster, dem: Raster | None, mask: Raster | None) -> lis
     the image reaches less than 25% of full scale: ...; give --rgb-scale, ...
     the DEM holds the value -32768, which is no elevation here: ... give --nodata -32768
     """
-    lines = image_warnings(image)
+    lines = [*image.notes, *image_warnings(image)]
     if dem is not None:
-        lines += dem_warnings(dem)
+        lines += [*dem.notes, *dem_warnings(dem)]
     if mask is not None:
         lines += mask_warnings(mask)
     return lines

@@ -33,6 +33,7 @@ class Raster:
     crs: object = None  # rasterio CRS, or None
     transform: object = None  # affine.Affine, or None where the file carries none
     scale: float | None = None  # image value of full brightness; None: by the dtype
+    notes: tuple[str, ...] = ()  # what was done to the values because of the file's tags
 
     @property
     def size(self) -> tuple[int, int]:
@@ -123,13 +124,14 @@ def read_window(
                 valid &= opaque
                 values = values[..., [band - 1 for band in bands or (1, 2, 3)]]
             valid = mark_invalid(values, valid, nodata)
+            notes = ()
             if kind != "mask" and table is None:
-                values = _interpret(tagged or file, values, numbers, kind)
+                values, notes = _interpret(tagged or file, values, numbers, kind)
         # PNG and plain TIFF come with the identity transform
         transform = None if file.transform.is_identity else file.transform
         if window is not None and transform is not None:
             transform = file.window_transform(window)
-        return Raster(values, valid, file.crs, transform)
+        return Raster(values, valid, file.crs, transform, notes=notes)
 
 
 def _band_numbers(file, bands) -> list[int]:
@@ -175,7 +177,7 @@ def _read(file, numbers, window):
 
 
 def _interpret(file, values, numbers, kind):
-    """Values as the tags mean them: MINISWHITE, scale and offset, the unit of elevation."""
+    """Values as the tags mean them, and a line for what was done: MINISWHITE, scale, unit."""
     if tags.white_is_zero(file):
         if kind == "dem":
             raise InputError(
@@ -183,13 +185,20 @@ def _interpret(file, values, numbers, kind):
                 "write it again (gdal_translate -co PHOTOMETRIC=MINISBLACK)"
             )
         values = (tags.highest_number(file) - values.astype("int64")).astype(values.dtype)
-    numbers = [min(number, file.count) for number in numbers]
-    linear = tags.scale_and_offset(file, numbers)
+    linear = tags.scale_and_offset(file, [min(number, file.count) for number in numbers])
+    notes = []
     if linear is not None:
         values = values * linear[0] + linear[1]
         values = values if kind == "dem" else values.astype("float32")
-    unit = tags.elevation_unit(file)[1] if kind == "dem" else 1.0
-    return values if unit == 1 else values.astype("float64") * unit
+        notes.append(
+            f"the {kind} has a scale of {linear[0][0]:g} and an offset of {linear[1][0]:g} in its "
+            "tags: applied"
+        )
+    name, factor = tags.elevation_unit(file) if kind == "dem" else ("", 1.0)
+    if factor != 1:
+        values = values.astype("float64") * factor
+        notes.append(f"the dem is in {name}: converted to metres")
+    return values, tuple(notes)
 
 
 def mark_invalid(values, valid, nodata=None):

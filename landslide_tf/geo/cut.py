@@ -23,6 +23,7 @@ from landslide_tf.data.tags import colour_table, scale_and_offset, white_is_zero
 from landslide_tf.data.tile import check_image
 from landslide_tf.files import SCRATCH
 from landslide_tf.geo.overlay import Grid, open_dem, open_labels
+from landslide_tf.geo.source import say_unit
 
 MASK_NODATA = 255
 
@@ -99,6 +100,9 @@ def cut_scene(
             corner = Window(0, 0, min(scene.width, 8), min(scene.height, 8))
             sample = read_window(scene, corner, bands=bands)
             check_image(sample, image)
+            if dem:
+                with open_raster(dem) as file:
+                    say_unit(file)
             readers = (
                 functools.partial(read_window, scene, nodata=nodata, bands=bands),
                 open_labels(polygons, grid, all_touched),

@@ -11,6 +11,7 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
+from landslide_tf.console import say
 from landslide_tf.data.channels import scale_rgb
 from landslide_tf.data.ground import Ground
 from landslide_tf.data.raster import open_raster, read_window
@@ -180,13 +181,24 @@ def _window_px(tile_px, pixel, resolution_m) -> tuple[int, int]:
 def _check_overlap(dem, grid: Grid) -> None:
     with open_raster(dem) as file:
         check_georeference(file)
-        elevation_unit(file)
+        say_unit(file)
         apart = bounds_apart(file, grid)
     if apart:
         raise InputError(
             f"{dem}: covers {apart[0]} in the image's CRS, the image {apart[1]}: they do not "
             "overlap; give the DEM of this place"
         )
+
+
+def say_unit(dem) -> None:
+    """Print a line if the elevations of an open DEM become metres only by conversion.
+
+    >>> with open_raster("dem.tif") as dem:  # metres: nothing to say
+    ...     say_unit(dem)
+    """
+    unit, factor = elevation_unit(dem)
+    if factor != 1:
+        say(f"{dem.name}: elevations in {unit} are converted to metres")
 
 
 def dem_note(scene: Scene) -> str | None:

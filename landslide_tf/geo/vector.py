@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from landslide_tf.checks import InputError
-from landslide_tf.data.crs import horizontal
+from landslide_tf.data.crs import horizontal, unit_m
 from landslide_tf.data.opening import SUFFIXES, open_raster
 
 TURN = 360.0
@@ -126,8 +126,7 @@ def _in_crs(shapes, grid, outline):
     import shapely
 
     if shapes.crs.is_engineering:
-        named = horizontal(grid.crs)
-        if not (named.is_engineering and named.name == shapes.crs.name):
+        if not horizontal(grid.crs).is_engineering or unit_m(shapes.crs) != unit_m(grid.crs):
             raise InputError(
                 f"its local coordinates ({shapes.crs.name}) cannot be brought to the image's CRS; "
                 "assign that of the image (ogr2ogr -a_srs)"
