@@ -58,10 +58,35 @@ def reading(path):
             "-srcwin)"
         ) from None
     except READ_ERRORS as error:
-        local = "://" not in str(path) and not str(path).startswith("/vsi")
-        missing = local and not Path(path).exists()
-        reason = "no such file" if missing else _first_line(error)
-        raise InputError(f"{path}: cannot be read ({reason}); restore the file") from None
+        reason, repair = not_a_file(path) or (_first_line(error), "restore the file")
+        raise InputError(f"{path}: cannot be read ({reason}); {repair}") from None
+
+
+def is_local(path) -> bool:
+    """Whether a path names a file of this machine, not one on a server or in an archive.
+
+    >>> is_local("scene.tif"), is_local("/vsizip/a.zip/b.tif"), is_local("https://a.org/b.tif")
+    (True, False, False)
+    """
+    return "://" not in str(path) and not str(path).startswith("/vsi")
+
+
+def not_a_file(path) -> tuple[str, str] | None:
+    """Why a path is no raster file, and the repair; None where it is a file.
+
+    >>> not_a_file("no-such.tif")
+    ('no such file', 'restore the file')
+    """
+    local = Path(path)
+    if not is_local(path):
+        return "not a file of this machine", "download or unpack it, and give the file"
+    if local.is_dir():
+        return "a folder", "give a file"
+    if not local.exists():
+        return "no such file", "restore the file"
+    if local.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"):
+        return "an archive", "unpack it, and give the file in it"
+    return None
 
 
 def _first_line(error) -> str:

@@ -197,13 +197,18 @@ def check_mask(mask: Raster, path) -> Raster:
     """
     values = mask.values
     if not _bands_agree(mask):
-        raise InputError(f"{path}: a mask has one band; its {values.shape[-1]} bands differ")
+        raise InputError(
+            f"{path}: a mask has one band; its {values.shape[-1]} bands differ; write one "
+            "of 0 and 255 (gdal_translate -b 1)"
+        )
     found = np.unique(values[mask.valid])
     if not (np.isin(found, (0, 1)).all() or np.isin(found, (0, 255)).all()):
         shown = ", ".join(f"{value:g}" for value in found[:5]) + (" …" if len(found) > 5 else "")
+        repair = "write the mask again without compression or resampling"
+        if len(found) <= 5 and (found == np.round(found)).all() and not {0, 255} <= set(found):
+            repair = f'write one class as 1, all else as 0 (gdal_calc --calc="A=={found[-1]:g}")'
         raise InputError(
-            f"{path}: mask values must be 0 and 1, or 0 and 255; found {shown}; "
-            "write the mask again without compression or resampling"
+            f"{path}: mask values must be 0 and 1, or 0 and 255; found {shown}; {repair}"
         )
     labels = ((values[..., :1] != 0) & mask.valid[..., None]).astype("uint8")
     return Raster(labels, mask.valid, mask.crs, mask.transform)

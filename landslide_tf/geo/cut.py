@@ -80,8 +80,8 @@ def cut_scene(
     (3, 3, 128)
     """
     _check_numbers(tile_px, overlap, min_valid, min_landslide_px)
-    image, out = Path(image), Path(out)
-    name = image.stem if name is None else name
+    out = Path(out)
+    name = Path(image).stem if name is None else name
     if not re.fullmatch(r"[\w-][\w.-]*", name):
         raise InputError(f"--name must be letters, digits, '_' and '-'. Received: {name!r}")
     old = _tiles_called(out, name)

@@ -6,7 +6,6 @@ import contextlib
 
 import numpy as np
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
 from rasterio.features import rasterize
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
@@ -16,7 +15,7 @@ from rasterio.windows import transform as window_transform
 from landslide_tf.checks import InputError
 from landslide_tf.data.crs import SHIFT_PX, crs_name, flat_crs, horizontal, same_ground
 from landslide_tf.data.labels import label_numbers, read_numbers
-from landslide_tf.data.opening import open_raster, reading
+from landslide_tf.data.opening import READ_ERRORS, open_raster, reading
 from landslide_tf.data.raster import Raster, nodata_values, read_window
 from landslide_tf.data.tile import check_dem, check_mask
 from landslide_tf.geo.vector import box_text, is_vector, read_polygons
@@ -99,8 +98,13 @@ def check_georeference(file) -> None:
                 f"{file.name}: its place is given by {by} only; bring it onto a grid "
                 f"(gdalwarp{'' if file.gcps[0] else ' -rpc'} -t_srs EPSG:...)"
             )
+        lacking = "CRS" if file.crs is None else "place (transform)"
+        how = "-a_srs" if file.crs is None else "-a_ullr"
+        if file.crs is None and file.transform.is_identity:
+            lacking, how = "CRS and no place", "-a_srs, -a_ullr"
+        tool = "gdal_edit" if file.driver == "GTiff" else "gdal_translate -of GTiff"
         raise InputError(
-            f"{file.name}: has no georeference; assign one (gdal_edit -a_srs, -a_ullr)"
+            f"{file.name}: has no georeference (no {lacking}); assign one ({tool} {how})"
         )
     t = file.transform
     if not np.isfinite(tuple(t)).all() or t.determinant == 0:
@@ -171,7 +175,7 @@ def _moved(bounds, from_crs, to_crs):
         left, bottom, right, top = transform_bounds(
             flat_crs(from_crs), flat_crs(to_crs), *bounds, densify_pts=21
         )
-    except (RasterioError, ValueError):
+    except READ_ERRORS:
         return None
     if not np.isfinite((left, bottom, right, top)).all():
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from rasterio.enums import ColorInterp
@@ -13,8 +12,10 @@ from rasterio.windows import Window
 from landslide_tf.checks import InputError
 from landslide_tf.console import say
 from landslide_tf.data.channels import scale_rgb
+from landslide_tf.data.crs import horizontal
 from landslide_tf.data.ground import Ground
-from landslide_tf.data.raster import open_raster, read_window
+from landslide_tf.data.opening import not_a_file, open_raster
+from landslide_tf.data.raster import nodata_values, read_window
 from landslide_tf.data.tags import colour_table, elevation_unit
 from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference, same_grid
 from landslide_tf.geo.windows import Layout
@@ -40,7 +41,7 @@ class Scene:
     dem: str | None
     dem_in_model: bool  # else it describes the polygons alone
     bands: tuple[int, int, int] | None
-    nodata: float | tuple[float, ...] | None
+    nodata: float | list[float] | None
     stretch: tuple[tuple[float, float], ...] | None  # value of 0 and 1, by band
     skip_bad: bool
     resolution_m: tuple[float, float]  # of a pixel along y and x
@@ -93,8 +94,9 @@ def open_scene(
         landslide_tf.checks.InputError: this model (fusion 'early') reads elevation; give --dem
     """
     for path in filter(None, (image, dem)):
-        if not Path(path).is_file():
-            raise InputError(f"{path}: no such file")
+        wrong = not_a_file(path)
+        if wrong:
+            raise InputError(f"{path}: {wrong[0]}; {wrong[1]}")
     overlap = config.tile_px // 2 if overlap is None else overlap
     if not 0 <= overlap < config.tile_px:
         raise InputError(
@@ -103,7 +105,8 @@ def open_scene(
         )
     if config.fusion != "rgb" and dem is None:
         raise InputError(f"this model (fusion {config.fusion!r}) reads elevation; give --dem")
-    nodata = config.nodata if nodata is None else nodata
+    several = nodata_values(config.nodata if nodata is None else nodata)
+    nodata = list(several) if len(several) > 1 else several[0] if several else None
     with open_raster(image) as file:
         grid = Grid(file)
         numbers = _band_numbers(file, bands) if bands else config.bands
@@ -188,6 +191,20 @@ def _check_overlap(dem, grid: Grid) -> None:
             f"{dem}: covers {apart[0]} in the image's CRS, the image {apart[1]}: they do not "
             "overlap; give the DEM of this place"
         )
+
+
+def check_lonlat(scene: Scene) -> None:
+    """Raise `InputError` unless places of the scene have a longitude and a latitude.
+
+    >>> from landslide_tf.config import TrainConfig
+    >>> check_lonlat(open_scene("scene.tif", "dem.tif", TrainConfig()))
+    """
+    with open_raster(scene.image) as file:
+        if horizontal(file.crs).geodetic_crs is None:
+            raise InputError(
+                f"{scene.image}: has local coordinates, which GeoJSON cannot hold; leave out "
+                "--geojson, or reproject the image (gdalwarp -t_srs)"
+            )
 
 
 def say_unit(dem) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from landslide_tf.checks import InputError
 from landslide_tf.data.crs import horizontal, unit_m
-from landslide_tf.data.opening import SUFFIXES, open_raster
+from landslide_tf.data.opening import SUFFIXES, is_local, open_raster
 
 TURN = 360.0
 
@@ -25,8 +25,7 @@ def is_vector(path) -> bool:
     """
     import pyogrio
 
-    local = "://" not in str(path) and not str(path).startswith("/vsi")
-    if local and not Path(path).exists():
+    if is_local(path) and not Path(path).exists():
         raise InputError(f"{path}: no such file")
     try:
         pyogrio.list_layers(path)
@@ -153,13 +152,13 @@ def _in_crs(shapes, grid, outline):
 @contextlib.contextmanager
 def _reading(path):
     """Whatever GDAL, GEOS or PROJ raise becomes one line with the file."""
-    import shapely
+    from shapely.errors import ShapelyError
 
     try:
         yield
     except InputError as error:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
-    except (RuntimeError, ValueError, OSError, LookupError, shapely.ShapelyError) as error:
+    except (RuntimeError, ValueError, OSError, LookupError, ShapelyError) as error:
         raise InputError(
             f"{path}: holds no polygons that can be read ({_reason(error)}); give a vector file"
         ) from None
