@@ -111,7 +111,7 @@ def read_window(
         file.colorinterp  # noqa: B018
     with reading(file.name):
         table = None if kind == "mask" else tags.colour_table(file)
-        numbers = _band_numbers(file, bands if table is None else None)
+        numbers = _band_numbers(file, bands if table is None else None, kind)
         if table is not None and max(bands or (1,)) > 3:
             raise InputError(
                 f"{file.name}: its colours have 3 bands, --bands asks for {max(bands)}; "
@@ -134,7 +134,7 @@ def read_window(
         return Raster(values, valid, file.crs, transform, notes=notes)
 
 
-def _band_numbers(file, bands) -> list[int]:
+def _band_numbers(file, bands, kind) -> list[int]:
     """The bands to read: those asked for, or all but alpha."""
     alpha = [i for i, kind in enumerate(file.colorinterp, 1) if kind == ColorInterp.alpha]
     numbers = list(bands or (i for i in range(1, file.count + 1) if i not in alpha))
@@ -147,9 +147,11 @@ def _band_numbers(file, bands) -> list[int]:
     if not numbers or any("complex" in name for name in types):
         raise InputError(f"{file.name}: has no real-valued band; give an image")
     if len(types) > 1:
+        repair = "name bands of one type with --bands, or write them as one (gdal_translate -ot)"
+        if kind != "image":
+            repair = "write the one that is meant to a file of its own (gdal_translate -b 1)"
         raise InputError(
-            f"{file.name}: its bands have different types ({', '.join(sorted(types))}); name bands "
-            "of one type with --bands, or write them as one (gdal_translate -ot)"
+            f"{file.name}: its bands have different types ({', '.join(sorted(types))}); {repair}"
         )
     return numbers
 
@@ -194,10 +196,12 @@ def _interpret(file, values, numbers, kind):
             f"the {kind} has a scale of {linear[0][0]:g} and an offset of {linear[1][0]:g} in its "
             "tags: applied"
         )
-    name, factor = tags.elevation_unit(file) if kind == "dem" else ("", 1.0)
-    if factor != 1:
-        values = values.astype("float64") * factor
-        notes.append(f"the dem is in {name}: converted to metres")
+    if kind == "dem":
+        unit, note = tags.elevation_unit(file), tags.unit_note(file)
+        if unit is not None and unit[1] != 1:
+            values = values.astype("float64") * unit[1]
+        if note:
+            notes.append(f"the dem: {note}")
     return values, tuple(notes)
 
 

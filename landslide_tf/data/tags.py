@@ -6,7 +6,7 @@ import numpy as np
 from rasterio.enums import ColorInterp
 
 from landslide_tf.checks import InputError
-from landslide_tf.data.crs import height_unit
+from landslide_tf.data.crs import height_unit, unit_m
 
 FOOT, US_FOOT = 0.3048, 1200 / 3937
 UNITS_M = {
@@ -44,10 +44,10 @@ def scale_and_offset(file, bands) -> tuple[np.ndarray, np.ndarray] | None:
     return None if (scale == 1).all() and (offset == 0).all() else (scale, offset)
 
 
-def elevation_unit(file) -> tuple[str, float]:
+def elevation_unit(file) -> tuple[str, float] | None:
     """Name of the unit of elevation and its length in metres, by the band's tag or the CRS.
 
-    Metres where nothing is said.
+    None where nothing is said: metres, then.
 
     Raises:
         InputError: a unit that is not known, or a band and a CRS that say different ones.
@@ -55,7 +55,6 @@ def elevation_unit(file) -> tuple[str, float]:
     >>> from landslide_tf.data.raster import open_raster
     >>> with open_raster("dem.tif") as file:
     ...     elevation_unit(file)
-    ('metre', 1.0)
     """
     text = ((file.units or (None,))[0] or "").strip()
     said = None
@@ -78,7 +77,31 @@ def elevation_unit(file) -> tuple[str, float]:
             f"{file.name}: its elevations are in {said[0]} by the band's tag, in {by_crs[0]} by "
             "the CRS; correct one (gdal_edit -units, -a_srs)"
         )
-    return said or by_crs or ("metre", 1.0)
+    return said or by_crs
+
+
+def unit_note(file) -> str | None:
+    """A line for the user about the unit of a DEM; None where its elevations are in metres.
+
+    >>> from landslide_tf.data.raster import open_raster
+    >>> with open_raster("dem.tif") as file:
+    ...     unit_note(file)
+    """
+    unit = elevation_unit(file)
+    if unit is not None:
+        return None if unit[1] == 1 else f"elevations in {unit[0]} are converted to metres"
+    if file.crs is None:
+        return None
+    try:
+        length = unit_m(file.crs)
+    except InputError:
+        return None
+    if length in (None, 1):
+        return None
+    return (
+        f"nothing says in which unit the elevations are, and the coordinates are in units of "
+        f"{length:.4g} m: elevations are taken as metres (else: gdal_edit -units ft)"
+    )
 
 
 def white_is_zero(file) -> bool:

@@ -182,7 +182,8 @@ def check_dem(dem: Raster, path) -> None:
     """
     if not _bands_agree(dem):
         raise InputError(
-            f"{path}: has {dem.values.shape[-1]} different bands, expected one band of elevation"
+            f"{path}: has {dem.values.shape[-1]} different bands, expected one band of elevation; "
+            "write it to a file of its own (gdal_translate -b 1)"
         )
 
 

@@ -16,7 +16,7 @@ from landslide_tf.data.crs import horizontal
 from landslide_tf.data.ground import Ground
 from landslide_tf.data.opening import not_a_file, open_raster
 from landslide_tf.data.raster import nodata_values, read_window
-from landslide_tf.data.tags import colour_table, elevation_unit
+from landslide_tf.data.tags import colour_table, unit_note
 from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference, same_grid
 from landslide_tf.geo.windows import Layout
 
@@ -137,8 +137,7 @@ def open_scene(
 
 def _check_bands(file, numbers) -> None:
     count = sum(kind != ColorInterp.alpha for kind in file.colorinterp)
-    if colour_table(file) is not None:
-        count = 3
+    count = count if colour_table(file) is None else 3
     if numbers is None and count != 3:
         raise InputError(
             f"{file.name}: has {count} bands, expected 3 (red, green, blue); name them with --bands"
@@ -153,9 +152,10 @@ def _check_bands(file, numbers) -> None:
 def _band_numbers(file, text) -> tuple[int, ...]:
     names = [name.strip() for name in text.split(",")]
     known = [(description or "").lower() for description in file.descriptions]
+    most = file.count if colour_table(file) is None else 3
     numbers = []
     for name in names:
-        if name.isdigit() and 1 <= int(name) <= file.count:
+        if name.isdigit() and 1 <= int(name) <= most:
             numbers.append(int(name))
         elif known.count(name.lower()) == 1:
             numbers.append(known.index(name.lower()) + 1)
@@ -208,14 +208,14 @@ def check_lonlat(scene: Scene) -> None:
 
 
 def say_unit(dem) -> None:
-    """Print a line if the elevations of an open DEM become metres only by conversion.
+    """Print a line if the elevations of an open DEM are not known to be in metres.
 
     >>> with open_raster("dem.tif") as dem:  # metres: nothing to say
     ...     say_unit(dem)
     """
-    unit, factor = elevation_unit(dem)
-    if factor != 1:
-        say(f"{dem.name}: elevations in {unit} are converted to metres")
+    note = unit_note(dem)
+    if note:
+        say(f"{dem.name}: {note}")
 
 
 def dem_note(scene: Scene) -> str | None:
@@ -228,8 +228,8 @@ def dem_note(scene: Scene) -> str | None:
     if scene.dem is None:
         return None
     with open_raster(scene.image) as image, open_raster(scene.dem) as dem:
-        unit, factor = elevation_unit(dem)
-        said = "" if factor == 1 else f"; elevations converted from {unit} to metres"
+        note = unit_note(dem)
+        said = f"; {note}" if note else ""
         if same_grid(Grid(image), dem):
             return f"on the image's grid{said}"
         crs = dem.crs.to_string() if dem.crs.to_epsg() else "another CRS"

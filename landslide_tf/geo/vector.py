@@ -88,6 +88,7 @@ def _read_around(path, grid, around):
     """Shapes near the scene in their own CRS, facts of the layer, and the boxes looked into."""
     import geopandas
     import pyogrio
+    import pyproj
 
     layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
     if len(layers) > 1:
@@ -101,11 +102,17 @@ def _read_around(path, grid, around):
         raise InputError(f"{path}: holds no polygons; give a file of landslide polygons")
     if info["crs"] is None:
         raise InputError(f"{path}: has no CRS; assign one (ogr2ogr -a_srs)")
-    own = geopandas.GeoSeries([], crs=info["crs"]).crs
+    own, here = pyproj.CRS.from_user_input(info["crs"]), horizontal(grid.crs)
+    local = own.is_engineering
+    if local != here.is_engineering or (local and unit_m(own) != unit_m(grid.crs)):
+        raise InputError(
+            f"{path}: its CRS ({own.name}) cannot be brought to the image's ({here.name}): one is "
+            "local; assign that of the image if the coordinates are its (ogr2ogr -a_srs)"
+        )
     boxes = []
-    for turn in (0.0, TURN, -TURN) if horizontal(grid.crs).is_geographic else (0.0,):
+    for turn in (0.0, TURN, -TURN) if here.is_geographic else (0.0,):
         placed = geopandas.GeoSeries([around], crs=grid.crs).translate(turn)
-        placed = placed if own.is_engineering else placed.to_crs(own)
+        placed = placed if local else placed.to_crs(own)
         if np.isfinite(placed.total_bounds).all():
             boxes.append(tuple(placed.total_bounds))
     # of a world-wide inventory only what is here: elsewhere the scene's CRS may not reach
@@ -125,11 +132,6 @@ def _in_crs(shapes, grid, outline):
     import shapely
 
     if shapes.crs.is_engineering:
-        if not horizontal(grid.crs).is_engineering or unit_m(shapes.crs) != unit_m(grid.crs):
-            raise InputError(
-                f"its local coordinates ({shapes.crs.name}) cannot be brought to the image's CRS; "
-                "assign that of the image (ogr2ogr -a_srs)"
-            )
         return geopandas.GeoSeries(shapes.to_numpy(), crs=grid.crs)
     in_degrees, shapes = shapes.crs.is_geographic, shapes.to_crs(grid.crs)
     if not horizontal(grid.crs).is_geographic:

@@ -10,7 +10,8 @@ from rasterio.transform import from_origin
 
 from conftest import write_raster
 from landslide_tf.checks import InputError
-from landslide_tf.data.raster import read_raster
+from landslide_tf.data.plausible import tile_warnings
+from landslide_tf.data.raster import Raster, read_raster
 
 PLACE = from_origin(500_000, 3_800_000, 10, 10)
 
@@ -87,6 +88,16 @@ def test_units_of_a_dem_by_its_band(unit, factor, tmp_path):
 def test_units_of_a_dem_by_its_crs(crs, factor, tmp_path):
     path = tagged(tmp_path / "a.tif", np.full((2, 2), 1000.0), crs=CRS.from_string(crs))
     np.testing.assert_allclose(read_raster(path, kind="dem").values, 1000 * factor)
+
+
+def test_coordinates_in_feet_leave_the_unit_of_elevation_open(tmp_path):
+    values = np.full((2, 2), 1000.0)
+    path = tagged(tmp_path / "a.tif", values, crs=CRS.from_epsg(2263))
+    dem = read_raster(path, kind="dem")
+    assert (dem.values == 1000).all() and "taken as metres" in dem.notes[0]
+    assert dem.notes[0] in tile_warnings(Raster(dem.values, dem.valid), dem, None)
+    path = tagged(tmp_path / "b.tif", values, crs=CRS.from_epsg(2263), units=("m",))
+    assert read_raster(path, kind="dem").notes == ()
 
 
 def test_units_that_are_unknown_or_contradict(tmp_path):

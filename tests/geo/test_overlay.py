@@ -209,6 +209,10 @@ def test_local_coordinates_work_in_their_unit(tmp_path):
     assert open_labels(tmp_path / "p.gpkg", grid)(WHOLE).values.sum() == 100
     counts = cut_scene(grid.path, tmp_path / "p.gpkg", tmp_path / "t", dem=dem, tile_px=16)
     assert counts["landslide_px"] == 100
+    box = geopandas.GeoSeries([shapely.box(100, 30, 101, 31)], crs="EPSG:4326")
+    box.to_file(tmp_path / "world.gpkg")
+    with pytest.raises(InputError, match="world.gpkg.*one is local; .*ogr2ogr -a_srs"):
+        open_labels(tmp_path / "world.gpkg", grid)
     far = write_raster(tmp_path / "far.tif", np.ones((4, 4)), crs=UTM, transform=FINE)
     with pytest.raises(InputError, match="far.tif.*cannot be brought.*gdalwarp"):
         open_scene(grid.path, far, TrainConfig(tile_px=16))
