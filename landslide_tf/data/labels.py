@@ -18,12 +18,12 @@ from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
 from landslide_tf.data.opening import open_raster, reading
+from landslide_tf.data.orientation import upright
 from landslide_tf.data.raster import Raster, read_window
 from landslide_tf.data.tags import (
     colour_table,
     highest_number,
     scale_and_offset,
-    upright,
     white_is_zero,
 )
 
@@ -46,7 +46,7 @@ def read_mask(path) -> Raster:
         ...
     landslide_tf.checks.InputError: m.tif: says that 0 is no data, where a mask has background; ...
     """
-    with open_raster(path) as file:
+    with open_raster(path) as file, reading(path):
         numbers = label_numbers(file)
         raster = read_numbers(file, None, numbers)
         values, valid = upright(raster.values, file), upright(raster.valid, file)
@@ -86,20 +86,21 @@ def label_numbers(file) -> dict[int, int] | None:
     >>> with open_raster("m.tif") as file:
     ...     label_numbers(file)
     """
-    _check_tags(file)
-    _check_transparency(file)
-    table = colour_table(file)
-    if table is not None:
-        return _by_colour(file, table)
-    if white_is_zero(file):
+    with reading(file.name):
+        _check_tags(file)
+        _check_transparency(file)
+        table = colour_table(file)
+        if table is not None:
+            return _by_colour(file, table)
+        if not white_is_zero(file):
+            return None
         high, used = highest_number(file), _used(file)
-        if not used <= {0, high}:
-            raise InputError(
-                f"{file.name}: counts from white to black (MINISWHITE) and has other numbers than "
-                f"0 and {high}; {PLAIN}"
-            )
-        return {0: 255, high: 0}
-    return None
+    if not used <= {0, high}:
+        raise InputError(
+            f"{file.name}: counts from white to black (MINISWHITE) and has other numbers than "
+            f"0 and {high}; {PLAIN}"
+        )
+    return {0: 255, high: 0}
 
 
 def _check_tags(file) -> None:
@@ -135,9 +136,7 @@ def _check_transparency(file) -> None:
             raise _transparent(file, "an alpha band")
     if hidden and not alpha:
         for window in _strips(file):
-            with reading(file.name):
-                visible = file.dataset_mask(window=window)
-            if not visible.all():
+            if not file.dataset_mask(window=window).all():
                 raise _transparent(file, "a mask within the file")
 
 
@@ -180,8 +179,7 @@ def _used(file, band=None) -> set:
     ]  # fmt: skip
     found = set()
     for window in _strips(file):
-        with reading(file.name):
-            found |= set(np.unique(file.read(bands, window=window)).tolist())
+        found |= set(np.unique(file.read(bands, window=window)).tolist())
         if len(found) > 512:  # no mask has as many: its values are refused where they are checked
             break
     return found

@@ -16,6 +16,7 @@ from landslide_tf.checks import InputError
 from landslide_tf.data import tags
 from landslide_tf.data.ground import Ground
 from landslide_tf.data.opening import STRICT, open_raster, reading
+from landslide_tf.data.orientation import upright
 from landslide_tf.files import atomic_path
 
 
@@ -88,9 +89,9 @@ def read_raster(path, *, nodata=None, bands=None, kind: str = "image") -> Raster
     >>> scene.values.shape, scene.values.dtype, bool(scene.valid.all()), scene.resolution_m()
     ((64, 96, 3), dtype('uint8'), True, (2.0, 2.0))
     """
-    with open_raster(path) as file:
+    with open_raster(path) as file, reading(path):
         raster = read_window(file, nodata=nodata, bands=bands, kind=kind)
-        values, valid = tags.upright(raster.values, file), tags.upright(raster.valid, file)
+        values, valid = upright(raster.values, file), upright(raster.valid, file)
         return dataclasses.replace(raster, values=values, valid=valid)
 
 

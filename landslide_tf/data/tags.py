@@ -1,4 +1,4 @@
-"""What the tags of a raster file say about its numbers: scale, unit, colours, orientation."""
+"""What the tags of a raster file say about its numbers: scale, unit, colours."""
 
 from __future__ import annotations
 
@@ -145,24 +145,3 @@ def colour_table(file) -> np.ndarray | None:
     for number, rgba in colours.items():
         table[number] = rgba
     return table
-
-
-def upright(array, file):
-    """(H, W, ...) turned as the file's EXIF orientation says; as it is in a file with a place.
-
-    >>> from landslide_tf.data.raster import open_raster
-    >>> with open_raster("scene.tif") as file:
-    ...     upright(np.zeros((64, 96)), file).shape
-    (64, 96)
-    """
-    number = str(file.tags().get("EXIF_Orientation", "1")).strip()
-    if number not in tuple("2345678") or not file.transform.is_identity:
-        return array
-    number = int(number)
-    if number >= 5:  # rows and columns change places
-        array = array.swapaxes(0, 1)
-    if number in (3, 4, 7, 8):
-        array = array[::-1]
-    if number in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    return array

@@ -12,10 +12,10 @@ import numpy as np
 from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
+from landslide_tf.data.opening import open_raster, reading
 from landslide_tf.data.raster import (
     Raster,
     nodata_values,
-    open_raster,
     read_window,
     write_geotiff,
 )
@@ -90,7 +90,8 @@ def cut_scene(
     scratch = out.absolute().with_name(f"{SCRATCH}{os.getpid()}-{out.absolute().name}")
     try:
         with open_raster(image) as scene:
-            grid = Grid(scene)
+            with reading(image):
+                grid = Grid(scene)
             if scene.height * scene.width < min_valid * tile_px**2:
                 raise InputError(
                     f"{image}: {scene.height} x {scene.width} pixels fill less than "
@@ -101,7 +102,7 @@ def cut_scene(
             sample = read_window(scene, corner, bands=bands)
             check_image(sample, image)
             if dem:
-                with open_raster(dem) as file:
+                with open_raster(dem) as file, reading(dem):
                     say_unit(file)
             readers = (
                 functools.partial(read_window, scene, nodata=nodata, bands=bands),

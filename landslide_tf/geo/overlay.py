@@ -204,11 +204,11 @@ def open_dem(path, grid: Grid, nodata=None):
     [[1000.0, 1001.0, 1002.0], [1001.0, 1002.0, 1003.0]]
     """
     file = open_raster(path)
-    check_georeference(file)
-    if same_grid(grid, file):
-        warped = [(file, nodata)]
-    else:
-        with reading(path):
+    with reading(path):
+        check_georeference(file)
+        if same_grid(grid, file):
+            warped = [(file, nodata)]
+        else:
             warped = [
                 (grid.warped(view, Resampling.bilinear, source=file, dtype="float64"), None)
                 for view in views(file, grid, nodata_values(nodata))
@@ -264,15 +264,15 @@ def open_labels(path, grid: Grid, all_touched: bool = False):
 
 def _open_mask(path, grid: Grid):
     file = open_raster(path)
-    check_georeference(file)
-    numbers = label_numbers(file)
-    apart = bounds_apart(file, grid)
-    if apart:
-        raise InputError(
-            f"{path}: does not reach into the scene {grid.path}; it covers {apart[0]}, the "
-            f"scene {apart[1]}; give the mask of this place"
-        )
     with reading(path):
+        check_georeference(file)
+        numbers = label_numbers(file)
+        apart = bounds_apart(file, grid)
+        if apart:
+            raise InputError(
+                f"{path}: does not reach into the scene {grid.path}; it covers {apart[0]}, the "
+                f"scene {apart[1]}; give the mask of this place"
+            )
         warped = [grid.warped(view, Resampling.nearest, source=file) for view in views(file, grid)]
 
     def read(window) -> Raster:

@@ -14,7 +14,7 @@ from landslide_tf.console import say
 from landslide_tf.data.channels import scale_rgb
 from landslide_tf.data.crs import horizontal
 from landslide_tf.data.ground import Ground
-from landslide_tf.data.opening import not_a_file, open_raster
+from landslide_tf.data.opening import not_a_file, open_raster, reading
 from landslide_tf.data.raster import nodata_values, read_window
 from landslide_tf.data.tags import colour_table, unit_note
 from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference, same_grid
@@ -107,7 +107,7 @@ def open_scene(
         raise InputError(f"this model (fusion {config.fusion!r}) reads elevation; give --dem")
     several = nodata_values(config.nodata if nodata is None else nodata)
     nodata = list(several) if len(several) > 1 else several[0] if several else None
-    with open_raster(image) as file:
+    with open_raster(image) as file, reading(image):
         grid = Grid(file)
         numbers = _band_numbers(file, bands) if bands else config.bands
         _check_bands(file, numbers)
@@ -182,7 +182,7 @@ def _window_px(tile_px, pixel, resolution_m) -> tuple[int, int]:
 
 
 def _check_overlap(dem, grid: Grid) -> None:
-    with open_raster(dem) as file:
+    with open_raster(dem) as file, reading(dem):
         check_georeference(file)
         say_unit(file)
         apart = bounds_apart(file, grid)

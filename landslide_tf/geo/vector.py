@@ -6,12 +6,16 @@ import contextlib
 from pathlib import Path
 
 import numpy as np
+from shapely.errors import ShapelyError
 
 from landslide_tf.checks import InputError
 from landslide_tf.data.crs import horizontal, unit_m
 from landslide_tf.data.opening import SUFFIXES, is_local, open_raster
 
 TURN = 360.0
+# What GDAL, GEOS and PROJ raise of damaged files; pyogrio fails by a name of its own where the CRS
+# is damaged.
+ERRORS = (RuntimeError, ValueError, OSError, LookupError, ShapelyError, UnboundLocalError)
 
 
 def is_vector(path) -> bool:
@@ -30,7 +34,7 @@ def is_vector(path) -> bool:
     try:
         pyogrio.list_layers(path)
         return True
-    except (RuntimeError, ValueError, OSError) as error:
+    except ERRORS as error:
         no_vector = _reason(error)
     try:
         open_raster(path).close()
@@ -154,13 +158,11 @@ def _in_crs(shapes, grid, outline):
 @contextlib.contextmanager
 def _reading(path):
     """Whatever GDAL, GEOS or PROJ raise becomes one line with the file."""
-    from shapely.errors import ShapelyError
-
     try:
         yield
     except InputError as error:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
-    except (RuntimeError, ValueError, OSError, LookupError, ShapelyError) as error:
+    except ERRORS as error:
         raise InputError(
             f"{path}: holds no polygons that can be read ({_reason(error)}); give a vector file"
         ) from None

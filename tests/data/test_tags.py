@@ -205,19 +205,32 @@ def test_bands_of_a_colour_table(tmp_path):
     refused(path, "3 bands", bands=(4, 1, 2))
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation(orientation, tmp_path):
+def test_exif_orientation(orientation, suffix, tmp_path):
     from PIL import ImageOps
 
     blocks = np.array([[250, 10, 120], [60, 180, 30]], "uint8")
     image = Image.fromarray(np.kron(blocks, np.ones((16, 16), "uint8"))).convert("RGB")
-    exif = image.getexif()
-    exif[0x0112] = orientation
-    image.save(tmp_path / "a.jpg", exif=exif, quality=100)
-    shown = np.array(ImageOps.exif_transpose(Image.open(tmp_path / "a.jpg")), int)
-    found = read_raster(tmp_path / "a.jpg")
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".tif":
+        image.save(path, tiffinfo={0x0112: orientation})
+    else:
+        exif = image.getexif()
+        exif[0x0112] = orientation
+        image.save(path, exif=exif, quality=100)
+    shown = np.array(ImageOps.exif_transpose(Image.open(path)), int)
+    found = read_raster(path)
     assert found.values.shape == shown.shape and found.valid.shape == shown.shape[:2]
     assert np.abs(found.values.astype(int) - shown).max() <= 3
+
+
+def test_a_file_with_a_place_is_not_turned(tmp_path):
+    image = Image.fromarray(np.arange(6, dtype="uint8").reshape(2, 3))
+    image.save(tmp_path / "a.tif", tiffinfo={0x0112: 6})
+    assert read_raster(tmp_path / "a.tif").size == (3, 2)
+    (tmp_path / "a.tfw").write_text("10\n0\n0\n-10\n500000\n3000000\n")
+    assert read_raster(tmp_path / "a.tif").size == (2, 3)
 
 
 # ---- damage ------------------------------------------------------------------------------------
