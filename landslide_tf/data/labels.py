@@ -2,7 +2,10 @@
 
 A mask says 0 (background) and 1, or 0 and 255 (landslide). What is not known is NaN, or carries a
 nodata tag of its own, which is neither 0 nor 1; a tag of 255 means no data in a mask of 0 and 1
-only. Nothing else makes a pixel unknown: transparency (an alpha band, a mask within the file, a
+only. A mask of which nothing but landslide is known is refused: its background is tagged as no
+data. (A tile may lie within a landslide, if what is not known of it is a straight rim.)
+
+Nothing else makes a pixel unknown: transparency (an alpha band, a mask within the file, a
 transparent colour) may mean background as well as unknown, and is refused.
 
 Colours count as a viewer shows them. Of a colour table of black and white, white is landslide,
@@ -87,14 +90,22 @@ def label_numbers(file) -> dict[int, int] | None:
     ...     label_numbers(file)
     """
     with reading(file.name):
-        _check_tags(file)
+        tags = _check_tags(file)
         _check_transparency(file)
-        table = colour_table(file)
-        if table is not None:
-            return _by_colour(file, table)
-        if not white_is_zero(file):
-            return None
-        high, used = highest_number(file), _used(file)
+        numbers = _meanings(file)
+        if tags or np.dtype(file.dtypes[0]).kind == "f":
+            _check_background(file, tags, numbers or {})
+    return numbers
+
+
+def _meanings(file) -> dict[int, int] | None:
+    """0 or 255 for each number, by its colour; None where there are no colours."""
+    table = colour_table(file)
+    if table is not None:
+        return _by_colour(file, table)
+    if not white_is_zero(file):
+        return None
+    high, used = highest_number(file), _used(file)
     if not used <= {0, high}:
         raise InputError(
             f"{file.name}: counts from white to black (MINISWHITE) and has other numbers than "
@@ -103,7 +114,30 @@ def label_numbers(file) -> dict[int, int] | None:
     return {0: 255, high: 0}
 
 
-def _check_tags(file) -> None:
+def _check_background(file, tags, numbers) -> None:
+    """Refuse a mask whose background is no data: a whole one, or a tile but for a straight rim."""
+    used = {number for number in _used(file) if number == number}  # without NaN
+    labels = {numbers.get(number, number) for number in used - tags}
+    if not labels or 0 in labels:
+        return
+    if file.height * file.width <= STRIP_PX:
+        known = read_window(file, kind="mask").valid
+        rows, columns = known.any(axis=1), known.any(axis=0)
+        rectangle = known[np.ix_(rows, columns)].all() and _one_piece(rows) and _one_piece(columns)
+        if rectangle and known[[0, 0, -1, -1], [0, -1, 0, -1]].any():  # in a corner of the file
+            return
+    raise InputError(
+        f"{file.name}: all that is known of it is landslide, its background is no data; write 0 "
+        "there (QGIS: Fill NoData cells)"
+    )
+
+
+def _one_piece(line) -> bool:
+    return bool(np.ptp(np.flatnonzero(line)) + 1 == line.sum())
+
+
+def _check_tags(file) -> set:
+    """The nodata tags, none of which is a label."""
     tags = {tag for tag in file.nodatavals if tag is not None}
     for tag, name in ((0, "background"), (1, "landslide")):
         if tag in tags:
@@ -126,6 +160,7 @@ def _check_tags(file) -> None:
             f"{file.name}: a mask has no scale and offset; take the tags off (gdal_edit -scale 1 "
             "-offset 0)"
         )
+    return tags
 
 
 def _check_transparency(file) -> None:

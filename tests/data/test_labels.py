@@ -78,6 +78,32 @@ def test_a_transparent_grey_of_a_png_is_refused(mode, tmp_path):
     refused(tmp_path / "m.png", "0 is no data")
 
 
+@pytest.mark.parametrize("tag, dtype", [(255, "uint8"), (-9999, "float32"), (np.nan, "float32"),
+                                        (None, "float32"), (15, "uint8")])  # fmt: skip
+def test_landslides_on_a_ground_of_no_data_are_refused(tag, dtype, tmp_path):
+    """As ArcGIS makes a raster of polygons."""
+    ground = np.nan if tag is None else tag
+    shape = LANDSLIDE.copy()
+    path = write_raster(tmp_path / "one.tif", np.where(shape, 1, ground).astype(dtype), nodata=tag)
+    refused(path, "all that is known of it is landslide")  # one rectangle
+    shape[4, 7] = True
+    path = write_raster(tmp_path / "m.tif", np.where(shape, 1, ground).astype(dtype), nodata=tag)
+    refused(path, "all that is known of it is landslide", "write 0 there")
+    # one pixel of background tells that the rest is not known
+    values = np.where(shape, 1, ground)
+    values[0, 0] = 0
+    path = write_raster(tmp_path / "m.tif", values.astype(dtype), nodata=tag)
+    found = labels(path)
+    assert (found == np.where(shape, 1, -1) + (values == 0)).all()
+
+
+def test_a_tile_within_a_landslide_at_the_rim_of_what_is_known(tmp_path):
+    values = np.full((6, 8), 255, "uint8")
+    values[:4, :5] = 1
+    path = write_raster(tmp_path / "m.tif", values, nodata=255)
+    assert (labels(path) == np.where(values == 1, 1, -1)).all()
+
+
 # ---- transparency ------------------------------------------------------------------------------
 
 
