@@ -209,7 +209,7 @@ def _interpret(file, values, numbers, kind):
 def mark_invalid(values, valid, nodata=None):
     """`valid` (H, W) without pixels that are NaN in any band, or no data in all of (H, W, C).
 
-    `nodata` is a number or several.
+    `nodata` is a number or several; they are compared as floats, which no dtype is too small for.
 
     >>> values = np.array([[[1.0], [np.nan], [-9999.0], [-32768.0]]])
     >>> mark_invalid(values, np.ones((1, 4), bool), nodata=(-9999, -32768)).tolist()

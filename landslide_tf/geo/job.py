@@ -10,7 +10,7 @@ from pathlib import Path
 
 from landslide_tf.checks import InputError, check_choice
 from landslide_tf.files import sha256, write_json
-from landslide_tf.geo.source import Scene, check_lonlat, dem_note, open_scene
+from landslide_tf.geo.source import Scene, dem_note, open_scene
 from landslide_tf.models.probability import PREDICT_BATCH
 from landslide_tf.runs.run import Run
 
@@ -140,8 +140,6 @@ def make_job(
             for name in ("overlap", "resolution_m", "bands", "scale", "nodata", "skip_bad")
         },
     )
-    if options.geojson:
-        check_lonlat(scene)
     key = _key(run, scene, options)
     action = "start"
     if resume and unfinished:

@@ -12,7 +12,6 @@ from rasterio.windows import Window
 from landslide_tf.checks import InputError
 from landslide_tf.console import say
 from landslide_tf.data.channels import scale_rgb
-from landslide_tf.data.crs import horizontal
 from landslide_tf.data.ground import Ground
 from landslide_tf.data.opening import not_a_file, open_raster, reading
 from landslide_tf.data.raster import nodata_values, read_window
@@ -191,20 +190,6 @@ def _check_overlap(dem, grid: Grid) -> None:
             f"{dem}: covers {apart[0]} in the image's CRS, the image {apart[1]}: they do not "
             "overlap; give the DEM of this place"
         )
-
-
-def check_lonlat(scene: Scene) -> None:
-    """Raise `InputError` unless places of the scene have a longitude and a latitude.
-
-    >>> from landslide_tf.config import TrainConfig
-    >>> check_lonlat(open_scene("scene.tif", "dem.tif", TrainConfig()))
-    """
-    with open_raster(scene.image) as file:
-        if horizontal(file.crs).geodetic_crs is None:
-            raise InputError(
-                f"{scene.image}: has local coordinates, which GeoJSON cannot hold; leave out "
-                "--geojson, or reproject the image (gdalwarp -t_srs)"
-            )
 
 
 def say_unit(dem) -> None:
