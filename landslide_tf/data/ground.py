@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pyproj
 import shapely
+from pyproj.exceptions import ProjError
 
 from landslide_tf.checks import InputError
 from landslide_tf.data.crs import horizontal, unit_m
@@ -38,11 +39,18 @@ class Ground:
         self.crs, self.transform, self.size = crs, transform, size
         own = horizontal(crs)
         self._geodetic = self._geod = None
-        if own.geodetic_crs is not None and own.get_geod() is not None:
-            lonlat = own.geodetic_crs
-            self._geodetic = pyproj.Transformer.from_crs(own, lonlat, always_xy=True)
-            self._geod = own.get_geod()
-        self._planar = not own.is_geographic and not self._distorted(own)
+        try:
+            if own.geodetic_crs is not None and own.get_geod() is not None:
+                lonlat = own.geodetic_crs
+                self._geodetic = pyproj.Transformer.from_crs(own, lonlat, always_xy=True)
+                self._geod = own.get_geod()
+            self._planar = not own.is_geographic and not self._distorted(own)
+        except ProjError as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"PROJ cannot compute with the CRS {own.name!r} ({reason}); reproject to another "
+                "(gdalwarp -t_srs)"
+            ) from None
         self._factor = 1.0 if own.is_geographic else unit_m(crs)
         if self._factor is None:
             raise InputError(

@@ -87,6 +87,12 @@ def test_a_crs_without_a_unit_of_length():
         Ground(degrees, from_origin(0, 0, 1, 1), (4, 4))
 
 
+def test_a_projection_that_proj_does_not_know():
+    wkt = CRS.from_epsg(32647).to_wkt().replace("Transverse_Mercator", "Somebody_s_Own")
+    with pytest.raises(InputError, match="PROJ cannot compute.*gdalwarp"):
+        Ground(CRS.from_wkt(wkt), from_origin(0, 0, 1, 1), (4, 4))
+
+
 def test_heights_in_the_crs_change_no_length():
     t = from_origin(470000, 3445000, 2, 2)
     for text in ("EPSG:32647+5773", "EPSG:26911+6360"):
