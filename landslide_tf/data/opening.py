@@ -15,6 +15,7 @@ from landslide_tf.checks import InputError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".jp2", ".j2k", ".webp", ".gif",
             ".img", ".asc", ".hgt", ".dem", ".bil", ".flt", ".dt0", ".dt1", ".dt2", ".vrt", ".grd",
             ".sdat", ".kea")  # fmt: skip
+MOST_BANDS = 2000
 # What rasterio raises when a file is damaged; not all of it is a RasterioError.
 READ_ERRORS = (RasterioError, CPLE_BaseError, OSError, ValueError, SystemError)
 # PNG and JPEG have no georeference by nature. Not `catch_warnings`: tiles are read in threads.
@@ -35,6 +36,11 @@ def open_raster(path):
         file = rasterio.open(path)
         if file.count == 0:
             raise InputError(f"{path}: has no band; give a file of one image (gdalinfo lists them)")
+        if file.count > MOST_BANDS:  # as damaged headers say, and reading takes hours
+            raise InputError(
+                f"{path}: has {file.count} bands, more than {MOST_BANDS}; restore the file, or "
+                "write the bands that are meant to another (gdal_translate -b)"
+            )
         return file
 
 

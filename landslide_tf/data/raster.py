@@ -144,7 +144,8 @@ def _band_numbers(file, bands, kind) -> list[int]:
             f"{file.name}: has {file.count} bands, --bands asks for {max(numbers)}; "
             "count them from 1"
         )
-    types = {file.dtypes[number - 1] for number in numbers}
+    dtypes = file.dtypes
+    types = {dtypes[number - 1] for number in numbers}
     if not numbers or any("complex" in name for name in types):
         raise InputError(f"{file.name}: has no real-valued band; give an image")
     if len(types) > 1:
@@ -168,7 +169,8 @@ def _read(file, numbers, window):
     ]
     for band in alpha:  # which GDAL's mask leaves out in files of floats
         valid &= file.read(band, window=window) > 0
-    flags = [file.mask_flag_enums[number - 1] for number in numbers]
+    flags = file.mask_flag_enums
+    flags = [flags[number - 1] for number in numbers]
     if any(MaskFlags.all_valid in kinds for kinds in flags):
         return values, valid
     if all(MaskFlags.nodata in kinds and MaskFlags.per_dataset not in kinds for kinds in flags):

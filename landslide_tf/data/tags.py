@@ -34,8 +34,8 @@ def scale_and_offset(file, bands) -> tuple[np.ndarray, np.ndarray] | None:
     >>> scale.tolist(), offset.tolist()
     ([0.1], [100.0])
     """
-    scale = np.array([file.scales[band - 1] for band in bands], float)
-    offset = np.array([file.offsets[band - 1] for band in bands], float)
+    index = [band - 1 for band in bands]
+    scale, offset = np.array(file.scales, float)[index], np.array(file.offsets, float)[index]
     if not np.isfinite([scale, offset]).all() or (scale == 0).any():
         raise InputError(
             f"{file.name}: its tags say scale {scale[0]:g} and offset {offset[0]:g}, which makes "

@@ -236,6 +236,13 @@ def test_a_file_with_a_place_is_not_turned(tmp_path):
 # ---- damage ------------------------------------------------------------------------------------
 
 
+def test_more_bands_than_an_image_has_is_one_line(tmp_path):
+    path = tmp_path / "many.vrt"
+    bands = "".join(f'<VRTRasterBand dataType="Byte" band="{i + 1}"/>' for i in range(2001))
+    path.write_text(f'<VRTDataset rasterXSize="2" rasterYSize="2">{bands}</VRTDataset>')
+    refused(path, "has 2001 bands")
+
+
 def test_more_pixels_than_memory_holds_is_one_line(tmp_path):
     path = tmp_path / "huge.vrt"
     path.write_text(
