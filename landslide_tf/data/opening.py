@@ -65,6 +65,8 @@ def reading(path):
         ) from None
     except READ_ERRORS as error:
         reason, repair = not_a_file(path) or (_first_line(error), "restore the file")
+        if "not recognized" in reason:
+            reason, repair = "no format of images that is known", "give a GeoTIFF, or restore it"
         raise InputError(f"{path}: cannot be read ({reason}); {repair}") from None
 
 
