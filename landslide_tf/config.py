@@ -218,10 +218,10 @@ class TrainConfig:
                 continue
             if isinstance(value, bool):
                 words.append(word if value else "--no-" + word[2:])
-            elif isinstance(value, tuple):
-                words += [word, ",".join(map(str, value))]
             else:
-                words += [word, str(value)]
+                text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+                # a value that begins with a minus would pass for an option
+                words += [f"{word}={text}"] if text.startswith("-") else [word, text]
         return ["--preset", self.preset, *words]
 
     def with_options(self, **options) -> TrainConfig:

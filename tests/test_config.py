@@ -154,6 +154,9 @@ def test_arguments_give_the_same_options():
     assert words[:2] == ["--preset", "demo"]
     assert words[words.index("--terrain") + 1] == "slope" and "--skip-bad" in words
     assert words[words.index("--augment") + 1] == ""
+    assert "--nodata" in words and words[words.index("--nodata") + 1] == "0.0"
+    several = TrainConfig().with_options(nodata=(-9999.0, -32768.0)).to_arguments()
+    assert several[-1] == "--nodata=-9999.0,-32768.0"
     assert "--tile-px" not in words  # as in the preset
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from landslide_tf.cli.options import import_keras_quietly, new_parser
+from landslide_tf.cli.options import import_keras_quietly, new_parser, numbers
 
 EXAMPLES = """examples:
   landslide map --model runs/first --image scene.tif --dem dem.tif --out map
@@ -62,7 +62,10 @@ def map_parser(commands):
         "band, or two numbers (default: run)",
     )
     source.add_argument(
-        "--nodata", type=float, metavar="V", help="no data in image and DEM, beside their own tags"
+        "--nodata",
+        type=numbers,
+        metavar="V[,V]",
+        help="no data in image and DEM, beside their own tags; --nodata=-9999,-32768",
     )
     source.add_argument(
         "--skip-bad",

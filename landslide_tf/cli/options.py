@@ -85,7 +85,8 @@ def _metavar(f) -> str:
 def _value_type(f):
     names = {
         "tuple[str, ...]": _names,
-        "tuple[float, float] | None": _numbers,
+        "tuple[float, float] | None": numbers,
+        "tuple[float, ...]": numbers,
         "tuple[int, int, int] | None": _whole_numbers,
         "float | None": float,
         "int | None": int,
@@ -98,7 +99,8 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _numbers(text: str) -> tuple[float, ...]:
+def numbers(text: str) -> tuple[float, ...]:
+    """Numbers with commas between."""
     return tuple(float(number) for number in text.split(","))
 
 

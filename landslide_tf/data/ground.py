@@ -7,12 +7,21 @@ import math
 import numpy as np
 import pyproj
 import shapely
+from pyproj.exceptions import ProjError
+
+from landslide_tf.checks import InputError
+from landslide_tf.data.crs import horizontal, unit_m
 
 DISTORTION = 0.01  # a scale further from 1 than this is corrected
 
 
 class Ground:
     """Measures in metres of shapes given in pixels (x, y) of a scene.
+
+    In local coordinates (an engineering CRS) all is measured in the plane, in the CRS's unit.
+
+    Raises:
+        InputError: the CRS has no unit of length, or cannot be understood.
 
     >>> from rasterio.crs import CRS
     >>> from rasterio.transform import from_origin
@@ -28,14 +37,26 @@ class Ground:
 
     def __init__(self, crs, transform, size):
         self.crs, self.transform, self.size = crs, transform, size
-        own = pyproj.CRS.from_wkt(crs.to_wkt())
+        own = horizontal(crs)
         self._geodetic = self._geod = None
-        if own.geodetic_crs is not None and own.get_geod() is not None:
-            lonlat = own.geodetic_crs
-            self._geodetic = pyproj.Transformer.from_crs(own, lonlat, always_xy=True)
-            self._geod = own.get_geod()
-        self._planar = not own.is_geographic and not self._distorted(own)
-        self._factor = 1.0 if own.is_geographic else crs.linear_units_factor[1]
+        try:
+            if own.geodetic_crs is not None and own.get_geod() is not None:
+                lonlat = own.geodetic_crs
+                self._geodetic = pyproj.Transformer.from_crs(own, lonlat, always_xy=True)
+                self._geod = own.get_geod()
+            self._planar = not own.is_geographic and not self._distorted(own)
+        except ProjError as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"PROJ cannot compute with the CRS {own.name!r} ({reason}); reproject to another "
+                "(gdalwarp -t_srs)"
+            ) from None
+        self._factor = 1.0 if own.is_geographic else unit_m(crs)
+        if self._factor is None:
+            raise InputError(
+                f"the CRS {own.name!r} has no unit of length; assign one that has (gdal_edit "
+                "-a_srs), or reproject (gdalwarp -t_srs)"
+            )
 
     def _distorted(self, own) -> bool:
         """Whether the projection changes lengths or areas, as Web Mercator does."""

@@ -7,10 +7,14 @@ from pathlib import Path
 
 from landslide_tf.checks import InputError
 from landslide_tf.data.landslide4sense import SUFFIX as HDF5
-from landslide_tf.data.raster import SUFFIXES
+from landslide_tf.data.opening import SUFFIXES
 
 KINDS = ("image", "dem", "mask")
 LAYOUT = "landslide/{image,dem,mask}/NAME.*, {images,dem,masks}/NAME.* or {img,mask}/*.h5"
+# Files that lie beside others by nature, or that systems leave behind: nobody misses them.
+SIDECARS = (".xml", ".tfw", ".tifw", ".tiffw", ".pgw", ".pngw", ".jgw", ".jpgw", ".bpw", ".bmpw",
+            ".wld", ".j2w", ".ovr", ".msk", ".prj", ".hdr", ".aux", ".rrd", ".stx", ".clr",
+            ".sgrd", ".mgrd", ".db", ".ini")  # fmt: skip
 FOLDERS = (  # names of the folders of images, DEMs and masks, by layout
     ("image", "dem", "mask"),  # Bijie: within landslide/ and non-landslide/
     ("images", "dem", "masks"),
@@ -41,16 +45,20 @@ class Sample:
 
 @dataclass(frozen=True)
 class Index:
-    """Samples sorted by name, and one line for each file that does not pair.
+    """Samples sorted by name, and one line for each file that does not pair or is passed over.
+
+    Passed over are files of formats that are not read; what lies beside an image by nature, such
+    as a world file, is not named.
 
     >>> index = find_samples("tiles")
-    >>> len(index.samples), index.unpaired
-    (12, ())
+    >>> len(index.samples), index.unpaired, index.passed_over
+    (12, (), ())
     """
 
     root: Path
     samples: tuple[Sample, ...]
     unpaired: tuple[str, ...]
+    passed_over: tuple[str, ...] = ()
 
 
 def find_samples(folder, *, negatives: bool = False, need_mask: bool = True) -> Index:
@@ -76,12 +84,14 @@ def find_samples(folder, *, negatives: bool = False, need_mask: bool = True) -> 
         raise InputError(f"{folder}: {what}; give a folder that holds {LAYOUT}")
     root = _find_root(folder)
     positive = root / "landslide" if (root / "landslide" / "image").is_dir() else root
-    samples, unpaired = _pair(positive, root, negative=False, need_mask=need_mask)
+    samples, unpaired, passed_over = _pair(positive, root, negative=False, need_mask=need_mask)
     if negatives:
         folder_negative = root / "non-landslide"
         if not (folder_negative / "image").is_dir():
             raise InputError(f"{root}: has no non-landslide/image; leave out --negatives")
-        extra, extra_unpaired = _pair(folder_negative, root, negative=True, need_mask=False)
+        extra, extra_unpaired, extra_passed = _pair(
+            folder_negative, root, negative=True, need_mask=False
+        )
         taken = {sample.name for sample in samples}
         samples += [
             sample
@@ -90,10 +100,13 @@ def find_samples(folder, *, negatives: bool = False, need_mask: bool = True) -> 
             for sample in extra
         ]
         unpaired += extra_unpaired
+        passed_over += extra_passed
     if not samples:
-        detail = f" ({unpaired[0]})" if unpaired else ""
+        first = (unpaired + passed_over)[:1]
+        detail = f" ({first[0]})" if first else ""
         raise InputError(f"{root}: holds no complete tile{detail}; expected {LAYOUT}")
-    return Index(root, tuple(sorted(samples, key=lambda s: s.name)), tuple(unpaired))
+    samples = tuple(sorted(samples, key=lambda s: s.name))
+    return Index(root, samples, tuple(unpaired), tuple(passed_over))
 
 
 def _find_root(folder: Path) -> Path:
@@ -131,11 +144,19 @@ def _name(path: Path, kind: str) -> str:
 
 
 def _pair(folder: Path, root: Path, *, negative: bool, need_mask: bool):
-    by_kind, unpaired = {}, []
+    """Samples, lines about files that do not pair, lines about files of other formats."""
+    by_kind, unpaired, passed_over = {}, [], []
+    others: dict[str, dict[str, Path]] = {}  # files of other formats by kind and stem
     for kind, kind_folder in _folders(folder).items():
-        files = {}
+        files, others[kind] = {}, {}
         for path in sorted(kind_folder.glob("*")):
-            if path.suffix.lower() not in (*SUFFIXES, HDF5) or path.name.startswith("."):
+            suffix = path.suffix.lower()
+            if path.name.startswith(".") or suffix in SIDECARS:
+                continue
+            if suffix not in (*SUFFIXES, HDF5):
+                what = "a folder" if path.is_dir() else f"of a format ({suffix or 'no suffix'})"
+                passed_over.append(f"{path.relative_to(root)}: is {what} that is not read")
+                others[kind][path.stem] = path
                 continue
             name = _name(path, kind)
             if name in files:
@@ -149,12 +170,16 @@ def _pair(folder: Path, root: Path, *, negative: bool, need_mask: bool):
     for name, image in by_kind["image"].items():
         mask = by_kind["mask"].get(name)
         if need_mask and mask is None:
-            unpaired.append(f"{image.relative_to(root)}: has no mask")
+            other = others["mask"].get(name)
+            why = f" ({other.name} is of a format that is not read; write TIFF)" if other else ""
+            unpaired.append(f"{image.relative_to(root)}: has no mask{why}")
             continue
         dem = by_kind["dem"].get(name) or (image if image.suffix.lower() == HDF5 else None)
         samples.append(Sample(name, image, dem, mask if need_mask else None, negative))
     for kind in ("dem", "mask"):
         for name, path in by_kind[kind].items():
             if name not in by_kind["image"]:
-                unpaired.append(f"{path.relative_to(root)}: has no image")
-    return samples, unpaired
+                other = others["image"].get(name)
+                why = f" ({other.name} is of a format that is not read)" if other else ""
+                unpaired.append(f"{path.relative_to(root)}: has no image{why}")
+    return samples, unpaired, passed_over

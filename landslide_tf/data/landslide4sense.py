@@ -25,11 +25,12 @@ BAND_MEANS = (1111.81236406, 824.63171476, 663.41636217, 445.17289745, 645.85829
 RGB_SCALE = 3000.0  # reflectance 0.3 becomes 1: land is darker, clouds and snow are brighter
 
 
-def read_hdf5(path, kind: str, *, bands=None, nodata: float | None = None) -> Raster:
+def read_hdf5(path, kind: str, *, bands=None, nodata=None) -> Raster:
     """The image (chosen bands), the DEM (metres) or the mask of a tile; `kind` names which.
 
     Image and DEM are float32, the image as reflectance x 10000. `bands` are three numbers
-    from 1 to 14, by default red, green and blue.
+    from 1 to 14, by default red, green and blue. `nodata` is a number or several, as they are
+    stored.
 
     Raises:
         InputError: the file cannot be read or does not hold what Landslide4Sense's hold.
@@ -52,10 +53,14 @@ def read_hdf5(path, kind: str, *, bands=None, nodata: float | None = None) -> Ra
         )
     chosen = (bands or RGB_BANDS) if kind == "image" else (DEM_BAND,)
     if max(chosen) > len(BAND_MEANS):
-        raise InputError(f"{path}: has {len(BAND_MEANS)} bands, --bands asks for {max(chosen)}")
+        raise InputError(
+            f"{path}: has {len(BAND_MEANS)} bands, --bands asks for {max(chosen)}; "
+            "count them from 1"
+        )
     index = [band - 1 for band in chosen]
-    values = (stack[..., index] * np.array(BAND_MEANS)[index]).astype("float32")
-    valid = mark_invalid(values, np.ones(values.shape[:2], bool), nodata)
+    stored = stack[..., index]
+    valid = mark_invalid(stored, np.ones(stored.shape[:2], bool), nodata)
+    values = (stored * np.array(BAND_MEANS)[index]).astype("float32")
     return Raster(values, valid, scale=RGB_SCALE if kind == "image" else None)
 
 
@@ -65,14 +70,20 @@ def _read(path, name: str, dimensions: int):
     try:
         with h5py.File(path, "r") as file:
             if name not in file:
-                raise InputError(f'{path}: holds {sorted(file)}, expected a data set "{name}"')
+                raise InputError(
+                    f'{path}: holds {sorted(file)}, expected a data set "{name}"; give a file of '
+                    "Landslide4Sense, or write GeoTIFF"
+                )
             values = np.asarray(file[name])
-    except OSError as error:
-        reason = "no such file" if not Path(path).exists() else str(error).splitlines()[0]
+    except InputError:
+        raise
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, MemoryError) as error:
+        lines = str(error).splitlines() or ["damaged"]
+        reason = "no such file" if not Path(path).exists() else lines[0]
         raise InputError(f"{path}: cannot be read ({reason}); restore the file") from None
     if values.ndim != dimensions or 0 in values.shape or values.dtype.kind not in "fiub":
         raise InputError(
             f'{path}: "{name}" is {values.dtype} of shape {values.shape}, expected numbers of '
-            f"{dimensions} dimensions"
+            f"{dimensions} dimensions; write it as Landslide4Sense does, or as GeoTIFF"
         )
     return values

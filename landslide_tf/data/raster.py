@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
+import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from landslide_tf.checks import InputError
+from landslide_tf.data import tags
 from landslide_tf.data.ground import Ground
+from landslide_tf.data.opening import STRICT, open_raster, reading
+from landslide_tf.data.orientation import upright
 from landslide_tf.files import atomic_path
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-# PNG and JPEG have no georeference by nature. Not `catch_warnings`: tiles are read in threads.
-warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-# A truncated JPEG is a warning to libjpeg, and GDAL's fast way to read a whole PNG returns noise
-# for a truncated one without a word: both are lost data to us.
-STRICT = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True, "GDAL_PNG_WHOLE_IMAGE_OPTIM": False}
 
 
 @dataclass(frozen=True)
@@ -38,6 +32,7 @@ class Raster:
     crs: object = None  # rasterio CRS, or None
     transform: object = None  # affine.Affine, or None where the file carries none
     scale: float | None = None  # image value of full brightness; None: by the dtype
+    notes: tuple[str, ...] = ()  # what was done to the values because of the file's tags
 
     @property
     def size(self) -> tuple[int, int]:
@@ -67,16 +62,23 @@ class Raster:
         a known CRS."""
         if self.transform is None or self.crs is None:
             return None
-        return Ground(self.crs, self.transform, self.size).pixel_size_m()
+        try:
+            return Ground(self.crs, self.transform, self.size).pixel_size_m()
+        except InputError:  # coordinates without a unit of length
+            return None
 
 
-def read_raster(path, *, nodata: float | None = None, palette: bool = True, bands=None) -> Raster:
-    """Read PNG, JPEG, BMP or GeoTIFF of any bit depth, unscaled.
+def read_raster(path, *, nodata=None, bands=None, kind: str = "image") -> Raster:
+    """Read PNG, JPEG, BMP, GeoTIFF or what else GDAL reads, of any bit depth.
 
     `valid` is False where the file's nodata tag, an alpha band of 0, NaN or `nodata` says so (of
-    several bands: where all carry the tag or `nodata`; where any is NaN). The alpha band is
-    taken off. A colour table is applied unless `palette` is False. Of the rest, `bands` (numbers
-    from 1) are returned; default all.
+    several bands: where all carry the tag or `nodata`; where any is NaN). `nodata` is a number or
+    several, as they are stored. `bands` (numbers from 1) are returned; default all but an alpha
+    band. Only they are read. An alpha band that `bands` names is a band like the others.
+
+    What the file's tags say is done: a colour table, MINISWHITE, scale and offset are applied;
+    with `kind` 'dem', elevations in feet or another unit become metres; an image without a place
+    is turned as its EXIF orientation says.
 
     Raises:
         InputError: the file is missing, truncated or not an image, or has too few bands.
@@ -85,27 +87,19 @@ def read_raster(path, *, nodata: float | None = None, palette: bool = True, band
     >>> scene.values.shape, scene.values.dtype, bool(scene.valid.all()), scene.resolution_m()
     ((64, 96, 3), dtype('uint8'), True, (2.0, 2.0))
     """
-    with open_raster(path) as file:
-        return read_window(file, nodata=nodata, palette=palette, bands=bands)
+    with open_raster(path) as file, reading(path):
+        raster = read_window(file, nodata=nodata, bands=bands, kind=kind)
+        values, valid = upright(raster.values, file), upright(raster.valid, file)
+        return dataclasses.replace(raster, values=values, valid=valid)
 
 
-def open_raster(path):
-    """An open rasterio dataset, a context manager; `InputError` where it cannot be opened.
-
-    >>> with open_raster("scene.tif") as file:
-    ...     file.count, file.height, file.width
-    (3, 64, 96)
-    """
-    try:
-        with rasterio.Env(**STRICT):
-            return rasterio.open(path)
-    except RasterioError as error:
-        reason = "no such file" if not Path(path).exists() else _first_line(error)
-        raise InputError(f"{path}: cannot be read ({reason}); restore the file") from None
-
-
-def read_window(file, window=None, *, nodata=None, palette: bool = True, bands=None) -> Raster:
+def read_window(
+    file, window=None, *, nodata=None, bands=None, kind: str = "image", tagged=None
+) -> Raster:
     """A part of an open rasterio dataset, or all of it; for the rest see `read_raster`.
+
+    With `kind` 'mask' the numbers are returned as they are. `tagged` is the open file whose tags
+    of scale and unit count, where that is another one than `file`.
 
     >>> from rasterio.windows import Window
     >>> with open_raster("scene.tif") as file:
@@ -114,67 +108,137 @@ def read_window(file, window=None, *, nodata=None, palette: bool = True, bands=N
     """
     with contextlib.suppress(Exception):  # GDAL's error of an earlier read is raised here again
         file.colorinterp  # noqa: B018
-    alpha = [i for i, ci in enumerate(file.colorinterp) if ci == ColorInterp.alpha]
-    try:
-        with rasterio.Env(**STRICT):
-            values = np.moveaxis(file.read(window=window), 0, -1)  # (C, H, W) -> (H, W, C)
-            valid = np.ones(values.shape[:2], bool)
-            if alpha or any(
-                MaskFlags.nodata in flags or flags == [MaskFlags.per_dataset]
-                for flags in file.mask_flag_enums
-            ):
-                valid &= file.dataset_mask(window=window) > 0
-    except RasterioError as error:
-        raise InputError(
-            f"{file.name}: cannot be read ({_first_line(error)}); restore the file"
-        ) from None
-    if alpha:  # which GDAL's mask leaves out in files of floats
-        valid &= (values[..., alpha] > 0).all(axis=-1)
-        values = np.delete(values, alpha, axis=-1)
-    if palette and file.count == 1 and file.colorinterp[0] == ColorInterp.palette:
-        values, opaque = _apply_palette(values[..., 0], file.colormap(1))
-        valid &= opaque
-    if np.issubdtype(values.dtype, np.complexfloating) or values.shape[-1] == 0:
-        raise InputError(f"{file.name}: has no real-valued band; give an image")
-    if bands is not None:
-        if max(bands) > values.shape[-1]:
+    with reading(file.name):
+        table = None if kind == "mask" else tags.colour_table(file)
+        numbers = _band_numbers(file, bands if table is None else None, kind)
+        if table is not None and max(bands or (1,)) > 3:
             raise InputError(
-                f"{file.name}: has {values.shape[-1]} bands, --bands asks for {max(bands)}; "
+                f"{file.name}: its colours have 3 bands, --bands asks for {max(bands)}; "
                 "count them from 1"
             )
-        values = values[..., [band - 1 for band in bands]]
-    # PNG and plain TIFF come with the identity transform
-    transform = None if file.transform.is_identity else file.transform
-    if window is not None and transform is not None:
-        transform = file.window_transform(window)
-    return Raster(values, mark_invalid(values, valid, nodata), file.crs, transform)
+        with rasterio.Env(**STRICT):
+            values, valid = _read(file, numbers, window)
+            if table is not None:
+                values, opaque = _apply_palette(values[..., 0], table)
+                valid &= opaque
+                values = values[..., [band - 1 for band in bands or (1, 2, 3)]]
+            valid = mark_invalid(values, valid, nodata)
+            notes = ()
+            if kind != "mask" and table is None:
+                values, notes = _interpret(tagged or file, values, numbers, kind)
+        # PNG and plain TIFF come with the identity transform
+        transform = None if file.transform.is_identity else file.transform
+        if window is not None and transform is not None:
+            transform = file.window_transform(window)
+        return Raster(values, valid, file.crs, transform, notes=notes)
 
 
-def mark_invalid(values, valid, nodata: float | None = None):
-    """`valid` (H, W) without pixels that are NaN in any band, or `nodata` in all of (H, W, C).
+def _band_numbers(file, bands, kind) -> list[int]:
+    """The bands to read: those asked for, or all but alpha."""
+    alpha = [i for i, kind in enumerate(file.colorinterp, 1) if kind == ColorInterp.alpha]
+    numbers = list(bands or (i for i in range(1, file.count + 1) if i not in alpha))
+    if numbers and max(numbers) > file.count:
+        raise InputError(
+            f"{file.name}: has {file.count} bands, --bands asks for {max(numbers)}; "
+            "count them from 1"
+        )
+    dtypes = file.dtypes
+    types = {dtypes[number - 1] for number in numbers}
+    if not numbers or any("complex" in name for name in types):
+        raise InputError(f"{file.name}: has no real-valued band; give an image")
+    if len(types) > 1:
+        repair = "name bands of one type with --bands, or write them as one (gdal_translate -ot)"
+        if kind != "image":
+            repair = "write the one that is meant to a file of its own (gdal_translate -b 1)"
+        raise InputError(
+            f"{file.name}: its bands have different types ({', '.join(sorted(types))}); {repair}"
+        )
+    return numbers
 
-    >>> values = np.array([[[1.0], [np.nan], [-9999.0]]])
-    >>> mark_invalid(values, np.ones((1, 3), bool), nodata=-9999).tolist()
-    [[True, False, False]]
+
+def _read(file, numbers, window):
+    """Values (H, W, C) of the bands, and where they are valid by the file's tags and alpha."""
+    values = np.moveaxis(file.read(numbers, window=window), 0, -1)  # (C, H, W) -> (H, W, C)
+    valid = np.ones(values.shape[:2], bool)
+    alpha = [
+        i
+        for i, kind in enumerate(file.colorinterp, 1)
+        if kind == ColorInterp.alpha and i not in numbers
+    ]
+    for band in alpha:  # which GDAL's mask leaves out in files of floats
+        valid &= file.read(band, window=window) > 0
+    flags = file.mask_flag_enums
+    flags = [flags[number - 1] for number in numbers]
+    if any(MaskFlags.all_valid in kinds for kinds in flags):
+        return values, valid
+    if all(MaskFlags.nodata in kinds and MaskFlags.per_dataset not in kinds for kinds in flags):
+        # a pixel is valid where one of its bands is
+        valid &= np.any([file.read_masks(n, window=window) > 0 for n in numbers], axis=0)
+    elif all(MaskFlags.alpha not in kinds for kinds in flags):
+        valid &= file.dataset_mask(window=window) > 0
+    return values, valid
+
+
+def _interpret(file, values, numbers, kind):
+    """Values as the tags mean them, and a line for what was done: MINISWHITE, scale, unit."""
+    if tags.white_is_zero(file):
+        if kind == "dem":
+            raise InputError(
+                f"{file.name}: counts from white to black (MINISWHITE), which elevations do not; "
+                "write it again (gdal_translate -co PHOTOMETRIC=MINISBLACK)"
+            )
+        values = (tags.highest_number(file) - values.astype("int64")).astype(values.dtype)
+    linear = tags.scale_and_offset(file, [min(number, file.count) for number in numbers])
+    notes = []
+    if linear is not None:
+        values = values * linear[0] + linear[1]
+        values = values if kind == "dem" else values.astype("float32")
+        notes.append(
+            f"the {kind} has a scale of {linear[0][0]:g} and an offset of {linear[1][0]:g} in its "
+            "tags: applied"
+        )
+    if kind == "dem":
+        unit, note = tags.elevation_unit(file), tags.unit_note(file)
+        if unit is not None and unit[1] != 1:
+            values = values.astype("float64") * unit[1]
+        if note:
+            notes.append(f"the dem: {note}")
+    return values, tuple(notes)
+
+
+def mark_invalid(values, valid, nodata=None):
+    """`valid` (H, W) without pixels that are NaN in any band, or no data in all of (H, W, C).
+
+    `nodata` is a number or several; they are compared as floats, which no dtype is too small for.
+
+    >>> values = np.array([[[1.0], [np.nan], [-9999.0], [-32768.0]]])
+    >>> mark_invalid(values, np.ones((1, 4), bool), nodata=(-9999, -32768)).tolist()
+    [[True, False, False, False]]
     """
     if np.issubdtype(values.dtype, np.floating):
         valid = valid & np.isfinite(values).all(axis=-1)
-    if nodata is not None:
-        # a float: NumPy 2.1 crashes on a uint8 array == -9999
-        valid = valid & ~(values == float(nodata)).all(axis=-1)
+    marked = [values == mark for mark in nodata_values(nodata)]
+    if marked:
+        valid = valid & ~np.any(marked, axis=0).all(axis=-1)
     return valid
 
 
-def _apply_palette(index, colormap):
-    table = np.zeros((max(256, int(index.max()) + 1), 4), "uint8")
-    for key, rgba in colormap.items():
-        table[key] = rgba
-    colours = table[index]
+def nodata_values(nodata) -> tuple[float, ...]:
+    """The values that are no data: none, one number, or several, as a tuple.
+
+    >>> nodata_values(None), nodata_values(-9999.0), nodata_values([0, -9999])
+    ((), (-9999.0,), (0.0, -9999.0))
+    """
+    if nodata is None:
+        return ()
+    return tuple(map(float, nodata if isinstance(nodata, tuple | list) else (nodata,)))
+
+
+def _apply_palette(index, table):
+    colours = np.zeros((max(len(table), int(index.max()) + 1), 4), "uint8")
+    colours[: len(table)] = table
+    colours = colours[index]
     return colours[..., :3], colours[..., 3] > 0
-
-
-def _first_line(error) -> str:
-    return str(error.__cause__ or error).strip().splitlines()[0] if str(error) else "damaged"
 
 
 def write_geotiff(path, values, like: Raster, nodata: float | None = None, valid=None) -> None:

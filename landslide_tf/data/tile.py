@@ -10,7 +10,9 @@ import numpy as np
 
 from landslide_tf.checks import InputError
 from landslide_tf.data import landslide4sense
+from landslide_tf.data.crs import SHIFT_PX, crs_name, horizontal, same_ground
 from landslide_tf.data.index import Sample
+from landslide_tf.data.labels import read_mask
 from landslide_tf.data.raster import Raster, read_raster
 from landslide_tf.inputs.spec import InputSpec
 
@@ -92,8 +94,9 @@ def read_file(sample: Sample, kind: str, spec: InputSpec) -> Raster:
     if path.suffix.lower() == landslide4sense.SUFFIX:
         return landslide4sense.read_hdf5(path, kind, bands=spec.bands, nodata=spec.nodata)
     if kind == "mask":
-        return read_raster(path, palette=False)
-    return read_raster(path, nodata=spec.nodata, bands=spec.bands if kind == "image" else None)
+        return read_mask(path)
+    bands = spec.bands if kind == "image" else None
+    return read_raster(path, nodata=spec.nodata, bands=bands, kind=kind)
 
 
 def make_tile(image: Raster, dem: Raster | None, mask: Raster | None, spec: InputSpec) -> Tile:
@@ -267,7 +270,8 @@ def check_dem(dem: Raster, path) -> None:
     """
     if not _bands_agree(dem):
         raise InputError(
-            f"{path}: has {dem.values.shape[-1]} different bands, expected one band of elevation"
+            f"{path}: has {dem.values.shape[-1]} different bands, expected one band of elevation; "
+            "write it to a file of its own (gdal_translate -b 1)"
         )
 
 
@@ -282,13 +286,18 @@ def check_mask(mask: Raster, path) -> Raster:
     """
     values = mask.values
     if not _bands_agree(mask):
-        raise InputError(f"{path}: a mask has one band; its {values.shape[-1]} bands differ")
+        raise InputError(
+            f"{path}: a mask has one band; its {values.shape[-1]} bands differ; write one "
+            "of 0 and 255 (gdal_translate -b 1)"
+        )
     found = np.unique(values[mask.valid])
     if not (np.isin(found, (0, 1)).all() or np.isin(found, (0, 255)).all()):
         shown = ", ".join(f"{value:g}" for value in found[:5]) + (" …" if len(found) > 5 else "")
+        repair = "write the mask again without compression or resampling"
+        if len(found) <= 5 and (found == np.round(found)).all() and not {0, 255} <= set(found):
+            repair = f'write one class as 1, all else as 0 (gdal_calc --calc="A=={found[-1]:g}")'
         raise InputError(
-            f"{path}: mask values must be 0 and 1, or 0 and 255; found {shown}; "
-            "write the mask again without compression or resampling"
+            f"{path}: mask values must be 0 and 1, or 0 and 255; found {shown}; {repair}"
         )
     labels = ((values[..., :1] != 0) & mask.valid[..., None]).astype("uint8")
     return Raster(labels, mask.valid, mask.crs, mask.transform)
@@ -318,26 +327,34 @@ def check_fit(image: Raster, other: Raster, image_path, other_path) -> None:
         )
     if image.transform is None or other.transform is None:
         return
-    if image.crs is not None and other.crs is not None and image.crs != other.crs:
-        raise InputError(
-            f"{other_path}: its CRS {_crs_name(other.crs)} is not its image's "
-            f"{_crs_name(image.crs)} ({image_path}); reproject it (gdalwarp -t_srs)"
-        )
     a, b = np.array(image.bounds), np.array(other.bounds)
-    coarser = max(
-        (a[2] - a[0]) / w, (a[3] - a[1]) / h, (b[2] - b[0]) / other_w, (b[3] - b[1]) / other_h
-    )
+    pixels = [
+        (a[2] - a[0]) / w,
+        (a[3] - a[1]) / h,
+        (b[2] - b[0]) / other_w,
+        (b[3] - b[1]) / other_h,
+    ]
+    geographic = False
+    if image.crs is not None and other.crs is not None:
+        try:
+            geographic = horizontal(image.crs).is_geographic
+            same = same_ground(image.crs, other.crs, image.corners, SHIFT_PX * min(pixels))
+        except InputError as error:
+            raise InputError(f"{other_path}: {error}") from None
+        if not same:
+            raise InputError(
+                f"{other_path}: its CRS {crs_name(other.crs)} is not its image's "
+                f"{crs_name(image.crs)} ({image_path}); reproject it (gdalwarp -t_srs)"
+            )
     # Corner by corner: a raster stored upside down has the same bounds.
     apart = np.array(image.corners) - np.array(other.corners)
-    if np.abs(apart).max() > coarser / 2:
+    if geographic:  # 181 degrees east is 179 degrees west
+        apart[:, 0] -= 360 * np.round(apart[:, 0] / 360)
+    if not np.abs(apart).max() <= max(pixels) / 2:
         raise InputError(
             f"{other_path}: covers {_box(b)}, its image {_box(a)} ({image_path}); "
             "resample it onto the image's grid (gdalwarp -te)"
         )
-
-
-def _crs_name(crs) -> str:
-    return f"EPSG:{crs.to_epsg()}" if crs.to_epsg() else crs.to_wkt()[:40]
 
 
 def _box(bounds) -> str:

@@ -12,10 +12,18 @@ import numpy as np
 from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
-from landslide_tf.data.raster import Raster, open_raster, read_window, write_geotiff
+from landslide_tf.data.opening import open_raster, reading
+from landslide_tf.data.raster import (
+    Raster,
+    nodata_values,
+    read_window,
+    write_geotiff,
+)
+from landslide_tf.data.tags import colour_table, scale_and_offset, white_is_zero
 from landslide_tf.data.tile import check_image
 from landslide_tf.files import SCRATCH
 from landslide_tf.geo.overlay import Grid, open_dem, open_labels
+from landslide_tf.geo.source import say_unit
 
 MASK_NODATA = 255
 
@@ -32,7 +40,7 @@ def cut_scene(
     min_valid: float = 0.5,
     min_landslide_px: int = 1,
     all_touched: bool = False,
-    nodata: float | None = None,
+    nodata: float | tuple[float, ...] | None = None,
     bands=None,
     overwrite: bool = False,
 ) -> dict[str, int]:
@@ -56,7 +64,7 @@ def cut_scene(
             it is left out.
         all_touched: every pixel that a polygon touches is landslide; default those whose centre
             it covers.
-        nodata: this value is no data in image and DEM, beside the files' own.
+        nodata: this value, or these, are no data in image and DEM, beside the files' own.
         overwrite: replace tiles of that name in `out`.
 
     Returns:
@@ -72,8 +80,8 @@ def cut_scene(
     (3, 3, 128)
     """
     _check_numbers(tile_px, overlap, min_valid, min_landslide_px)
-    image, out = Path(image), Path(out)
-    name = image.stem if name is None else name
+    out = Path(out)
+    name = Path(image).stem if name is None else name
     if not re.fullmatch(r"[\w-][\w.-]*", name):
         raise InputError(f"--name must be letters, digits, '_' and '-'. Received: {name!r}")
     old = _tiles_called(out, name)
@@ -82,7 +90,8 @@ def cut_scene(
     scratch = out.absolute().with_name(f"{SCRATCH}{os.getpid()}-{out.absolute().name}")
     try:
         with open_raster(image) as scene:
-            grid = Grid(scene)
+            with reading(image):
+                grid = Grid(scene)
             if scene.height * scene.width < min_valid * tile_px**2:
                 raise InputError(
                     f"{image}: {scene.height} x {scene.width} pixels fill less than "
@@ -90,14 +99,18 @@ def cut_scene(
                     "--tile-px, or lower --min-valid"
                 )
             corner = Window(0, 0, min(scene.width, 8), min(scene.height, 8))
-            check_image(read_window(scene, corner, bands=bands), image)
+            sample = read_window(scene, corner, bands=bands)
+            check_image(sample, image)
+            if dem:
+                with open_raster(dem) as file, reading(dem):
+                    say_unit(file)
             readers = (
                 functools.partial(read_window, scene, nodata=nodata, bands=bands),
                 open_labels(polygons, grid, all_touched),
                 open_dem(dem, grid, nodata) if dem else None,
             )
             limits = (min_valid * tile_px**2, min_landslide_px)
-            write = functools.partial(_write, tile_px=tile_px, fill=_fill(scene, nodata))
+            write = functools.partial(_write, tile_px=tile_px, fill=_fill(scene, nodata, sample))
             counts = _cut(_windows(scene, name, tile_px, overlap), readers, limits, scratch, write)
         if not counts["landslide"]:
             raise InputError(
@@ -207,10 +220,16 @@ def _cut(windows, readers, limits, folder, write) -> dict[str, int]:
     return counts
 
 
-def _fill(scene, nodata):
-    """The value for no data in image tiles, if there is one that their dtype can hold."""
-    dtype = np.dtype(scene.dtypes[0])
-    for value in (nodata, scene.nodata):
+def _fill(scene, nodata, sample: Raster):
+    """The value for no data in image tiles, if there is one that their dtype can hold.
+
+    None where the values are not as they are stored: the tags speak of stored ones.
+    """
+    dtype = sample.values.dtype
+    plain = scale_and_offset(scene, range(1, scene.count + 1)) is None and not white_is_zero(scene)
+    if colour_table(scene) is not None or not plain:
+        return np.nan if dtype.kind == "f" else None
+    for value in (*nodata_values(nodata), scene.nodata):
         if value is not None and (dtype.kind == "f" or _fits(value, dtype)):
             return value
     return None
@@ -218,7 +237,7 @@ def _fill(scene, nodata):
 
 def _fits(value: float, dtype) -> bool:
     limits = np.iinfo(dtype)
-    return limits.min <= value <= limits.max and value == int(value)
+    return np.isfinite(value) and limits.min <= value <= limits.max and value == int(value)
 
 
 def _write(path: Path, values, valid, like: Raster, tile_px: int, fill) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-from pathlib import Path
+import contextlib
 
 import numpy as np
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
 from rasterio.features import rasterize
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
@@ -15,8 +13,13 @@ from rasterio.windows import Window
 from rasterio.windows import transform as window_transform
 
 from landslide_tf.checks import InputError
-from landslide_tf.data.raster import SUFFIXES, Raster, open_raster, read_window
+from landslide_tf.data.crs import SHIFT_PX, crs_name, flat_crs, horizontal, same_ground
+from landslide_tf.data.labels import label_numbers, read_numbers
+from landslide_tf.data.opening import READ_ERRORS, open_raster, reading
+from landslide_tf.data.raster import Raster, nodata_values, read_window
 from landslide_tf.data.tile import check_dem, check_mask
+from landslide_tf.geo.vector import box_text, is_vector, read_polygons
+from landslide_tf.geo.virtual import views
 
 TOLERANCE_PX = 0.01  # of the places that GDAL computes; its default is 0.125
 
@@ -49,15 +52,37 @@ class Grid:
             for px, py in ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
         )
 
-    def warped(self, file, resampling, **options) -> WarpedVRT:
-        """An open raster of any grid, seen on this one; no data where it does not reach."""
-        check_georeference(file)
+    def warped(self, file, resampling, *, source=None, **options) -> WarpedVRT:
+        """An open raster of any grid, seen on this one; no data where it does not reach.
+
+        `source` is the file that `file` stands for, if it is another one.
+        """
+        check_georeference(source or file)
         if options.get("src_nodata", file.nodata) is None:
             options["add_alpha"] = True
+        crs = flat_crs(self.crs)
+        src_crs = crs if self._same_crs(source or file) else flat_crs(file.crs)
         return WarpedVRT(
-            file, crs=self.crs, transform=self.transform, width=self.width, height=self.height,
-            resampling=resampling, tolerance=TOLERANCE_PX, **options,
+            file, src_crs=src_crs, crs=crs, transform=self.transform, width=self.width,
+            height=self.height, resampling=resampling, tolerance=TOLERANCE_PX, **options,
         )  # fmt: skip
+
+    def _same_crs(self, file) -> bool:
+        """Whether coordinates of an open raster are those of the scene, to a part of a pixel."""
+        t = self.transform
+        pixel = min(np.hypot(t.a, t.d), np.hypot(t.b, t.e))
+        corners = list(self.outline().exterior.coords)
+        with _naming(file.name):
+            return same_ground(self.crs, file.crs, corners, SHIFT_PX * pixel)
+
+
+@contextlib.contextmanager
+def _naming(path):
+    """The file's name before an error about its CRS."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def check_georeference(file) -> None:
@@ -67,8 +92,25 @@ def check_georeference(file) -> None:
     ...     check_georeference(scene)
     """
     if file.crs is None or file.transform.is_identity:
+        if file.gcps[0] or file.rpcs is not None:
+            by = "ground control points" if file.gcps[0] else "RPC coefficients"
+            raise InputError(
+                f"{file.name}: its place is given by {by} only; bring it onto a grid "
+                f"(gdalwarp{'' if file.gcps[0] else ' -rpc'} -t_srs EPSG:...)"
+            )
+        lacking = "CRS" if file.crs is None else "place (transform)"
+        how = "-a_srs" if file.crs is None else "-a_ullr"
+        if file.crs is None and file.transform.is_identity:
+            lacking, how = "CRS and no place", "-a_srs, -a_ullr"
+        tool = "gdal_edit" if file.driver == "GTiff" else "gdal_translate -of GTiff"
         raise InputError(
-            f"{file.name}: has no georeference; assign one (gdal_edit -a_srs, -a_ullr)"
+            f"{file.name}: has no georeference (no {lacking}); assign one ({tool} {how})"
+        )
+    t = file.transform
+    if not np.isfinite(tuple(t)).all() or t.determinant == 0:
+        raise InputError(
+            f"{file.name}: its georeference gives pixels no size; assign another (gdal_edit "
+            "-a_ullr)"
         )
 
 
@@ -79,12 +121,12 @@ def same_grid(grid: Grid, file) -> bool:
     ...     same_grid(Grid(scene), dem)
     True
     """
-    if (file.height, file.width, file.crs) != (grid.height, grid.width, grid.crs):
+    if file.crs is None or (file.height, file.width) != (grid.height, grid.width):
         return False
     to_pixel = np.linalg.inv(np.reshape(grid.transform, (3, 3)))
     corners = np.array([[0, 0, 1], [file.width, file.height, 1]]).T
     apart = to_pixel @ np.reshape(file.transform, (3, 3)) @ corners - corners
-    return bool(np.abs(apart).max() < TOLERANCE_PX)
+    return bool(np.abs(apart).max() < TOLERANCE_PX) and grid._same_crs(file)
 
 
 def bounds_apart(file, grid: Grid) -> tuple[str, str] | None:
@@ -99,26 +141,62 @@ def bounds_apart(file, grid: Grid) -> tuple[str, str] | None:
     ...     bounds_apart(dem, Grid(scene)) is None
     True
     """
-    try:
-        bounds = transform_bounds(file.crs, grid.crs, *file.bounds, densify_pts=21)
-    except (RasterioError, ValueError) as error:
-        raise InputError(
-            f"{file.name}: its CRS cannot be brought to the image's ({error}); reproject it"
-        ) from None
     if not file.transform.is_rectilinear:
         return None
-    left, bottom, right, top = grid.outline().bounds
-    west, east = sorted((bounds[0], bounds[2]))
-    south, north = sorted((bounds[1], bounds[3]))  # of a raster with south up, too
-    apart = west >= right or east <= left or south >= top or north <= bottom
-    if not apart and np.isfinite(bounds).all():
+    here, there = grid.outline().bounds, _sorted_bounds(file.bounds)
+    if grid._same_crs(file):
+        if _overlap(here, there, horizontal(grid.crs).is_geographic):
+            return None
+        return box_text(file.bounds), box_text(here)
+    # Either way will do: a raster of the whole Earth cannot be brought to every CRS.
+    seen = _moved(here, grid.crs, file.crs)
+    if seen is not None and _overlap(seen, there, horizontal(file.crs).is_geographic):
         return None
-    return _box(bounds), _box((left, bottom, right, top))
+    moved = _moved(there, file.crs, grid.crs)
+    if moved is not None and _overlap(here, moved, horizontal(grid.crs).is_geographic):
+        return None
+    if seen is None and moved is None:
+        raise InputError(
+            f"{file.name}: its CRS {crs_name(file.crs)} cannot be brought to the image's; "
+            "reproject it (gdalwarp -t_srs)"
+        )
+    return box_text(there if moved is None else moved), box_text(here)
 
 
-def open_dem(path, grid: Grid, nodata: float | None = None):
-    """A function from windows of the scene to the DEM there: as it is where the grids agree,
-    else bilinear, float64.
+def _sorted_bounds(bounds):
+    """Left, bottom, right, top, of a raster with south up, too."""
+    (west, east), (south, north) = sorted(bounds[0::2]), sorted(bounds[1::2])
+    return west, south, east, north
+
+
+def _moved(bounds, from_crs, to_crs):
+    """Bounds in another CRS, across 180 degrees with a right side beyond 180; None if nowhere."""
+    try:
+        left, bottom, right, top = transform_bounds(
+            flat_crs(from_crs), flat_crs(to_crs), *bounds, densify_pts=21
+        )
+    except READ_ERRORS:
+        return None
+    if not np.isfinite((left, bottom, right, top)).all():
+        return None
+    if left > right and horizontal(to_crs).is_geographic:
+        right += 360
+    return _sorted_bounds((left, bottom, right, top))
+
+
+def _overlap(a, b, turns: bool) -> bool:
+    """Whether two boxes overlap; with `turns`, also a turn of 360 degrees apart."""
+    return a[1] < b[3] and b[1] < a[3] and any(
+        a[0] + turn < b[2] and b[0] < a[2] + turn for turn in ((-360, 0, 360) if turns else (0,))
+    )  # fmt: skip
+
+
+def open_dem(path, grid: Grid, nodata=None):
+    """A function from windows of the scene to the DEM there, in metres: as it is where the grids
+    agree, else bilinear, float64.
+
+    All that is no data, by tag or by `nodata` (a number or several), is left out before anything
+    is interpolated. A DEM in degrees is also looked for a turn of 360 degrees away.
 
     >>> with open_raster("scene.tif") as scene:
     ...     heights = open_dem("dem.tif", Grid(scene))
@@ -126,49 +204,51 @@ def open_dem(path, grid: Grid, nodata: float | None = None):
     [[1000.0, 1001.0, 1002.0], [1001.0, 1002.0, 1003.0]]
     """
     file = open_raster(path)
-    if same_grid(grid, file):
-        return functools.partial(_read_dem, file, path, nodata)
-    mark = nodata if file.nodata is None else file.nodata
-    options = {} if mark is None else {"src_nodata": mark, "nodata": mark}
-    dem = grid.warped(file, Resampling.bilinear, dtype="float64", **options)
-    return functools.partial(_read_dem, dem, path, nodata)
+    with reading(path):
+        check_georeference(file)
+        if same_grid(grid, file):
+            warped = [(file, nodata)]
+        else:
+            warped = [
+                (grid.warped(view, Resampling.bilinear, source=file, dtype="float64"), None)
+                for view in views(file, grid, nodata_values(nodata))
+            ]
+
+    def read(window) -> Raster:
+        raster = None
+        for view, mark in warped:
+            part = read_window(view, window, nodata=mark, kind="dem", tagged=file)
+            raster = part if raster is None else _joined(raster, part)
+        check_dem(raster, path)
+        return raster
+
+    return read
 
 
-def _read_dem(file, path, nodata, window) -> Raster:
-    raster = read_window(file, window, nodata=nodata)
-    check_dem(raster, path)
-    return raster
+def _joined(raster: Raster, other: Raster) -> Raster:
+    """The raster, with the other's values where it has none."""
+    fill = other.valid & ~raster.valid
+    values = np.where(fill[..., None], other.values, raster.values)
+    return Raster(values, raster.valid | fill, raster.crs, raster.transform)
 
 
 def open_labels(path, grid: Grid, all_touched: bool = False):
     """A function from windows of the scene to landslide (1) and background (0) there.
 
     `path` is a vector file, whose polygons may have any CRS and are taken to be all landslides
-    of the scene, or a mask raster on any grid, beyond which nothing is known (not valid).
+    of the scene, or a mask raster on any grid, beyond which nothing is known (not valid). What a
+    mask's numbers mean is told in `landslide_tf.data.labels`.
 
     Raises:
-        InputError: no polygons, no CRS, nothing within the scene.
+        InputError: no polygons, no CRS, nothing within the scene, an ambiguous mask.
 
     >>> with open_raster("scene.tif") as scene:
     ...     labels = open_labels("landslides.geojson", Grid(scene))
     >>> int(labels(Window(0, 0, 96, 64)).values.sum())  # two of 8 x 8 pixels
     128
     """
-    if Path(path).suffix.lower() in SUFFIXES:
-        file = open_raster(path)
-        if file.nodata == 0:
-            raise InputError(
-                f"{path}: says that 0 is no data, where a mask has background; "
-                "take that off (gdal_edit -unsetnodata)"
-            )
-        mask = grid.warped(file, Resampling.nearest)
-        apart = bounds_apart(file, grid)
-        if apart:
-            raise InputError(
-                f"{path}: does not reach into the scene {grid.path}; it covers {apart[0]}, the "
-                f"scene {apart[1]}"
-            )
-        return lambda window: check_mask(read_window(mask, window, palette=False), path)
+    if not is_vector(path):
+        return _open_mask(path, grid)
     shapes = read_polygons(path, grid)
 
     def burn(window) -> Raster:
@@ -182,54 +262,24 @@ def open_labels(path, grid: Grid, all_touched: bool = False):
     return burn
 
 
-def read_polygons(path, grid: Grid):
-    """The polygons of a vector file that reach into the scene, in its CRS, as a GeoSeries.
-
-    >>> with open_raster("scene.tif") as scene:
-    ...     polygons = read_polygons("landslides.geojson", Grid(scene))
-    >>> len(polygons), polygons.area.round().tolist()
-    (2, [256.0, 256.0])
-    """
-    import geopandas
-    import pyogrio
-
-    if not Path(path).exists():
-        raise InputError(f"{path}: no such file")
-    outline = grid.outline()
-    # a straight side of the scene may be a curve in the polygons' CRS
-    around = geopandas.GeoSeries([outline.segmentize(outline.length / 80)], crs=grid.crs)
-    try:
-        layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
-        if len(layers) > 1:
+def _open_mask(path, grid: Grid):
+    file = open_raster(path)
+    with reading(path):
+        check_georeference(file)
+        numbers = label_numbers(file)
+        apart = bounds_apart(file, grid)
+        if apart:
             raise InputError(
-                f"{path}: holds several layers ({', '.join(layers)}); export one (ogr2ogr)"
+                f"{path}: does not reach into the scene {grid.path}; it covers {apart[0]}, the "
+                f"scene {apart[1]}; give the mask of this place"
             )
-        info = pyogrio.read_info(path, force_total_bounds=True)
-        if not layers or not np.isfinite(info["total_bounds"] or np.nan).all():
-            raise InputError(f"{path}: holds no polygons")
-        if info["crs"] is None:
-            raise InputError(f"{path}: has no CRS; assign one (ogr2ogr -a_srs)")
-        # of a world-wide inventory only what is here: elsewhere the scene's CRS may not reach
-        shapes = geopandas.read_file(path, layer=layers[0], bbox=around).geometry
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: holds no polygons that can be read ({reason})") from None
-    shapes = shapes[~(shapes.isna() | shapes.is_empty)]
-    other = set(shapes.geom_type) - {"Polygon", "MultiPolygon"}
-    if other:
-        raise InputError(f"{path}: holds {', '.join(sorted(other))}; landslides must be polygons")
-    # a polygon that crosses itself would be burnt in part
-    shapes = shapes.make_valid().explode()
-    shapes = shapes[shapes.geom_type.isin(["Polygon", "MultiPolygon"])].to_crs(grid.crs)
-    shapes = shapes[shapes.intersects(outline)]
-    if not len(shapes):
-        bounds = around.to_crs(info["crs"]).total_bounds
-        raise InputError(
-            f"{path}: no polygon lies in the scene {grid.path}; they cover "
-            f"{_box(info['total_bounds'])}, the scene {_box(bounds)}"
-        )
-    return shapes.reset_index(drop=True)
+        warped = [grid.warped(view, Resampling.nearest, source=file) for view in views(file, grid)]
 
+    def read(window) -> Raster:
+        raster = None
+        for view in warped:
+            part = read_numbers(view, window, numbers)
+            raster = part if raster is None else _joined(raster, part)
+        return check_mask(raster, path)
 
-def _box(bounds) -> str:
-    return "(" + ", ".join(f"{value:.6g}" for value in bounds) + ")"
+    return read

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
+from landslide_tf.console import say
 from landslide_tf.data.ground import Ground
-from landslide_tf.data.raster import Raster, open_raster, read_window
+from landslide_tf.data.opening import not_a_file, open_raster, reading
+from landslide_tf.data.raster import Raster, nodata_values, read_window
+from landslide_tf.data.tags import colour_table, unit_note
 from landslide_tf.data.tile import check_brightness
 from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference, same_grid
 from landslide_tf.geo.windows import Layout
@@ -39,7 +41,7 @@ class Scene:
     dem: str | None
     dem_in_model: bool  # else it describes the polygons alone
     bands: tuple[int, int, int] | None
-    nodata: float | None
+    nodata: float | list[float] | None
     stretch: tuple[tuple[float, float], ...] | None  # value of 0 and 1, by band
     skip_bad: bool
     resolution_m: tuple[float, float]  # of a pixel along y and x
@@ -60,7 +62,7 @@ def open_scene(
     resolution_m: float | None = None,
     bands: str | None = None,
     scale: str = "run",
-    nodata: float | None = None,
+    nodata: float | tuple[float, ...] | None = None,
     skip_bad: bool = False,
 ) -> Scene:
     """Check a scene against the `InputSpec` of a run.
@@ -74,7 +76,7 @@ def open_scene(
         bands: three numbers from 1, or descriptions, with commas between; default those of the
             run, or the three there are.
         scale: 'run', 'percentile' (2 to 98, by band), or the values 'LOW,HIGH' of 0 and 1.
-        nodata: this value is no data in image and DEM, beside the files' own.
+        nodata: this value, or these, are no data in image and DEM, beside the files' own.
         skip_bad: what cannot be read is no data.
 
     Raises:
@@ -92,8 +94,9 @@ def open_scene(
         landslide_tf.checks.InputError: this model (fusion 'early') reads elevation; give --dem
     """
     for path in filter(None, (image, dem)):
-        if not Path(path).is_file():
-            raise InputError(f"{path}: no such file")
+        wrong = not_a_file(path)
+        if wrong:
+            raise InputError(f"{path}: {wrong[0]}; {wrong[1]}")
     overlap = spec.tile_px // 2 if overlap is None else overlap
     if not 0 <= overlap < spec.tile_px:
         raise InputError(
@@ -102,13 +105,17 @@ def open_scene(
         )
     if spec.uses_dem and dem is None:
         raise InputError(f"this model (fusion {spec.fusion!r}) reads elevation; give --dem")
-    nodata = spec.nodata if nodata is None else nodata
-    with open_raster(image) as file:
+    several = nodata_values(spec.nodata if nodata is None else nodata)
+    nodata = list(several) if len(several) > 1 else several[0] if several else None
+    with open_raster(image) as file, reading(image):
         grid = Grid(file)
         numbers = _band_numbers(file, bands) if bands else spec.bands
         _check_bands(file, numbers)
         size = (file.height, file.width)
-        pixel = Ground(grid.crs, grid.transform, size).pixel_size_m()
+        try:
+            pixel = Ground(grid.crs, grid.transform, size).pixel_size_m()
+        except InputError as error:
+            raise InputError(f"{image}: {error}") from None
     if dem is not None:
         _check_overlap(dem, grid)
     window = _window_px(spec.tile_px, pixel, resolution_m)
@@ -130,22 +137,25 @@ def open_scene(
 
 def _check_bands(file, numbers) -> None:
     count = sum(kind != ColorInterp.alpha for kind in file.colorinterp)
+    count = count if colour_table(file) is None else 3
     if numbers is None and count != 3:
         raise InputError(
             f"{file.name}: has {count} bands, expected 3 (red, green, blue); name them with --bands"
         )
-    if numbers is not None and max(numbers) > count:
+    most = max(count, file.count)  # an alpha band that is named is a band like the others
+    if numbers is not None and max(numbers) > most:
         raise InputError(
-            f"{file.name}: has {count} bands, band {max(numbers)} is asked for; give --bands"
+            f"{file.name}: has {most} bands, band {max(numbers)} is asked for; give --bands"
         )
 
 
 def _band_numbers(file, text) -> tuple[int, ...]:
     names = [name.strip() for name in text.split(",")]
     known = [(description or "").lower() for description in file.descriptions]
+    most = file.count if colour_table(file) is None else 3
     numbers = []
     for name in names:
-        if name.isdigit() and 1 <= int(name) <= file.count:
+        if name.isdigit() and 1 <= int(name) <= most:
             numbers.append(int(name))
         elif known.count(name.lower()) == 1:
             numbers.append(known.index(name.lower()) + 1)
@@ -172,16 +182,26 @@ def _window_px(tile_px, pixel, resolution_m) -> tuple[int, int]:
 
 
 def _check_overlap(dem, grid: Grid) -> None:
-    with open_raster(dem) as file:
+    with open_raster(dem) as file, reading(dem):
         check_georeference(file)
-        if file.count == 0:
-            raise InputError(f"{dem}: has no band of elevation")
+        say_unit(file)
         apart = bounds_apart(file, grid)
     if apart:
         raise InputError(
             f"{dem}: covers {apart[0]} in the image's CRS, the image {apart[1]}: they do not "
             "overlap; give the DEM of this place"
         )
+
+
+def say_unit(dem) -> None:
+    """Print a line if the elevations of an open DEM are not known to be in metres.
+
+    >>> with open_raster("dem.tif") as dem:  # metres: nothing to say
+    ...     say_unit(dem)
+    """
+    note = unit_note(dem)
+    if note:
+        say(f"{dem.name}: {note}")
 
 
 def dem_note(scene: Scene) -> str | None:
@@ -194,12 +214,14 @@ def dem_note(scene: Scene) -> str | None:
     if scene.dem is None:
         return None
     with open_raster(scene.image) as image, open_raster(scene.dem) as dem:
+        note = unit_note(dem)
+        said = f"; {note}" if note else ""
         if same_grid(Grid(image), dem):
-            return "on the image's grid"
+            return f"on the image's grid{said}"
         crs = dem.crs.to_string() if dem.crs.to_epsg() else "another CRS"
         return (
             f"resampled onto the image's grid by bilinear interpolation, from {dem.height} x "
-            f"{dem.width} pixels in {crs}"
+            f"{dem.width} pixels in {crs}{said}"
         )
 
 

@@ -56,8 +56,11 @@ class InputSpec:
         group="data",
         metavar="V",
     )
-    nodata: float | None = option(
-        None, "this value is no data in images and DEMs (masks keep it)", group="data", metavar="V"
+    nodata: tuple[float, ...] = option(
+        (),
+        "these values are no data in images and DEMs (masks keep them); --nodata=-9999,-32768",
+        group="data",
+        metavar="V[,V]",
     )
     dem_normalisation: str = option(
         "relief",
@@ -85,8 +88,11 @@ class InputSpec:
         for name in ("resolution_m", "rgb_scale"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), above=0)
-        if self.nodata is not None:
-            check_number("nodata", self.nodata)
+        nodata = () if self.nodata is None else self.nodata
+        nodata = tuple(nodata) if isinstance(nodata, (list, tuple)) else (nodata,)
+        object.__setattr__(self, "nodata", nodata)
+        for value in self.nodata:
+            check_number("nodata", value)
         if not isinstance(self.terrain, (list, tuple)):
             raise InputError(f"`terrain` must be a list of {TERRAIN}. Received: {self.terrain!r}")
         object.__setattr__(self, "terrain", tuple(self.terrain))

@@ -6,6 +6,7 @@ import shapely
 from rasterio.crs import CRS
 from rasterio.transform import Affine, from_origin
 
+from landslide_tf.checks import InputError
 from landslide_tf.data.ground import Ground
 from landslide_tf.geo.pictures import nice_length
 
@@ -64,6 +65,43 @@ def test_pixel_in_the_plane():
     # beyond the projection's domain nothing is known but the plane
     far = Ground(CRS.from_epsg(32647), from_origin(1e9, 1e9, 0.5, 2), (10, 10))
     assert far.pixel_size_m() == (2, 0.5)
+
+
+LOCAL = 'LOCAL_CS["Local Coordinates (m)",UNIT["{}",{}],AXIS["X",EAST],AXIS["Y",NORTH]]'
+
+
+@pytest.mark.parametrize("unit, metres", [("metre", 1), ("foot", 0.3048), ("kilometre", 1000)])
+def test_local_coordinates_are_measured_in_their_unit(unit, metres):
+    place = from_origin(0, 100, 2, 5)
+    ground = Ground(CRS.from_wkt(LOCAL.format(unit, metres)), place, (10, 10))
+    assert ground.pixel_size_m() == pytest.approx((5 * metres, 2 * metres))
+    assert ground.area_m2(shapely.box(0, 0, 3, 2)) == pytest.approx(6 * 10 * metres**2)
+    assert ground.distance_m((0, 0), (3, 4)) == pytest.approx(math.hypot(6, 20) * metres)
+    assert ground.longest_axis_m(shapely.box(0, 0, 10, 1)) == pytest.approx(20 * metres)
+    assert ground.north() == (0, -1)
+
+
+def test_a_crs_without_a_unit_of_length():
+    degrees = CRS.from_wkt(LOCAL.format("degree", 0.0174532925199433))
+    with pytest.raises(InputError, match="no unit of length.*gdalwarp"):
+        Ground(degrees, from_origin(0, 0, 1, 1), (4, 4))
+
+
+def test_a_projection_that_proj_does_not_know():
+    wkt = CRS.from_epsg(32647).to_wkt().replace("Transverse_Mercator", "Somebody_s_Own")
+    with pytest.raises(InputError, match="PROJ cannot compute.*gdalwarp"):
+        Ground(CRS.from_wkt(wkt), from_origin(0, 0, 1, 1), (4, 4))
+
+
+def test_heights_in_the_crs_change_no_length():
+    t = from_origin(470000, 3445000, 2, 2)
+    for text in ("EPSG:32647+5773", "EPSG:26911+6360"):
+        assert Ground(CRS.from_string(text), t, (10, 10)).pixel_size_m() == (2, 2)
+    three, two = (
+        Ground(CRS.from_epsg(code), from_origin(10, 45, 1e-4, 1e-4), (100, 100))
+        for code in (4979, 4326)
+    )
+    assert three.pixel_size_m() == pytest.approx(two.pixel_size_m())
 
 
 def test_holes_count_in_any_ring_direction():

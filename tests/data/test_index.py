@@ -61,6 +61,38 @@ def test_system_and_hidden_files_are_ignored(tmp_path):
     assert len(index.samples) == 1 and index.unpaired == ()
 
 
+def test_rasters_of_many_formats_pair(tmp_path):
+    touch(tmp_path, *tile("a", image=".jp2", dem=".asc"), *tile("b", dem=".hgt", mask=".img"))
+    touch(tmp_path, *tile("c", dem=".IMG"), "landslide/dem/a.prj", "landslide/dem/c.img.aux.xml")
+    touch(tmp_path, "landslide/dem/b.hdr", "landslide/image/a.j2w", "landslide/image/a.jp2.ovr")
+    index = find_samples(tmp_path)
+    assert [(s.image.suffix, s.dem.suffix, s.mask.suffix) for s in index.samples] == [
+        (".jp2", ".asc", ".png"),
+        (".png", ".hgt", ".img"),
+        (".png", ".IMG", ".png"),
+    ]
+    assert index.unpaired == index.passed_over == ()
+
+
+def test_files_that_are_passed_over_are_named_with_the_reason(tmp_path):
+    touch(tmp_path, *tile("good"), "landslide/image/a.png", "landslide/mask/a.npy")
+    touch(tmp_path, "landslide/mask/b.png", "landslide/image/b.heic", "landslide/mask/notes.txt")
+    (tmp_path / "landslide/mask/old").mkdir()
+    index = find_samples(tmp_path)
+    assert sorted(index.unpaired) == [
+        "landslide/image/a.png: has no mask (a.npy is of a format that is not read; write TIFF)",
+        "landslide/mask/b.png: has no image (b.heic is of a format that is not read)",
+    ]
+    assert sorted(index.passed_over) == [
+        "landslide/image/b.heic: is of a format (.heic) that is not read",
+        "landslide/mask/a.npy: is of a format (.npy) that is not read",
+        "landslide/mask/notes.txt: is of a format (.txt) that is not read",
+        "landslide/mask/old: is a folder that is not read",
+    ]
+    touch(tmp_path / "b", "images/a.heic", "masks/a.png")
+    check_refused(tmp_path / "b", "no complete tile", "a.heic is of a format")
+
+
 @pytest.mark.parametrize("wrap", ["", "Bijie", "download/Bijie"])
 def test_wrapping_folders(wrap, tmp_path):
     root = tmp_path / wrap

@@ -87,6 +87,27 @@ def test_nan_and_a_named_value_are_no_data(tmp_path):
     assert np.argwhere(~read_hdf5(path, "dem").valid).tolist() == [[3, 3]]
 
 
+def test_no_data_is_looked_for_before_the_arithmetic(tmp_path):
+    image = np.ones((4, 4, 14))
+    image[0, 0], image[1, 1] = -9999, -32768
+    path = write_h5(tmp_path / "img/image_1.h5", "img", image)
+    for kind in ("image", "dem"):
+        valid = read_hdf5(path, kind, nodata=(-9999, -32768)).valid
+        assert np.argwhere(~valid).tolist() == [[0, 0], [1, 1]]
+
+
+def test_a_file_cut_off_anywhere_is_one_line(tmp_path):
+    image = np.random.default_rng(0).random((8, 8, 14))
+    whole = write_h5(tmp_path / "img/image_1.h5", "img", image).read_bytes()
+    values = read_hdf5(tmp_path / "img/image_1.h5", "image").values
+    for share in np.linspace(0, 0.99, 40):
+        (tmp_path / "cut.h5").write_bytes(whole[: int(share * len(whole))])
+        try:
+            np.testing.assert_array_equal(read_hdf5(tmp_path / "cut.h5", "image").values, values)
+        except InputError as error:
+            assert "cut.h5" in str(error) and "\n" not in str(error)
+
+
 def test_loaded_packed_and_split(tmp_path, capsys):
     root = write_set(tmp_path / "TrainData")
     config = InputSpec(tile_px=PX)

@@ -157,7 +157,7 @@ def test_colour_table(tmp_path):
     assert raster.values[0].tolist() == [[10, 20, 30], [200, 0, 5]]
     assert raster.valid.tolist() == [[True, True], [False, False]]
     # a mask's colour table is for show: the numbers are the labels
-    raster = read_raster(path, palette=False)
+    raster = read_raster(path, kind="mask")
     assert raster.values[..., 0].tolist() == [[0, 1], [2, 3]]
 
 

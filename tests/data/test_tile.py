@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from affine import Affine
+from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from conftest import write_raster
 from landslide_tf.checks import InputError
 from landslide_tf.data.index import Sample
+from landslide_tf.data.raster import read_raster
 from landslide_tf.data.tile import read_tile
 from landslide_tf.inputs import InputSpec
 
@@ -80,6 +82,20 @@ def test_mask_with_other_values(values, write):
     sample = write(mask=mask)
     message = check_refused(sample, sample.mask, "0 and 1, or 0 and 255")
     assert ", ".join(str(value) for value in values) in message
+
+
+@pytest.mark.parametrize("low, high", [(1, 2), (0, 38), (0, 254)])
+def test_a_mask_of_two_other_classes_is_told_how_to_make_one(low, high, write):
+    mask = np.full((PX, PX), low, "uint8")
+    mask[:5] = high
+    check_refused(write(mask=mask), f'gdal_calc --calc="A=={high}"')
+
+
+def test_a_mask_of_a_label_that_is_no_data(write):
+    mask = np.zeros((PX, PX), "uint8")
+    mask[:5] = 1
+    sample = write(mask=mask, place_mask={"nodata": 0})
+    check_refused(sample, sample.mask, "0 is no data", "gdal_edit -unsetnodata")
 
 
 def test_soft_mask_is_refused(write):
@@ -175,6 +191,45 @@ def placed(crs="EPSG:32647", transform=GRID):
 def test_dem_of_another_crs(write):
     sample = write(dem=slope_dem(), place_image=placed(), place_dem=placed("EPSG:32648"))
     check_refused(sample, sample.dem, sample.image, "EPSG:32648", "EPSG:32647", "gdalwarp -t_srs")
+
+
+@pytest.mark.parametrize(
+    "crs", ["EPSG:32647+5773", "+proj=utm +zone=47 +ellps=WGS84 +units=m", "EPSG:32647"]
+)
+def test_spellings_of_the_image_crs_fit(crs, write):
+    crs = CRS.from_string(crs)
+    sample = write(dem=slope_dem(), place_image=placed(), place_dem=placed(crs))
+    assert read_tile(sample, CONFIG)[0].valid.all()
+
+
+def test_a_dem_a_turn_around_the_globe(write):
+    def here(west):
+        return placed("EPSG:4326", from_origin(west, 10, 0.01, 0.01))
+
+    for west, fits in ((-180.1, True), (179.9, True), (-180.2, False)):
+        sample = write(dem=slope_dem(), place_image=here(179.9), place_dem=here(west))
+        if fits:
+            assert read_tile(sample, CONFIG)[0].valid.all()
+        else:
+            check_refused(sample, sample.dem, "resample")
+
+
+def test_feet_of_a_dem_become_metres(write):
+    feet = placed(CRS.from_string("EPSG:26911+6360"))
+    dem = slope_dem()
+    sample = write(dem=dem, place_image=placed("EPSG:26911"), place_dem=feet)
+    tile, _ = read_tile(sample, CONFIG)
+    np.testing.assert_allclose(tile.dem, dem * 1200 / 3937, rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", ["degree", "metre"])
+def test_local_coordinates(unit, write):
+    factor = {"degree": 0.0174532925199433, "metre": 1}[unit]
+    crs = CRS.from_wkt(f'LOCAL_CS["here",UNIT["{unit}",{factor}],AXIS["X",EAST],AXIS["Y",NORTH]]')
+    sample = write(dem=slope_dem(), place_image=placed(crs), place_dem=placed(crs))
+    assert read_tile(sample, CONFIG)[0].valid.all()
+    metres = read_raster(sample.image).resolution_m()
+    assert metres == ((10, 10) if unit == "metre" else None)
 
 
 @pytest.mark.parametrize("shift, fits", [(0, True), (4, True), (6, False), (-320, False)])

@@ -63,7 +63,7 @@ def test_scenes_and_dems_that_do_not_serve(scene, tmp_path, rng):
     transform = from_origin(LEFT, TOP, PIXEL, PIXEL)
     check_refused(tmp_path / "no.tif", polygons, tmp_path, "no.tif: cannot be read (no such file)")
     bare = write_raster(tmp_path / "bare.png", values)
-    check_refused(bare, polygons, tmp_path, "bare.png: has no georeference", "gdal_edit")
+    check_refused(bare, polygons, tmp_path, "bare.png: has no georeference", "gdal_translate")
     lost = write_raster(tmp_path / "lost.tif", values, transform=transform)
     check_refused(lost, polygons, tmp_path, "lost.tif: has no georeference")
     five = write_raster(

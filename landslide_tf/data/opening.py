@@ -1,0 +1,102 @@
+"""Raster files opened by GDAL, and what it raises turned into one line."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from pathlib import Path
+
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from landslide_tf.checks import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".jp2", ".j2k", ".webp", ".gif",
+            ".img", ".asc", ".hgt", ".dem", ".bil", ".flt", ".dt0", ".dt1", ".dt2", ".vrt", ".grd",
+            ".sdat", ".kea")  # fmt: skip
+MOST_BANDS = 2000
+# What rasterio raises when a file is damaged; not all of it is a RasterioError.
+READ_ERRORS = (RasterioError, CPLE_BaseError, OSError, ValueError, SystemError)
+# PNG and JPEG have no georeference by nature. Not `catch_warnings`: tiles are read in threads.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+# A truncated JPEG is a warning to libjpeg, and GDAL's fast way to read a whole PNG returns noise
+# for a truncated one without a word: both are lost data to us.
+STRICT = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True, "GDAL_PNG_WHOLE_IMAGE_OPTIM": False}
+
+
+def open_raster(path):
+    """An open rasterio dataset, a context manager; `InputError` where it cannot be opened.
+
+    >>> with open_raster("scene.tif") as file:
+    ...     file.count, file.height, file.width
+    (3, 64, 96)
+    """
+    with reading(path), rasterio.Env(**STRICT):
+        file = rasterio.open(path)
+        if file.count == 0:
+            raise InputError(f"{path}: has no band; give a file of one image (gdalinfo lists them)")
+        if file.count > MOST_BANDS:  # as damaged headers say, and reading takes hours
+            raise InputError(
+                f"{path}: has {file.count} bands, more than {MOST_BANDS}; restore the file, or "
+                "write the bands that are meant to another (gdal_translate -b)"
+            )
+        return file
+
+
+@contextlib.contextmanager
+def reading(path):
+    """Whatever GDAL raises becomes an `InputError` that names the file and the repair.
+
+    >>> with reading("a.tif"):
+    ...     raise RasterioError("not a TIFF")
+    Traceback (most recent call last):
+        ...
+    landslide_tf.checks.InputError: a.tif: cannot be read (no such file); restore the file
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(
+            f"{path}: is too large for the memory ({_first_line(error)}); cut it (gdal_translate "
+            "-srcwin)"
+        ) from None
+    except READ_ERRORS as error:
+        reason, repair = not_a_file(path) or (_first_line(error), "restore the file")
+        if "not recognized" in reason:
+            reason, repair = "no format of images that is known", "give a GeoTIFF, or restore it"
+        raise InputError(f"{path}: cannot be read ({reason}); {repair}") from None
+
+
+def is_local(path) -> bool:
+    """Whether a path names a file of this machine, not one on a server or in an archive.
+
+    >>> is_local("scene.tif"), is_local("/vsizip/a.zip/b.tif"), is_local("https://a.org/b.tif")
+    (True, False, False)
+    """
+    return "://" not in str(path) and not str(path).startswith("/vsi")
+
+
+def not_a_file(path) -> tuple[str, str] | None:
+    """Why a path is no raster file, and the repair; None where it is a file.
+
+    >>> not_a_file("no-such.tif")
+    ('no such file', 'restore the file')
+    """
+    local = Path(path)
+    if not is_local(path):
+        return "not a file of this machine", "download or unpack it, and give the file"
+    if local.is_dir():
+        return "a folder", "give a file"
+    if not local.exists():
+        return "no such file", "restore the file"
+    if local.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"):
+        return "an archive", "unpack it, and give the file in it"
+    return None
+
+
+def _first_line(error) -> str:
+    lines = str(error.__cause__ or error).strip().splitlines()
+    return lines[0] if lines else "damaged"

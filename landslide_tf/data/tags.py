@@ -1,0 +1,147 @@
+"""What the tags of a raster file say about its numbers: scale, unit, colours."""
+
+from __future__ import annotations
+
+import numpy as np
+from rasterio.enums import ColorInterp
+
+from landslide_tf.checks import InputError
+from landslide_tf.data.crs import height_unit, unit_m
+
+FOOT, US_FOOT = 0.3048, 1200 / 3937
+UNITS_M = {
+    **dict.fromkeys(("m", "metre", "meter", "metres", "meters"), 1.0),
+    **dict.fromkeys(("ft", "foot", "feet", "international foot", "'"), FOOT),
+    **dict.fromkeys(("us survey foot", "us survey feet", "us-ft", "ftus", "us ft"), US_FOOT),
+    **dict.fromkeys(("foot_us", "us_survey_foot", "us foot", "us feet", "survey foot"), US_FOOT),
+    **dict.fromkeys(("dm", "decimetre", "decimeter", "decimetres", "decimeters"), 0.1),
+    **dict.fromkeys(("cm", "centimetre", "centimeter", "centimetres", "centimeters"), 0.01),
+    **dict.fromkeys(("mm", "millimetre", "millimeter", "millimetres", "millimeters"), 0.001),
+    **dict.fromkeys(("km", "kilometre", "kilometer", "kilometres", "kilometers"), 1000.0),
+}
+
+
+def scale_and_offset(file, bands) -> tuple[np.ndarray, np.ndarray] | None:
+    """Scale and offset of the bands (numbers from 1) of an open raster; None where all are plain.
+
+    Raises:
+        InputError: a scale of 0, or not a number.
+
+    >>> import rasterio
+    >>> with rasterio.open("dem.tif", "r+") as file:
+    ...     file.scales, file.offsets = (0.1,), (100.0,)
+    ...     scale, offset = scale_and_offset(file, [1])
+    >>> scale.tolist(), offset.tolist()
+    ([0.1], [100.0])
+    """
+    index = [band - 1 for band in bands]
+    scale, offset = np.array(file.scales, float)[index], np.array(file.offsets, float)[index]
+    if not np.isfinite([scale, offset]).all() or (scale == 0).any():
+        raise InputError(
+            f"{file.name}: its tags say scale {scale[0]:g} and offset {offset[0]:g}, which makes "
+            "all values one; mend them (gdal_edit -scale, -offset)"
+        )
+    return None if (scale == 1).all() and (offset == 0).all() else (scale, offset)
+
+
+def elevation_unit(file) -> tuple[str, float] | None:
+    """Name of the unit of elevation and its length in metres, by the band's tag or the CRS.
+
+    None where nothing is said: metres, then.
+
+    Raises:
+        InputError: a unit that is not known, or a band and a CRS that say different ones.
+
+    >>> from landslide_tf.data.raster import open_raster
+    >>> with open_raster("dem.tif") as file:
+    ...     elevation_unit(file)
+    """
+    text = ((file.units or (None,))[0] or "").strip()
+    said = None
+    if text.lower() not in ("", "unknown", "none"):
+        factor = UNITS_M.get(text.lower())
+        if factor is None:
+            raise InputError(
+                f"{file.name}: its unit of elevation {text!r} is not known; convert it to metres "
+                "(gdal_calc), or correct the tag (gdal_edit -units m)"
+            )
+        said = (text, factor)
+    by_crs = None
+    if file.crs is not None:
+        try:
+            by_crs = height_unit(file.crs)
+        except InputError as error:
+            raise InputError(f"{file.name}: {error}") from None
+    if said and by_crs and abs(said[1] / by_crs[1] - 1) > 1e-3 and by_crs[1] != 1:
+        raise InputError(
+            f"{file.name}: its elevations are in {said[0]} by the band's tag, in {by_crs[0]} by "
+            "the CRS; correct one (gdal_edit -units, -a_srs)"
+        )
+    return said or by_crs
+
+
+def unit_note(file) -> str | None:
+    """A line for the user about the unit of a DEM; None where its elevations are in metres.
+
+    >>> from landslide_tf.data.raster import open_raster
+    >>> with open_raster("dem.tif") as file:
+    ...     unit_note(file)
+    """
+    unit = elevation_unit(file)
+    if unit is not None:
+        return None if unit[1] == 1 else f"elevations in {unit[0]} are converted to metres"
+    if file.crs is None:
+        return None
+    try:
+        length = unit_m(file.crs)
+    except InputError:
+        return None
+    if length in (None, 1):
+        return None
+    return (
+        f"nothing says in which unit the elevations are, and the coordinates are in units of "
+        f"{length:.4g} m: elevations are taken as metres (else: gdal_edit -units ft)"
+    )
+
+
+def white_is_zero(file) -> bool:
+    """Whether the file's one band counts from white to black (TIFF's MINISWHITE), with no table.
+
+    >>> from landslide_tf.data.raster import open_raster
+    >>> with open_raster("dem.tif") as file:
+    ...     white_is_zero(file)
+    False
+    """
+    return (
+        file.driver == "GTiff"
+        and file.colorinterp[0] != ColorInterp.palette
+        and file.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES"
+    )
+
+
+def highest_number(file) -> int:
+    """The number that a band of whole numbers has at most, by its bits.
+
+    >>> from landslide_tf.data.raster import open_raster
+    >>> with open_raster("scene.tif") as file:
+    ...     highest_number(file)
+    255
+    """
+    bits = file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
+    return 2 ** int(bits) - 1 if bits else int(np.iinfo(file.dtypes[0]).max)
+
+
+def colour_table(file) -> np.ndarray | None:
+    """The colours (N, 4) uint8 of a file of one band with a colour table, else None.
+
+    >>> from landslide_tf.data.raster import open_raster
+    >>> with open_raster("scene.tif") as file:
+    ...     colour_table(file)  # of three bands
+    """
+    if file.count != 1 or file.colorinterp[0] != ColorInterp.palette:
+        return None
+    colours = file.colormap(1)
+    table = np.zeros((max(colours) + 1, 4), "uint8")
+    for number, rgba in colours.items():
+        table[number] = rgba
+    return table

@@ -1,0 +1,181 @@
+"""Polygons of landslides from any vector file; only their geometry is read."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+from shapely.errors import ShapelyError
+
+from landslide_tf.checks import InputError
+from landslide_tf.data.crs import horizontal, unit_m
+from landslide_tf.data.opening import SUFFIXES, is_local, open_raster
+
+TURN = 360.0
+# What GDAL, GEOS and PROJ raise of damaged files; pyogrio fails by a name of its own where the CRS
+# is damaged.
+ERRORS = (RuntimeError, ValueError, OSError, LookupError, ShapelyError, UnboundLocalError)
+
+
+def is_vector(path) -> bool:
+    """Whether a file holds layers of features; False where it opens as a raster.
+
+    Raises:
+        InputError: the file does not exist, or is neither.
+
+    >>> is_vector("landslides.geojson"), is_vector("dem.tif")
+    (True, False)
+    """
+    import pyogrio
+
+    if is_local(path) and not Path(path).exists():
+        raise InputError(f"{path}: no such file")
+    try:
+        pyogrio.list_layers(path)
+        return True
+    except ERRORS as error:
+        no_vector = _reason(error)
+    try:
+        open_raster(path).close()
+        return False
+    except InputError:
+        if Path(path).suffix.lower() in SUFFIXES:
+            raise
+        raise InputError(
+            f"{path}: holds no polygons that can be read ({no_vector}); give a vector file or a "
+            "mask raster"
+        ) from None
+
+
+def read_polygons(path, grid):
+    """The polygons of a vector file that reach into the scene, in its CRS, as a GeoSeries.
+
+    Attributes are not read, so their encoding does not matter. Across 180 degrees, polygons are
+    brought to the scene's side.
+
+    Raises:
+        InputError: the file cannot be read, holds other than polygons, has no CRS, or several
+            layers, or nothing in the scene.
+
+    >>> from landslide_tf.geo.overlay import Grid
+    >>> with open_raster("scene.tif") as scene:
+    ...     polygons = read_polygons("landslides.geojson", Grid(scene))
+    >>> len(polygons), polygons.area.round().tolist()
+    (2, [256.0, 256.0])
+    """
+    outline = grid.outline()
+    # a straight side of the scene may be a curve in the polygons' CRS
+    around = outline.segmentize(outline.length / 80)
+    with _reading(path):
+        shapes, info, boxes = _read_around(path, grid, around)
+        shapes = shapes[~(shapes.isna() | shapes.is_empty)]
+        other = set(shapes.geom_type) - {"Polygon", "MultiPolygon"}
+        if other:
+            raise InputError(
+                f"{path}: holds {', '.join(sorted(other))}; landslides must be polygons"
+            )
+        # a polygon that crosses itself would be burnt in part
+        shapes = shapes.make_valid().explode()
+        shapes = shapes[shapes.geom_type.isin(["Polygon", "MultiPolygon"])]
+        shapes = _in_crs(shapes, grid, outline)
+        shapes = shapes[shapes.intersects(outline)]
+    if not len(shapes):
+        raise InputError(
+            f"{path}: no polygon lies in the scene {grid.path}; they cover "
+            f"{box_text(info['total_bounds'])}, the scene {box_text(boxes[0])}"
+        )
+    return shapes.reset_index(drop=True)
+
+
+def _read_around(path, grid, around):
+    """Shapes near the scene in their own CRS, facts of the layer, and the boxes looked into."""
+    import geopandas
+    import pyogrio
+    import pyproj
+
+    layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+    if len(layers) > 1:
+        raise InputError(
+            f"{path}: holds several layers ({', '.join(layers)}); export one (ogr2ogr)"
+        )
+    # Field names may have any encoding; this one takes all bytes.
+    options = {"layer": layers[0] if layers else None, "encoding": "ISO-8859-1"}
+    info = pyogrio.read_info(path, force_total_bounds=True, **options)
+    if not layers or not np.isfinite(info["total_bounds"] or np.nan).all():
+        raise InputError(f"{path}: holds no polygons; give a file of landslide polygons")
+    if info["crs"] is None:
+        raise InputError(f"{path}: has no CRS; assign one (ogr2ogr -a_srs)")
+    own, here = pyproj.CRS.from_user_input(info["crs"]), horizontal(grid.crs)
+    local = own.is_engineering
+    if local != here.is_engineering or (local and unit_m(own) != unit_m(grid.crs)):
+        raise InputError(
+            f"{path}: its CRS ({own.name}) cannot be brought to the image's ({here.name}): one is "
+            "local; assign that of the image if the coordinates are its (ogr2ogr -a_srs)"
+        )
+    boxes = []
+    for turn in (0.0, TURN, -TURN) if here.is_geographic else (0.0,):
+        placed = geopandas.GeoSeries([around], crs=grid.crs).translate(turn)
+        placed = placed if local else placed.to_crs(own)
+        if np.isfinite(placed.total_bounds).all():
+            boxes.append(tuple(placed.total_bounds))
+    # of a world-wide inventory only what is here: elsewhere the scene's CRS may not reach
+    found = [
+        pyogrio.read_dataframe(path, columns=[], bbox=box, **options).geometry
+        for box in dict.fromkeys(boxes)
+    ]
+    shapes = geopandas.GeoSeries(
+        np.concatenate([part.to_numpy() for part in found]), crs=info["crs"]
+    )
+    return shapes, info, boxes
+
+
+def _in_crs(shapes, grid, outline):
+    """Shapes in the scene's CRS; in degrees, brought within half a turn of the scene."""
+    import geopandas
+    import shapely
+
+    if shapes.crs.is_engineering:
+        return geopandas.GeoSeries(shapes.to_numpy(), crs=grid.crs)
+    in_degrees, shapes = shapes.crs.is_geographic, shapes.to_crs(grid.crs)
+    if not horizontal(grid.crs).is_geographic:
+        return shapes
+    middle = outline.centroid.x
+
+    def unwrap(xy):
+        x = xy[:, 0] - TURN * np.round((xy[:, 0] - middle) / TURN)
+        return np.stack([x, xy[:, 1]], axis=-1)
+
+    # What spans half the globe in degrees does so; brought from metres, it crosses 180 degrees.
+    wide = in_degrees & (shapes.bounds.maxx - shapes.bounds.minx >= TURN / 2).to_numpy()
+    moved = [
+        shape if spans else shapely.transform(shape, unwrap)
+        for shape, spans in zip(shapes, wide, strict=True)
+    ]
+    return geopandas.GeoSeries(moved, crs=grid.crs)
+
+
+@contextlib.contextmanager
+def _reading(path):
+    """Whatever GDAL, GEOS or PROJ raise becomes one line with the file."""
+    try:
+        yield
+    except InputError as error:
+        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
+    except ERRORS as error:
+        raise InputError(
+            f"{path}: holds no polygons that can be read ({_reason(error)}); give a vector file"
+        ) from None
+
+
+def _reason(error) -> str:
+    return (str(error).strip().splitlines() or ["damaged"])[0]
+
+
+def box_text(bounds) -> str:
+    """Left, bottom, right, top for messages.
+
+    >>> box_text((0, 1.23456789, 2, 3))
+    '(0, 1.23457, 2, 3)'
+    """
+    return "(" + ", ".join(f"{value:.6g}" for value in bounds) + ")"

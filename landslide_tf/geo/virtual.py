@@ -1,0 +1,100 @@
+"""Rasters seen otherwise than they lie on disk: all no data as NaN, or a turn of the globe away."""
+
+from __future__ import annotations
+
+from xml.sax.saxutils import escape
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp, MaskFlags
+
+from landslide_tf.data.crs import flat_crs, horizontal
+from landslide_tf.data.raster import nodata_values
+
+TYPES = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32",
+         "int32": "Int32", "uint64": "UInt64", "int64": "Int64", "float32": "Float32"}  # fmt: skip
+
+
+def views(file, grid, nodata=None) -> list:
+    """The open raster `file` as it must be seen to be warped onto the scene's `grid`.
+
+    With `nodata`, a number or several, beside the file's own tags or mask, all of them are NaN in
+    float64: a warp knows one value only. A raster in degrees comes once for each turn of 360
+    degrees in which it may reach into the scene.
+
+    >>> from landslide_tf.geo.overlay import Grid
+    >>> with rasterio.open("scene.tif") as scene, rasterio.open("dem.tif") as dem:
+    ...     (view,) = views(dem, Grid(scene), nodata=(1000, -9999))
+    ...     np.isnan(view.read(1)[0, :3]).tolist()  # 1000, 1001, 1002
+    [True, False, False]
+    """
+    marks = [_marks(file, band, nodata) for band in _bands(file)]
+    hidden = any(MaskFlags.per_dataset in flags for flags in file.mask_flag_enums)
+    alone = all(set(m) <= {tag} for m, tag in zip(marks, file.nodatavals, strict=False))
+    many = nodata is not None and (hidden or not alone)
+    result = []
+    for turn in _turns(file, grid):
+        if not many and turn == 0:
+            result.append(file)
+        else:
+            result.append(rasterio.open(_xml(file, marks if many else None, hidden, turn)))
+    return result
+
+
+def _bands(file) -> list[int]:
+    return [i for i, kind in enumerate(file.colorinterp, 1) if kind != ColorInterp.alpha]
+
+
+def _marks(file, band, nodata) -> tuple[float, ...]:
+    """What is no data in a band, as its dtype holds it."""
+    values = nodata_values(file.nodatavals[band - 1]) + nodata_values(nodata)
+    if file.dtypes[band - 1] == "float32":
+        with np.errstate(over="ignore"):
+            values = tuple(float(np.float32(value)) for value in values)
+    return tuple(dict.fromkeys(values))
+
+
+def _turns(file, grid) -> list[int]:
+    if not horizontal(file.crs).is_geographic:
+        return [0]
+    left, right = sorted((file.bounds.left, file.bounds.right))
+    ranges = [(-180.0, 180.0)]
+    if horizontal(grid.crs).is_geographic:
+        west, _, east, _ = grid.outline().bounds
+        ranges.append((west, east))
+    return [
+        turn
+        for turn in (0, 360, -360)
+        if turn == 0 or any(left + turn < east and west < right + turn for west, east in ranges)
+    ]
+
+
+def _xml(file, marks, hidden: bool, turn: int) -> str:
+    """A virtual raster of the bands; `marks` by band become NaN, one value a layer."""
+    bands = _bands(file)
+    source, layers = file.name, 1 if marks is None else max(1, *(len(m) for m in marks))
+    for layer in range(layers):
+        parts = []
+        for i, band in enumerate(bands):
+            kind, tag = TYPES.get(file.dtypes[band - 1], "Float64"), file.nodatavals[band - 1]
+            mark = masked = ""
+            if marks is not None:
+                kind, tag = "Float64", np.nan
+                mark = f"<NODATA>{marks[i][layer]!r}</NODATA>" if layer < len(marks[i]) else ""
+                masked = "<UseMaskBand>true</UseMaskBand>" if hidden and layer == 0 else ""
+            nodata = "" if tag is None else f"<NoDataValue>{tag!r}</NoDataValue>"
+            parts.append(
+                f'<VRTRasterBand dataType="{kind}" band="{i + 1}">{nodata}<ComplexSource>'
+                f'<SourceFilename relativeToVRT="0">{escape(source)}</SourceFilename>'
+                f"<SourceBand>{band if layer == 0 else i + 1}</SourceBand>{mark}{masked}"
+                "</ComplexSource></VRTRasterBand>"
+            )
+        t = file.transform
+        place = (t.c + (turn if layer == layers - 1 else 0), t.a, t.b, t.f, t.d, t.e)
+        source = (
+            f'<VRTDataset rasterXSize="{file.width}" rasterYSize="{file.height}">'
+            f"<SRS>{escape(flat_crs(file.crs).to_wkt())}</SRS>"
+            f"<GeoTransform>{', '.join(map(repr, place))}</GeoTransform>{''.join(parts)}"
+            "</VRTDataset>"
+        )
+    return source
