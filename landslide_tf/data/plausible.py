@@ -1,0 +1,142 @@
+"""Whether values can be what they are taken for: elevations, brightness, labels.
+
+The functions look at one tile, or at a sample of a scene, and return short warnings without the
+path. Each says what is odd and which option mends it. A caller puts the file's name in front.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from landslide_tf.data.raster import Raster
+
+LOWEST_M, HIGHEST_M = -11_000.0, 9_000.0  # the ocean's depth, the highest mountain, and a little
+JUMP_M = 50.0  # a gap without any elevation, beside one single value
+MARKS = (0, 9999, -999, -9999, -99999, -32768, -32767, 32767, 65535)  # that software writes
+MAX_MARKS = 3
+DARK_8_BIT, DARK = 0.05, 0.25  # brightest pixels below this share of full scale
+
+
+def tile_warnings(image: Raster, dem: Raster | None, mask: Raster | None) -> list[str]:
+    """What is odd about one tile, or about a sample of a scene, a line each; [] where all is well.
+
+    Only valid pixels are looked at. `image.scale` is the value of full brightness, or None where
+    the dtype tells (then a 16-bit image is read against 65535). The mask may be as it is in the
+    file or have labels 0 and 1.
+
+    >>> def raster(values):
+    ...     values = np.atleast_3d(values)
+    ...     return Raster(values, np.ones(values.shape[:2], bool))
+    >>> image = raster(np.linspace(1, 3000, 192).reshape(8, 8, 3).astype("uint16"))
+    >>> dem, mask = raster(np.arange(64.0).reshape(8, 8)), raster(np.eye(8, dtype="uint8"))
+    >>> dem.values[0, 0] = -32768
+    >>> for line in tile_warnings(image, dem, mask):
+    ...     print(line)
+    the image reaches less than 25% of full scale: ...; give --rgb-scale, ...
+    the DEM holds the value -32768, which is no elevation here: ... give --nodata -32768
+    """
+    lines = image_warnings(image)
+    if dem is not None:
+        lines += dem_warnings(dem)
+    if mask is not None:
+        lines += mask_warnings(mask)
+    return lines
+
+
+def image_warnings(image: Raster) -> list[str]:
+    """Warnings about an image: far too dark for its range, or of one colour everywhere.
+
+    >>> image_warnings(Raster(np.full((4, 4, 3), 200, "uint8"), np.ones((4, 4), bool)))
+    ['the image has one colour everywhere; look at the file, or leave it out']
+    """
+    values = image.values[image.valid]
+    if len(values) < 2:
+        return []
+    lines = []
+    if (values == values[0]).all():
+        lines.append("the image has one colour everywhere; look at the file, or leave it out")
+    wide = image.scale is None and values.dtype.kind in "iu" and values.dtype.itemsize > 1
+    full = image.scale or (np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1.0)
+    least = DARK if wide else DARK_8_BIT
+    if np.percentile(values, 98) < least * full:
+        lines.append(
+            f"the image reaches less than {least:.0%} of full scale: the model sees it black; give "
+            "--rgb-scale, the value that becomes 1 (3000 suits reflectance x 10000; 'map' has "
+            "--scale percentile)"
+        )
+    return lines
+
+
+def dem_warnings(dem: Raster) -> list[str]:
+    """Warnings about a DEM: no relief, values no ground has, or a single one far from the rest.
+
+    >>> dem = np.add.outer(np.arange(8.0), np.arange(1500.0, 1508.0))
+    >>> dem[2:4, 2:4] = 0  # voids filled with 0, 1500 m below the ground around them
+    >>> dem_warnings(Raster(dem[..., None], np.ones((8, 8), bool)))
+    ['the DEM holds the value 0, which is no elevation here: ... give --nodata 0']
+    """
+    found = np.unique(dem.values[..., 0][dem.valid])
+    found = found[np.isfinite(found)] if found.dtype.kind == "f" else found
+    found = found.astype("float64")
+    if len(found) == 0:
+        return []
+    if len(found) == 1:
+        if dem.valid.sum() < 2:
+            return []
+        return [
+            f"the DEM is {found[0]:g} everywhere: it tells the model nothing; look at the file, "
+            "or use --fusion rgb"
+        ]
+    lines = []
+    for _ in range(MAX_MARKS):
+        mark = _mark(found)
+        if mark is None:
+            break
+        lines.append(
+            f"the DEM holds the value {mark:.10g}, which is no elevation here: it looks like "
+            f"missing data that the file does not declare; give --nodata {mark:.10g}"
+        )
+        found = found[found != mark]
+    low, high = found.min(), found.max()
+    if low < LOWEST_M or high > HIGHEST_M:
+        lines.append(
+            f"the DEM goes from {low:.6g} to {high:.6g}, where the Earth has {LOWEST_M:g} to "
+            f"{HIGHEST_M:g} m: its unit is not metres, or missing data was mixed in by resampling; "
+            "convert it (gdal_calc), or mark its missing data before resampling"
+        )
+    return lines
+
+
+def _mark(found: np.ndarray) -> float | None:
+    """The value, of sorted distinct ones, that stands alone far from all others, or None."""
+    for value, rest in ((found[0], found[1:]), (found[-1], found[:-1])):
+        if len(rest) == 0:
+            continue
+        gap = np.abs(rest - value).min()
+        spread = 0 if value in MARKS else rest[-1] - rest[0]
+        beyond = not LOWEST_M <= value <= HIGHEST_M
+        if gap > JUMP_M and (beyond or gap > spread):
+            return float(value)
+    return None
+
+
+def mask_warnings(mask: Raster) -> list[str]:
+    """Warnings about a mask that says the same everywhere.
+
+    >>> mask_warnings(Raster(np.ones((4, 4, 1), "uint8"), np.ones((4, 4), bool)))
+    ['the mask is landslide everywhere: ...; look at the mask, and at what its file calls no data']
+    """
+    labels = mask.values[..., 0][mask.valid] != 0
+    if not len(labels):
+        return ["the mask says nothing: all of it is no data; look at its nodata tag"]
+    if labels.all():
+        return [
+            "the mask is landslide everywhere: background is lost or inverted, unless the tile is "
+            "that small; look at the mask, and at what its file calls no data"
+        ]
+    if not labels.any():
+        return [
+            "the mask has no landslide: right if the tile has none; else it was drawn on other "
+            "ground"
+        ]
+    return []
