@@ -110,6 +110,8 @@ give --overwrite to start anew
     except Exception as error:
         lines = str(error).splitlines() or [""]
         reason = lines[0][:120] or type(error).__name__
+        if "pickle" in reason:  # NumPy's advice for a file that is none of its own
+            reason = "it is no NumPy file"
         raise InputError(f"{path}: is damaged ({reason}); {repair}") from None
 
 

@@ -18,7 +18,7 @@ from landslide_tf.data.tile import check_fit, make_tile
 from landslide_tf.files import sha256
 from landslide_tf.models.probability import PREDICT_BATCH, onnx_session, predict_probability
 from landslide_tf.runs.model_file import load_model
-from landslide_tf.training.run_folder import is_complete, read_config
+from landslide_tf.training.run_folder import is_complete, read_config, read_split_and_metrics
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,5 @@ def load_run(path, *, onnx: bool = True) -> Run:
         folder,
         config,
         model,
-        json.loads((folder / "split.json").read_text()),
-        json.loads((folder / "metrics.json").read_text()),
+        *read_split_and_metrics(folder),
     )
