@@ -66,7 +66,7 @@ def make_split(
             raise InputError(f"no tile's name begins with {test_prefix!r} (the test part)")
     labels, pairs = np.array(tiles.names), np.zeros((0, 2), int)
     if how == "group":
-        labels, pairs = _groups(tiles), _touching(tiles.place)
+        labels, pairs = _groups(tiles), overlapping(tiles.place)[0]
     groups = np.unique(labels, return_inverse=True)[1]
     best = (-1.0, None)
     for attempt in range(TRIES if len(pairs) else 1):
@@ -153,18 +153,26 @@ def _groups(tiles: Tiles) -> np.ndarray:
     return np.array([f"{x:.0f},{y:.0f}" for x, y in blocks(side)])
 
 
-def _touching(place: np.ndarray) -> np.ndarray:
-    """Pairs of tiles (P, 2) that touch or overlap on the ground."""
+def overlapping(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of tiles that touch or overlap on the ground, and those of them that overlap.
+
+    `place` is (N, 3): x and y of the centre and the side of each tile, in one CRS; a tile without
+    a place (NaN) is in no pair. Both results are (P, 2), indices into `place`.
+
+    >>> touch, overlap = overlapping(np.array([[0, 0, 2], [2, 0, 2], [3, 0, 2], [9, 9, 2]]))
+    >>> touch.tolist(), overlap.tolist()
+    ([[0, 1], [1, 2]], [[1, 2]])
+    """
     from scipy.spatial import KDTree
 
     known = np.flatnonzero(np.isfinite(place).all(axis=1))
     if not len(known):
-        return np.zeros((0, 2), int)
+        return np.zeros((0, 2), int), np.zeros((0, 2), int)
     centre, side = place[known, :2], place[known, 2]
     near = KDTree(centre).query_pairs(APART * side.max(), p=np.inf, output_type="ndarray")
     a, b = near.T
-    distance = np.abs(centre[a] - centre[b]).max(axis=1)
-    return known[near[distance <= APART * (side[a] + side[b]) / 2]]
+    distance = np.abs(centre[a] - centre[b]).max(axis=1) / ((side[a] + side[b]) / 2)
+    return known[near[distance <= APART]], known[near[distance < 2 - APART]]
 
 
 def _gap(part: np.ndarray, pairs: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from rasterio.windows import Window
 from landslide_tf.checks import InputError
 from landslide_tf.data.raster import Raster, open_raster, read_window, write_geotiff
 from landslide_tf.data.tile import check_image
-from landslide_tf.files import SCRATCH
+from landslide_tf.files import SCRATCH, check_outputs
 from landslide_tf.geo.overlay import Grid, open_dem, open_labels
 
 MASK_NODATA = 255
@@ -77,6 +77,7 @@ def cut_scene(
     if not re.fullmatch(r"[\w-][\w.-]*", name):
         raise InputError(f"--name must be letters, digits, '_' and '-'. Received: {name!r}")
     old = _tiles_called(out, name)
+    check_outputs(old, (image, polygons, dem))
     if old and not overwrite:
         raise InputError(f"{old[0]}: exists; give --overwrite to replace it, or another --name")
     scratch = out.absolute().with_name(f"{SCRATCH}{os.getpid()}-{out.absolute().name}")
