@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -52,7 +53,8 @@ def check_folder(folder, **options) -> dict:
     unreadable, tiles, images = [], [], defaultdict(list)
     odd: dict[str, list[tuple[str, str]]] = defaultdict(list)
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # GDAL and NumPy release the lock
-        looked = pool.map(lambda sample: _look(sample, config), index.samples)
+        metres: dict = {}
+        looked = pool.map(lambda sample: _look(sample, config, metres), index.samples)
         count = len(index.samples)
         for found in tqdm(looked, "checking", total=count, unit="tile", disable=None):
             if isinstance(found, str):
@@ -136,27 +138,36 @@ class _Tile:
     name: str
     rasters: dict[str, _Facts]
     place: tuple[float, float, float] | None
-    crs: str | None
+    crs: str | None  # its name
     resolution_m: float | None
     digest: str  # of the image's pixels
     thumbnail: np.ndarray  # (S, S) float16, grey
     warnings: list[str]
 
 
-def _look(sample: Sample, config: TrainConfig) -> _Tile | str:
-    """Read one tile; the line that `train` would refuse it with where it cannot be used."""
+def _look(sample: Sample, config: TrainConfig, metres: dict) -> _Tile | str:
+    """Read one tile; the line that `train` would refuse it with where it cannot be used.
+
+    `metres` keeps what a pixel measures, because some CRS take a quarter of a second to ask.
+    """
     try:
         tile, place = read_tile(sample, config)
         rasters = {kind: read_file(sample, kind, config) for kind in sample.files}
         image = rasters["image"]
         scaled = dataclasses.replace(image, scale=config.rgb_scale or image.scale)
-        resolution = image.resolution_m()
+        wkt, key = image.crs.to_wkt() if image.crs else None, None
+        if wkt and image.transform is not None:
+            key = (wkt, *np.round(np.array(image.transform)[[0, 1, 3, 4]], 9))
+            if key not in metres:
+                metres[key] = None  # a CRS of no known unit
+                with contextlib.suppress(Exception):
+                    metres[key] = float(np.mean(image.resolution_m()))
         return _Tile(
             sample.name,
             {kind: _facts(raster) for kind, raster in rasters.items()},
             place,
-            str(image.crs) if image.crs else None,
-            float(np.mean(resolution)) if resolution else None,
+            re.search(r'"(.*?)"', wkt).group(1) if wkt else None,
+            metres.get(key),
             hashlib.sha256(np.ascontiguousarray(image.values)).hexdigest(),
             tile.rgb.mean(axis=-1).astype("float16"),
             tile_warnings(scaled, rasters.get("dem"), rasters.get("mask")),

@@ -195,10 +195,11 @@ def _neighbours(tiles):
             [f"{placed[a].name} and {placed[b].name}" for a, b in sharing[:SHOWN]]
             + [""] * (len(sharing) - SHOWN),
         )
-    elif len(touching):
+    beside = len(touching) - len(sharing)
+    if beside:
         yield Finding(
             "note",
-            _count(touching, "pair of tiles adjoins", "pairs of tiles adjoin", "on the ground"),
+            f"{beside} {'pair of tiles adjoins' if beside == 1 else 'pairs of tiles adjoin'}",
             "a random split puts neighbours into training and test: scores of the same place",
             "train with --split group for scores at places that the model has not seen",
             [],
@@ -206,7 +207,7 @@ def _neighbours(tiles):
 
 
 def _sources(tiles):
-    prefixes = Counter(name_prefix(t.name) for t in tiles)
+    prefixes = Counter(name_prefix(t.name) for t in tiles if "mask" in t.rasters)
     if 1 < len(prefixes) <= 50:
         shown = ", ".join(f"{name} ({count})" for name, count in prefixes.most_common(10))
         yield Finding(
