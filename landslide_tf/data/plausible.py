@@ -20,6 +20,8 @@ DARK_8_BIT, DARK = 0.05, 0.25  # brightest pixels below this share of full scale
 def tile_warnings(image: Raster, dem: Raster | None, mask: Raster | None) -> list[str]:
     """What is odd about one tile, or about a sample of a scene, a line each; [] where all is well.
 
+    What was done to the values because of the files' tags (a scale, feet) is said first.
+
     Only valid pixels are looked at. `image.scale` is the value of full brightness, or None where
     the dtype tells (then a 16-bit image is read against 65535). The mask may be as it is in the
     file or have labels 0 and 1.
@@ -35,9 +37,9 @@ def tile_warnings(image: Raster, dem: Raster | None, mask: Raster | None) -> lis
     the image reaches less than 25% of full scale: ...; give --rgb-scale, ...
     the DEM holds the value -32768, which is no elevation here: ... give --nodata -32768
     """
-    lines = image_warnings(image)
+    lines = [*image.notes, *image_warnings(image)]
     if dem is not None:
-        lines += dem_warnings(dem)
+        lines += [*dem.notes, *dem_warnings(dem)]
     if mask is not None:
         lines += mask_warnings(mask)
     return lines
@@ -75,9 +77,8 @@ def dem_warnings(dem: Raster) -> list[str]:
     >>> dem_warnings(Raster(dem[..., None], np.ones((8, 8), bool)))
     ['the DEM holds the value 0, which is no elevation here: ... give --nodata 0']
     """
-    found = np.unique(dem.values[..., 0][dem.valid])
-    found = found[np.isfinite(found)] if found.dtype.kind == "f" else found
-    found = found.astype("float64")
+    found, count = np.unique(dem.values[..., 0][dem.valid].astype("float64"), return_counts=True)
+    found, count = found[np.isfinite(found)], count[np.isfinite(found)]
     if len(found) == 0:
         return []
     if len(found) == 1:
@@ -89,14 +90,14 @@ def dem_warnings(dem: Raster) -> list[str]:
         ]
     lines = []
     for _ in range(MAX_MARKS):
-        mark = _mark(found)
+        mark = _mark(found, count)
         if mark is None:
             break
         lines.append(
             f"the DEM holds the value {mark:.10g}, which is no elevation here: it looks like "
             f"missing data that the file does not declare; give --nodata {mark:.10g}"
         )
-        found = found[found != mark]
+        found, count = found[found != mark], count[found != mark]
     low, high = found.min(), found.max()
     if low < LOWEST_M or high > HIGHEST_M:
         lines.append(
@@ -107,15 +108,19 @@ def dem_warnings(dem: Raster) -> list[str]:
     return lines
 
 
-def _mark(found: np.ndarray) -> float | None:
-    """The value, of sorted distinct ones, that stands alone far from all others, or None."""
-    for value, rest in ((found[0], found[1:]), (found[-1], found[:-1])):
+def _mark(found, count) -> float | None:
+    """The value, of sorted distinct ones and how often they come, that stands alone far from all
+    others, or None."""
+    ends = [(found[0], count[0], found[1:]), (found[-1], count[-1], found[:-1])]
+    ends = [(*end, not LOWEST_M <= end[0] <= HIGHEST_M) for end in ends]
+    for value, times, rest, beyond in sorted(ends, key=lambda end: not end[3]):
         if len(rest) == 0:
             continue
         gap = np.abs(rest - value).min()
+        known = beyond or value in MARKS
         spread = 0 if value in MARKS else rest[-1] - rest[0]
-        beyond = not LOWEST_M <= value <= HIGHEST_M
-        if gap > JUMP_M and (beyond or gap > spread):
+        # a single pixel may be a mast, and two values alone may be two levels
+        if gap > JUMP_M and gap > spread and (known or (times > 1 and len(rest) > 1)):
             return float(value)
     return None
 

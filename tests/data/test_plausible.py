@@ -48,6 +48,14 @@ def test_one_value_far_from_all_others_is_named_with_the_option(mark, low, high)
     assert line.endswith(f"give --nodata {mark:.10g}")
 
 
+def test_one_high_pixel_is_a_mast_and_no_mark():
+    dem = relief(1000, 1030)
+    dem[3, 3] = 1150
+    assert dem_warnings(raster(dem)) == []
+    dem[3, 4] = 1150
+    assert dem_warnings(raster(dem))[0].endswith("give --nodata 1150")
+
+
 def test_two_marks_are_both_named():
     dem = relief(1000, 1300)
     dem[0, 0], dem[5, 5] = -9999, -32768
@@ -71,6 +79,11 @@ def test_voids_blended_into_the_ground_are_told_as_values_the_earth_does_not_hav
 def test_centimetres_are_told_as_another_unit():
     (line,) = dem_warnings(raster(relief(100_000, 130_000)))
     assert line.startswith("the DEM goes from 100000 to 130000") and "unit" in line
+
+
+def test_coarse_steps_of_another_unit_are_no_marks():
+    (line,) = dem_warnings(raster(relief(1_000_000, 1_300_000)))  # mm, in steps of 293
+    assert "unit" in line
 
 
 def test_flat_dem():
