@@ -1,14 +1,46 @@
-"""What the user reads while a command runs."""
+"""What the user reads while a command runs, on any kind of terminal or on none."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 
 
 def say(message: str) -> None:
-    """One line for the user, at once.
+    """Print one line for the user, at once.
+
+    A character that the terminal cannot show becomes '?'. Without a stdout (pythonw, the Python
+    console of QGIS) nothing is printed.
 
     >>> say("split.json: 12 tiles")
     split.json: 12 tiles
     """
-    print(message, file=sys.stdout, flush=True)
+    with whole_streams():
+        print(message, file=sys.stdout, flush=True)
+
+
+@contextlib.contextmanager
+def whole_streams():
+    """Within the block stdout and stderr exist, and print '?' for what they cannot show.
+
+    `pythonw` and some consoles inside other programs have none: what is printed is then lost, as
+    is meant there. It also serves as a decorator: `@whole_streams()`.
+
+    >>> with contextlib.redirect_stdout(None), whole_streams():
+    ...     print("nobody reads this, and nothing fails")
+    """
+    with contextlib.ExitStack() as stack:
+        for name, redirect in (
+            ("stdout", contextlib.redirect_stdout),
+            ("stderr", contextlib.redirect_stderr),
+        ):
+            stream = getattr(sys, name)
+            if stream is None:
+                nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+                stack.enter_context(redirect(nowhere))
+            # Streams of notebooks and of test tools have no encoding to set, and need none.
+            elif hasattr(stream, "reconfigure") and stream.errors == "strict":
+                stream.reconfigure(errors="replace")
+                stack.callback(stream.reconfigure, errors="strict")
+        yield

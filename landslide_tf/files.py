@@ -1,7 +1,11 @@
-"""Files written whole or not at all, and their digests. Imports no third-party package."""
+"""Files written whole or not at all, never over an input, and read with a clear word on damage.
+
+Imports no third-party package.
+"""
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import hashlib
 import json
@@ -9,7 +13,17 @@ import math
 import os
 from pathlib import Path
 
+from landslide_tf.checks import InputError
+
 SCRATCH = ".writing-"  # start of the names of files that are not whole yet
+# The longer marks first: UTF-32 begins as UTF-16 does.
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 
 
 @contextlib.contextmanager
@@ -28,7 +42,7 @@ def atomic_path(path):
     scratch = path.with_name(f"{SCRATCH}{os.getpid()}-{path.name}")
     try:
         yield scratch
-        with open(scratch, "rb") as file:
+        with open(scratch, "r+b") as file:  # Windows flushes only what is open for writing
             os.fsync(file.fileno())
         scratch.replace(path)
     finally:
@@ -55,8 +69,9 @@ def write_json(path, content) -> None:
     >>> json.loads(Path("scores.json").read_text())
     {'iou': 0.5, 'auc': None}
     """
+    text = json.dumps(_plain(content), indent=1, allow_nan=False) + "\n"
     with atomic_path(path) as scratch:
-        scratch.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n")
+        scratch.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _plain(value):
@@ -69,6 +84,123 @@ def _plain(value):
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+@contextlib.contextmanager
+def reading(path, repair: str):
+    """Whatever a reader raises in the block becomes an `InputError` of one line.
+
+    The line names `path`, says what is wrong and ends with `repair`. An `InputError` passes.
+
+    >>> with reading("state.npz", "give --overwrite to start anew"):
+    ...     raise EOFError("No data left in file")
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: state.npz: is damaged (No data left in file); \
+give --overwrite to start anew
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: is missing; {repair}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); {repair}") from None
+    # zipfile, zlib, json, codecs, NumPy, pandas and h5py each raise their own
+    except Exception as error:
+        lines = str(error).splitlines() or [""]
+        reason = lines[0][:120] or type(error).__name__
+        if "pickle" in reason:  # NumPy's advice for a file that is none of its own
+            reason = "it is no NumPy file"
+        raise InputError(f"{path}: is damaged ({reason}); {repair}") from None
+
+
+def read_json(path, repair: str, kind=dict):
+    """The content of a JSON file, in any Unicode encoding.
+
+    Raises:
+        InputError: the file is missing, is no JSON, or holds another kind of value than `kind`;
+            the message ends with `repair`.
+
+    >>> _ = Path("split.json").write_text('{"train": ["a"], "test"')
+    >>> read_json("split.json", "make it again with 'landslide data split'")
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: split.json: is damaged (...); make it again with ...
+    """
+    with reading(path, repair):
+        content = json.loads(read_text(path, errors="strict"))
+        if not isinstance(content, kind):
+            raise ValueError(f"holds a {type(content).__name__}, not a {kind.__name__}")
+    return content
+
+
+def read_text(path, errors: str = "surrogateescape") -> str:
+    """The text of a file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
+
+    Windows writes each of them: PowerShell's `>` makes UTF-16, Notepad a mark before UTF-8. Other
+    bytes are kept as Python keeps the bytes of file names, or, with `errors='strict'`, refused.
+
+    Raises:
+        OSError: the file cannot be read.
+        UnicodeDecodeError: it is in none of these encodings.
+
+    >>> _ = Path("list.txt").write_bytes("scene.tif".encode("utf-16"))
+    >>> read_text("list.txt")
+    'scene.tif'
+    """
+    data = Path(path).read_bytes()
+    for mark, encoding in BYTE_ORDER_MARKS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(encoding)
+    return data.decode("utf-8", errors)
+
+
+def check_outputs(outputs, inputs) -> None:
+    """Raise `InputError` where writing one of `outputs` would destroy one of `inputs`.
+
+    An output that is an input is refused under whatever name: a symbolic or hard link, upper for
+    lower case. So is a folder that holds an input, because a folder among `outputs` is one that
+    is replaced with all that is in it. A None among the inputs is left out.
+
+    >>> Path("map").mkdir()
+    >>> Path("map/landslides.gpkg").touch()
+    >>> check_outputs(["map/report.json"], ["map/landslides.gpkg"])
+    >>> check_outputs(["map/landslides.gpkg"], ["map/landslides.gpkg", None])
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: map/landslides.gpkg: would be replaced, but it is an input \
+(map/landslides.gpkg); give another place to write to, --overwrite does not replace inputs
+    """
+    read = {}
+    for path in inputs:
+        if path is not None:
+            read.update(dict.fromkeys(_identities(path), path))
+    for output in outputs:
+        what = "it is an input"
+        found = next((read[key] for key in _identities(output) if key in read), None)
+        if found is None and os.path.isdir(output):
+            folder = _spelled(output)
+            inside = (key for key in read if isinstance(key, str))
+            what = "an input lies in it"
+            found = next((read[key] for key in inside if key.startswith(folder + os.sep)), None)
+        if found is not None:
+            raise InputError(
+                f"{output}: would be replaced, but {what} ({found}); give another place to write "
+                "to, --overwrite does not replace inputs"
+            )
+
+
+def _identities(path) -> set:
+    """What a file is known by: its place without links and case, and its number on the disk."""
+    found = {_spelled(path)}
+    with contextlib.suppress(OSError):
+        status = os.stat(path)
+        if status.st_ino:  # some network drives number nothing
+            found.add((status.st_dev, status.st_ino))
+    return found
+
+
+def _spelled(path) -> str:
+    return os.path.realpath(path).casefold()
 
 
 def sha256(path) -> str:

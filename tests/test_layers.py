@@ -16,7 +16,8 @@ MODULES = {
 }
 # The rooms, from the ground up; a row holds rooms that do not know each other.
 LEVELS = (
-    ("checks", "console", "files"),
+    ("checks",),
+    ("console", "files"),
     ("fields",),
     ("inputs",),
     ("config",),

@@ -15,12 +15,15 @@ from landslide_tf.cli.cmd_map import map_parser
 from landslide_tf.cli.cmd_model import evaluate_parser, predict_parser, train_parser
 from landslide_tf.cli.cmd_study import study_parser
 from landslide_tf.cli.options import Parser, fail
+from landslide_tf.console import whole_streams
 
 
+@whole_streams()
 def main(argv: list[str] | None = None, parser=None) -> int:
     """Run the command line; returns the exit code: 0 done, 2 bad input or option, 1 failed.
 
-    `argv` is `sys.argv[1:]` by default, `parser` that of all commands.
+    `argv` is `sys.argv[1:]` by default, `parser` that of all commands. A wrong option and `--help`
+    raise SystemExit, as argparse does.
 
     >>> main(["data", "check", "no-such-folder"])  # and one line that says so
     2
@@ -40,6 +43,8 @@ def main(argv: list[str] | None = None, parser=None) -> int:
         return fail("interrupted; what is finished is kept, continue with --resume", 1)
     except MemoryError:
         return fail("out of memory; try a smaller --batch-size, or --cache DIR", 1)
+    except UnicodeEncodeError as error:  # GDAL knows names in UTF-8 alone
+        return fail(f"{error.object}: the name is not in UTF-8; rename the file or folder", 2)
     except OSError as error:
         return fail(*_os_error(error))
     return 0
@@ -49,14 +54,19 @@ def run(words: list[str]) -> None:
     """The command line for notebooks: `run(["train", "--model", "unet"])`.
 
     Raises:
-        RuntimeError: the command failed; its error line was printed.
+        RuntimeError: the command failed or an option is wrong; the error line was printed.
 
     >>> run(["data", "split", "tiles", "split.json"])
     8 train, 2 validation, 2 test tiles in split.json
     """
-    code = main([str(word) for word in words])
+    words = [str(word) for word in words]
+    try:
+        code = main(words)
+    except SystemExit as stop:  # a wrong option, or --help
+        code = stop.code
     if code:
-        raise RuntimeError(f"landslide {words[0]} ended with exit code {code}, see the line above")
+        command = " ".join(["landslide", *words[:1]])
+        raise RuntimeError(f"{command} ended with exit code {code}, see the line above")
 
 
 def _os_error(error: OSError) -> tuple[str, int]:

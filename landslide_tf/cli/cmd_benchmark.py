@@ -9,6 +9,7 @@ from landslide_tf.cli.options import (
     new_parser,
 )
 from landslide_tf.config import TrainConfig, option_fields
+from landslide_tf.files import check_outputs
 
 BENCHMARK_EXAMPLES = """examples:
   landslide benchmark                                  U-Net++ with 64 filters, batches of 2
@@ -50,6 +51,7 @@ def _benchmark(arguments) -> None:
     if arguments.repeats < 1:
         raise InputError(f"--repeats must be at least 1. Received: {arguments.repeats}")
     if arguments.out:
+        check_outputs([arguments.out], [getattr(arguments, "data", None)])
         check_absent(arguments.out, arguments.overwrite)
     names = {f.name for f in option_fields()}
     typed = {k: v for k, v in vars(arguments).items() if k in names}

@@ -8,6 +8,8 @@ from landslide_tf.checks import InputError
 from landslide_tf.cli.cmd_download import download_parser
 from landslide_tf.cli.cmd_tiles import tiles_parser
 from landslide_tf.cli.options import add_config_options, check_absent, new_parser
+from landslide_tf.console import say
+from landslide_tf.files import check_outputs
 
 DATA_EXAMPLES = """examples:
   landslide data download bijie
@@ -99,7 +101,7 @@ def _data_check(arguments) -> None:
 
     typed = {name: value for name, value in vars(arguments).items() if name in CHECK_OPTIONS}
     report = check_folder(arguments.folder, **typed)
-    print(format_report(report))
+    say(format_report(report))
     if report["unreadable"] or report["unpaired"]:
         count = len(report["unreadable"]) + len(report["unpaired"])
         raise InputError(f"{arguments.folder}: {count} problem(s), listed above")
@@ -110,37 +112,41 @@ def _data_demo(arguments) -> None:
 
     if arguments.scene:
         write_demo_scene(arguments.folder, seed=arguments.seed)
-        print(f"scene.tif, dem.tif and landslides.gpkg in {arguments.folder}")
+        say(f"scene.tif, dem.tif and landslides.gpkg in {arguments.folder}")
         return
     count = write_demo(arguments.folder, seed=arguments.seed)
-    print(f"{count} tiles in {arguments.folder}")
+    say(f"{count} tiles in {arguments.folder}")
 
 
 def _data_split(arguments) -> None:
     from landslide_tf.checks import check_choice
-    from landslide_tf.data.split import make_split, split_content
+    from landslide_tf.data.check import tile_files
+    from landslide_tf.data.split import make_split, split_content, split_notes
     from landslide_tf.files import write_json
 
     check_choice("by", arguments.by, ("random", "group"))
+    check_outputs([arguments.out], tile_files(arguments.folder))
     check_absent(arguments.out, arguments.overwrite)
     tiles = _read_tiles(arguments, tile_px=16)
     split = make_split(tiles, arguments.by, arguments.seed, arguments.test_prefix)
-    write_json(arguments.out, split_content(split, tiles))
-    print(
-        ", ".join(f"{len(names)} {part}" for part, names in split.items()),
-        "tiles in",
-        arguments.out,
-    )
+    content = split_content(split, tiles)
+    write_json(arguments.out, content)
+    for line in split_notes(content):
+        say(line)
+    parts = ", ".join(f"{len(names)} {part}" for part, names in split.items())
+    say(f"{parts} tiles in {arguments.out}")
 
 
 def _data_pack(arguments) -> None:
     from landslide_tf.data.arrays import pack_tiles
+    from landslide_tf.data.check import tile_files
 
+    check_outputs([arguments.out], tile_files(arguments.folder))
     check_absent(arguments.out, arguments.overwrite)
     tiles = _read_tiles(arguments)
     pack_tiles(tiles, arguments.out, rgb_uint8=arguments.rgb_uint8)
     size = os.path.getsize(arguments.out) / 2**20
-    print(f"{len(tiles)} tiles in {arguments.out} ({size:.1f} MiB)")
+    say(f"{len(tiles)} tiles in {arguments.out} ({size:.1f} MiB)")
 
 
 def _read_tiles(arguments, **fixed):
@@ -153,5 +159,5 @@ def _read_tiles(arguments, **fixed):
     chosen = {name: typed.pop(name) for name in ("negatives", "skip_bad") if name in typed}
     tiles = load_tiles(arguments.folder, InputSpec(fusion=fusion, **typed, **fixed), **chosen)
     for line in tiles.skipped:
-        print(f"left out: {line}")
+        say(f"left out: {line}")
     return tiles

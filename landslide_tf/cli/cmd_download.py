@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from landslide_tf.checks import JobError
 from landslide_tf.cli.options import new_parser
+from landslide_tf.console import say
 
 
 def download_parser(actions) -> None:
@@ -36,4 +37,4 @@ def _download(arguments) -> None:
         folder = download(arguments.name, arguments.folder or arguments.name)
     except KeyboardInterrupt:
         raise JobError("interrupted; run the same command to go on") from None
-    print(f"done; look at it with: landslide data check {folder}")
+    say(f"done; look at it with: landslide data check {folder}")

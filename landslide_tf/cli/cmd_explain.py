@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from landslide_tf.cli.options import import_keras_quietly, new_parser
+from landslide_tf.console import say
+from landslide_tf.files import check_outputs
 
 EXPLAIN_EXAMPLES = """examples:
   landslide explain runs/unetpp-contextual-dice-001 --out explained
@@ -60,13 +64,22 @@ def _explain(arguments) -> None:
 
     if not (arguments.out or arguments.list_layers):
         raise InputError("explain needs --out DIR")
+    if arguments.out and arguments.tiles:
+        from landslide_tf.data.check import tile_files
+
+        names = ("gradcam.png", "occlusion.csv", "explain.json")
+        old = [
+            *Path(arguments.out).glob("*_gradcam.tif"),
+            *(Path(arguments.out) / n for n in names),
+        ]
+        check_outputs(old, tile_files(arguments.tiles))
     import_keras_quietly()
     from landslide_tf.runs import explain, gradcam
     from landslide_tf.runs.run import load_run
 
     if arguments.list_layers:
         for layer in gradcam.layers_to_explain(load_run(arguments.run_dir).model):
-            print(f"{layer.name:<32}{' x '.join(map(str, layer.output.shape[1:]))}")
+            say(f"{layer.name:<32}{' x '.join(map(str, layer.output.shape[1:]))}")
         return
     explain.explain_run(
         arguments.run_dir,

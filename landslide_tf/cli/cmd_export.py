@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from landslide_tf.cli.options import import_keras_quietly, new_parser
+from landslide_tf.files import check_outputs
 
 EXPORT_EXAMPLES = """examples:
   landslide export runs/first --format savedmodel
@@ -40,6 +41,10 @@ def export_parser(commands):
 def _export(arguments) -> None:
     import_keras_quietly()
     from landslide_tf.export.exporting import export_run
+    from landslide_tf.training.run_folder import run_files
+
+    if arguments.out:  # a folder that is replaced with all that is in it
+        check_outputs([arguments.out], [*run_files(arguments.run_dir), arguments.int8])
 
     export_run(
         arguments.run_dir,

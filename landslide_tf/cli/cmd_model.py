@@ -7,6 +7,7 @@ import sys
 
 from landslide_tf.cli.options import add_config_options, import_keras_quietly, new_parser
 from landslide_tf.config import PRESETS, TrainConfig, option_fields
+from landslide_tf.console import say
 
 TRAIN_EXAMPLES = """examples:
   python train.py                                   the demo terrain, a few minutes
@@ -69,7 +70,7 @@ def _train(arguments) -> None:
             for f in option_fields()
             if f.name in PRESETS["demo"] and options[f.name] != f.default
         )
-        print(f"No --data: training on the built-in synthetic demo terrain; {differs}", flush=True)
+        say(f"No --data: training on the built-in synthetic demo terrain; {differs}")
     import_keras_quietly()
     from landslide_tf.training.fit import fit
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from landslide_tf.checks import InputError, JobError
 from landslide_tf.cli.options import add_config_options, import_keras_quietly, new_parser
 from landslide_tf.config import TrainConfig, option_fields
+from landslide_tf.console import say
+from landslide_tf.files import check_outputs
 
 STUDY_EXAMPLES = """examples:
   landslide study --out runs/demo-study                      the demo terrain, about half an hour
@@ -99,13 +101,16 @@ def _study(arguments) -> None:
     from landslide_tf.study import keeping, planning, report, runner
 
     if arguments.dry_run:
-        print(planning.format_plan(planned, planning.estimate_seconds(planned)))
+        say(planning.format_plan(planned, planning.estimate_seconds(planned)))
         return
     if arguments.records:
         out, options = arguments.records, {"show_tiles": arguments.show_tiles}
         kept = keeping.keep_records(study, arguments.out, out, **options)
-        print(f"report: {report.write_report(kept, out, with_tiles=False)}")
+        say(f"report: {report.write_report(kept, out, with_tiles=False)}")
         return
+    split = None if study.base.split in ("random", "group") else study.base.split
+    written = ("study.json", "failures.json", "REPORT.md")
+    check_outputs([Path(arguments.out) / name for name in written], [study.base.data, split])
     write_study(study, arguments.out)
     failures = {}
     if not arguments.report:
@@ -115,7 +120,7 @@ def _study(arguments) -> None:
             raise JobError(
                 "interrupted; finished epochs are kept, give the same command to go on"
             ) from None
-    print(f"report: {report.write_report(study, arguments.out)}")
+    say(f"report: {report.write_report(study, arguments.out)}")
     if failures:
         first, reason = next(iter(failures.items()))
         raise JobError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from landslide_tf.cli.options import add_config_options, new_parser
+from landslide_tf.console import say
 from landslide_tf.inputs.spec import InputSpec
 
 EXAMPLES = """examples:
@@ -82,13 +83,13 @@ def _tiles(arguments) -> None:
     )
     total = counts["landslide"] + counts["non_landslide"]
     share = counts["landslide_px"] / counts["valid_px"]
-    print(
+    say(
         f"{total} tiles in {arguments.out}: {counts['landslide']} with landslides, "
         f"{counts['non_landslide']} without; landslides cover {share:.1%} of them"
     )
     if counts["no_data"]:
-        print(f"left out: {counts['no_data']} tiles with less than "
+        say(f"left out: {counts['no_data']} tiles with less than "
               f"{arguments.min_valid:.0%} of data (--min-valid)")  # fmt: skip
     if counts["few_landslide_px"]:
-        print(f"left out: {counts['few_landslide_px']} tiles with fewer than "
+        say(f"left out: {counts['few_landslide_px']} tiles with fewer than "
               f"{arguments.min_landslide_px} landslide pixels (--min-landslide-px)")  # fmt: skip

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 
 from landslide_tf.checks import InputError
 from landslide_tf.config import PRESETS, option_fields
+from landslide_tf.console import whole_streams
 
 
 def fail(message, code: int) -> int:
@@ -16,7 +18,8 @@ def fail(message, code: int) -> int:
     >>> fail("tiles: does not exist", 2)  # prints: error: tiles: does not exist
     2
     """
-    print(f"error: {message}", file=sys.stderr)
+    with whole_streams():
+        print(f"error: {message}", file=sys.stderr)
     return code
 
 
@@ -133,15 +136,27 @@ def import_keras_quietly() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # It warns of retracing when several models predict in one process, as they are meant to.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    try:
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+    with _silent_stderr():
         import keras
 
         if keras.backend.backend() == "tensorflow":  # its first look for GPUs complains of none
             keras.distribution.list_devices()
+
+
+@contextlib.contextmanager
+def _silent_stderr():
+    """Send what C++ code prints to the process's stderr nowhere; there may be none (pythonw)."""
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    try:
+        stderr = os.dup(2)
+    except OSError:
+        yield
+        return
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)

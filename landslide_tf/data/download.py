@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from landslide_tf.checks import InputError, JobError, check_choice
+from landslide_tf.console import say
 from landslide_tf.data.fetch import HEADERS, TIMEOUT_S, RemoteFile, fetch, reason
 from landslide_tf.data.unpack import unzip
 
@@ -93,19 +94,19 @@ def download(name: str, folder) -> Path:
     check_choice("name", name, DATA_SETS)
     data_set, folder = DATA_SETS[name], Path(folder)
     by_hand = f"open {data_set.page} and put into {folder}: {data_set.by_hand}"
-    print(f"{data_set.title}\n  page:  {data_set.page}\n  terms: {data_set.terms}", flush=True)
+    say(f"{data_set.title}\n  page:  {data_set.page}\n  terms: {data_set.terms}")
     if not data_set.urls and data_set.zenodo is None:
         raise JobError(f"{name}: has no direct address; {by_hand}")
     try:
         files = [RemoteFile(url, PurePosixPath(url).name) for url in data_set.urls]
         if data_set.zenodo is not None:
             files, licence = read_zenodo(ZENODO + data_set.zenodo)
-            print(f"  licence on Zenodo: {licence}", flush=True)
+            say(f"  licence on Zenodo: {licence}")
         folder.mkdir(parents=True, exist_ok=True)
         todo = [file for file in files if not _target(folder, file).exists()]
         size = sum(file.size or 0 for file in todo)
         shown = f", {size / 2**20:,.0f} MiB" if size else ""
-        print(f"{len(todo)} of {len(files)} files to fetch into {folder}{shown}", flush=True)
+        say(f"{len(todo)} of {len(files)} files to fetch into {folder}{shown}")
         if size > shutil.disk_usage(folder).free:
             raise JobError(f"{folder}: the disk has not that much space free; choose another")
         for file in todo:
@@ -122,7 +123,7 @@ def _target(folder: Path, file: RemoteFile) -> Path:
 
 
 def _unpack(archive: Path, target: Path) -> None:
-    print(f"unpacking {archive.name}", flush=True)
+    say(f"unpacking {archive.name}")
     try:
         unzip(archive, target)
     except InputError as error:

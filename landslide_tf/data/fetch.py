@@ -13,6 +13,7 @@ from pathlib import Path
 
 from landslide_tf import __version__
 from landslide_tf.checks import JobError
+from landslide_tf.console import say
 
 ATTEMPTS = 5  # without one more byte
 PAUSE_S = 1.0  # before the second attempt; doubles
@@ -74,7 +75,7 @@ def fetch(file: RemoteFile, path) -> None:
             most = max(most, _size(part))
             if failures == ATTEMPTS:
                 raise JobError(f"{file.url}: {error}; run the same command to go on") from None
-            print(f"{file.name}: {error}; trying again", flush=True)
+            say(f"{file.name}: {error}; trying again")
             time.sleep(PAUSE_S * 2**failures)
         except OSError as error:
             if error.errno == errno.ENOSPC:

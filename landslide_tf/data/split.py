@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
 from landslide_tf.checks import InputError
 from landslide_tf.data.arrays import Tiles
+from landslide_tf.files import read_json
 
 PARTS = ("train", "validation", "test")
 TEST_SHARE = 0.2  # of all tiles
 VALIDATION_SHARE = 0.2  # of the rest
-BLOCK_TILES = 4  # side of a block of the 'group' split, in tiles
+BLOCK_TILES = 4  # side of the smallest block of the 'group' split, in tiles
+BLOCKS = 25  # blocks are made larger as long as there are that many
+TRIES = 32  # random orders of the blocks; that which leaves the parts nearest to their sizes wins
+APART = 1.01  # tiles touch where their centres are no further apart than this many sides
+SHOWN = 5  # examples in a note
 
 Split = dict[str, list[str]]
 
@@ -24,11 +29,15 @@ def make_split(
 ) -> Split:
     """Names of the tiles per part: 64 % train, 16 % validation, 20 % test, as in the paper.
 
+    The 'group' split keeps neighbours together. Tiles with a georeference are put into square
+    blocks of at least 4 x 4 tiles on the ground, and blocks go to one part. Between the parts is
+    a gap: training tiles that touch or overlap a validation or test tile are in no part, nor are
+    validation tiles that touch or overlap a test tile. Tiles without georeference stay together
+    where their names begin alike.
+
     Args:
         tiles: the data set; landslide tiles and negatives are split on their own.
-        how: 'random' (by seed), 'group' (blocks of 4 x 4 tiles on the ground, or, without
-            georeference, tiles whose names begin alike, stay together), or the path of a JSON
-            file in the format of `split.json`.
+        how: 'random' (by seed), 'group', or the path of a JSON file in the format of `split.json`.
         seed: decides the order.
         test_prefix: tiles whose name begins so are the test part; the rest is split 80 / 20.
 
@@ -44,73 +53,135 @@ def make_split(
     """
     if how not in ("random", "group"):
         return read_split(how, tiles)
-    split: Split = {part: [] for part in PARTS}
-    part_of: dict[str, str] = {}  # negatives go where their group already is
-    for negative in (False, True):
-        chosen = [i for i in range(len(tiles)) if tiles.negative[i] == negative]
-        if test_prefix is not None:
-            held_out = [i for i in chosen if tiles.names[i].startswith(test_prefix)]
-            split["test"] += [tiles.names[i] for i in held_out]
-            chosen = sorted(set(chosen) - set(held_out))
-        if not chosen:
-            continue
-        names = [tiles.names[i] for i in chosen]
-        groups = _groups(names, tiles.place[chosen]) if how == "group" else names
-        wanted = _part_sizes(len(names), with_test=test_prefix is None)
-        for name, part in zip(names, _assign(groups, wanted, seed, part_of), strict=True):
-            split[part].append(name)
-    if not split["train"]:
+    held_out = np.zeros(len(tiles), bool)
+    if test_prefix is not None:
+        held_out = np.array([name.startswith(test_prefix) for name in tiles.names])
+        if held_out.all():
+            raise InputError(
+                f"every tile's name begins with {test_prefix!r} (the test part); give a longer "
+                "prefix"
+            )
+        if not held_out.any():
+            raise InputError(f"no tile's name begins with {test_prefix!r} (the test part)")
+    labels, pairs = np.array(tiles.names), np.zeros((0, 2), int)
+    if how == "group":
+        labels, pairs = _groups(tiles), overlapping(tiles.place)[0]
+    groups = np.unique(labels, return_inverse=True)[1]
+    best = (-1.0, None)
+    for attempt in range(TRIES if len(pairs) else 1):
+        part = _assign(tiles.negative, groups, held_out, seed, attempt)
+        part[_gap(part, pairs)] = len(PARTS)
+        counts = np.bincount(part, minlength=len(PARTS))[: len(PARTS)]
+        wanted = _part_sizes(int((~held_out).sum()), with_test=test_prefix is None)
+        least = float((counts / np.maximum(wanted, 1)).min())  # the worst served part's share
+        best = max(best, (least, part), key=lambda pair: pair[0])
+    least, part = best
+    if least == 0:
         raise InputError(
-            f"every tile's name begins with {test_prefix!r} (the test part); give a longer prefix"
+            "--split group: the tiles lie so close together that the gap between the parts leaves "
+            "one of them without tiles; use --split random, or name the tiles in a file with "
+            "--split FILE"
         )
-    if test_prefix is not None and not split["test"]:
-        raise InputError(f"no tile's name begins with {test_prefix!r} (the test part)")
-    return {part: sorted(names) for part, names in split.items()}
+    return {
+        name: sorted(tiles.names[i] for i in np.flatnonzero(part == number))
+        for number, name in enumerate(PARTS)
+    }
 
 
-def _part_sizes(count: int, with_test: bool) -> dict[str, int]:
+def _part_sizes(count: int, with_test: bool) -> np.ndarray:
+    """Tiles wanted in each of `PARTS`."""
     if count < 3:
         raise InputError(f"a split needs at least 3 tiles of a kind. Received {count}")
     test = max(1, round(TEST_SHARE * count)) if with_test else 0
     validation = max(1, round(VALIDATION_SHARE * (count - test)))
-    return {"train": count - test - validation, "validation": validation, "test": test}
+    return np.array([count - test - validation, validation, test])
 
 
-def _assign(groups, wanted: dict[str, int], seed: int, part_of: dict[str, str]) -> list[str]:
+def _assign(negative, groups, held_out, seed, attempt) -> np.ndarray:
     """The part of each tile: groups in random order, large ones first, to the emptiest part.
 
-    Groups in `part_of` have their part already; it takes up the others.
+    Sizes count in the first attempt alone: where all differ they leave nothing to chance.
+    Negatives go where their group already is; it takes up the others.
     """
-    ids, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    parts = [part for part in PARTS if wanted[part]]
-    known = [g for g in range(len(ids)) if ids[g] in part_of]
-    if len(ids) < len(parts) and not known:
-        raise InputError(
-            f"--split group finds {len(ids)} group(s) of tiles, {len(parts)} parts need at least "
-            "as many; use --split random, or name the tiles in a file with --split FILE"
-        )
-    order = np.random.default_rng(seed).permutation(len(ids))
-    order = order[np.argsort(-sizes[order], kind="stable")]
-    filled = dict.fromkeys(parts, 0)
-    for group in [*known, *(g for g in order if ids[g] not in part_of)]:
-        part = part_of.get(ids[group]) or max(
-            parts, key=lambda p: (wanted[p] - filled[p]) / wanted[p]
-        )
-        filled[part] += int(sizes[group])
-        part_of[ids[group]] = part
-    if 0 in filled.values() and not known:
-        raise InputError(
-            f"--split group: the groups are too uneven to fill {len(parts)} parts {filled}; "
-            "name the tiles in a file with --split FILE"
-        )
-    return [part_of[ids[group]] for group in group_of]
+    part_of: dict[int, int] = {}
+    part = np.full(len(groups), PARTS.index("test"))
+    for kind in (False, True):
+        chosen = np.flatnonzero((negative == kind) & ~held_out)
+        if not len(chosen):
+            continue
+        ids, group_of, sizes = np.unique(groups[chosen], return_inverse=True, return_counts=True)
+        wanted = _part_sizes(len(chosen), with_test=not held_out.any())
+        parts = np.flatnonzero(wanted)
+        known = [g for g in range(len(ids)) if ids[g] in part_of]
+        if len(ids) < len(parts) and not known:
+            raise InputError(
+                f"--split group finds {len(ids)} group(s) of tiles, {len(parts)} parts need at "
+                "least as many; use --split random, or name the tiles in a file with --split FILE"
+            )
+        order = np.random.default_rng([seed, attempt] if attempt else seed).permutation(len(ids))
+        if attempt == 0:
+            order = order[np.argsort(-sizes[order], kind="stable")]
+        filled = np.zeros(len(PARTS), int)
+        for group in [*known, *(g for g in order if ids[g] not in part_of)]:
+            if ids[group] not in part_of:
+                lack = (wanted[parts] - filled[parts]) / wanted[parts]
+                part_of[ids[group]] = parts[lack.argmax()]
+            filled[part_of[ids[group]]] += sizes[group]
+        if (filled[parts] == 0).any() and not known:
+            shown = ", ".join(f"{PARTS[p]} {filled[p]}" for p in parts)
+            raise InputError(
+                f"--split group: the groups are too uneven to fill {len(parts)} parts ({shown}); "
+                "name the tiles in a file with --split FILE"
+            )
+        part[chosen] = np.array([part_of[i] for i in ids])[group_of]
+    return part
 
 
-def _groups(names: list[str], place: np.ndarray) -> list[str]:
-    if np.isfinite(place).all():
-        block = BLOCK_TILES * np.median(place[:, 2])
-        return [f"{x // block:.0f},{y // block:.0f}" for x, y, _ in place]
-    return [name_prefix(name) for name in names]
+def _groups(tiles: Tiles) -> np.ndarray:
+    """A label of each tile's group: its block on the ground, or how its name begins."""
+    if not np.isfinite(tiles.place).all():
+        return np.array([name_prefix(name) for name in tiles.names])
+    side = BLOCK_TILES * np.median(tiles.place[:, 2])
+    corner = (tiles.place[:, :2] - tiles.place[:, 2:] / 2).min(axis=0)
+
+    def blocks(side):
+        return np.floor((tiles.place[:, :2] - corner) / side)
+
+    while len(np.unique(blocks(2 * side), axis=0)) >= BLOCKS:
+        side *= 2
+    return np.array([f"{x:.0f},{y:.0f}" for x, y in blocks(side)])
+
+
+def overlapping(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of tiles that touch or overlap on the ground, and those of them that overlap.
+
+    `place` is (N, 3): x and y of the centre and the side of each tile, in one CRS; a tile without
+    a place (NaN) is in no pair. Both results are (P, 2), indices into `place`.
+
+    >>> touch, overlap = overlapping(np.array([[0, 0, 2], [2, 0, 2], [3, 0, 2], [9, 9, 2]]))
+    >>> touch.tolist(), overlap.tolist()
+    ([[0, 1], [1, 2]], [[1, 2]])
+    """
+    from scipy.spatial import KDTree
+
+    known = np.flatnonzero(np.isfinite(place).all(axis=1))
+    if not len(known):
+        return np.zeros((0, 2), int), np.zeros((0, 2), int)
+    centre, side = place[known, :2], place[known, 2]
+    near = KDTree(centre).query_pairs(APART * side.max(), p=np.inf, output_type="ndarray")
+    a, b = near.T
+    distance = np.abs(centre[a] - centre[b]).max(axis=1) / ((side[a] + side[b]) / 2)
+    return known[near[distance <= APART]], known[near[distance < 2 - APART]]
+
+
+def _gap(part: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Which tiles are left out: training beside validation or test, validation beside test."""
+    left_out = np.zeros(len(part), bool)
+    both = np.concatenate([pairs, pairs[:, ::-1]])
+    for keeps in (2, 1):  # the test part keeps all of its tiles
+        a, b = both[~left_out[both].any(axis=1)].T
+        left_out[b[(part[a] == keeps) & (part[b] < keeps)]] = True
+    return left_out
 
 
 def name_prefix(name: str) -> str:
@@ -128,23 +199,21 @@ def read_split(path, tiles: Tiles) -> Split:
 
     The test part may be empty. Tiles that the file does not name are left out.
 
+    Raises:
+        InputError: the file is missing or damaged, or does not fit the tiles.
+
     >>> from landslide_tf.data.arrays import load_tiles
     >>> tiles = load_tiles("tiles", tile_px=32)
     >>> len(read_split("runs/first/split.json", tiles)["train"])
     8
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(
-            f"--split {path}: no such file; give 'random', 'group' or a JSON file"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error})") from None
+    if not path.exists():
+        raise InputError(f"--split {path}: no such file; give 'random', 'group' or a JSON file")
+    content = read_json(path, "make it again with 'landslide data split', or save it as UTF-8")
     split = {}
     for part in PARTS:
-        names = content.get(part) if isinstance(content, dict) else None
+        names = content.get(part)
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise InputError(f'{path}: needs a list of tile names under "{part}"')
         split[part] = names
@@ -176,6 +245,8 @@ def read_split(path, tiles: Tiles) -> Split:
 def split_content(split: Split, tiles: Tiles) -> dict:
     """What `split.json` holds: the parts and the SHA-256 of every file of the tiles named.
 
+    Tiles that are in no part are listed under "left_out", where there are any.
+
     >>> from landslide_tf.data.arrays import load_tiles
     >>> tiles = load_tiles("tiles", tile_px=32)
     >>> content = split_content(make_split(tiles), tiles)
@@ -185,8 +256,60 @@ def split_content(split: Split, tiles: Tiles) -> dict:
     ['image', 'dem', 'mask']
     """
     named = sorted(name for part in PARTS for name in split[part])
+    left_out = sorted(set(tiles.names) - set(named))
     return {
         **{part: list(split[part]) for part in PARTS},
+        **({"left_out": left_out} if left_out else {}),
         "data_sha256": tiles.sha256,
         "files": {name: tiles.files[name] for name in named},
     }
+
+
+def split_notes(content: dict) -> list[str]:
+    """What the user should know of a split, a line each: tiles left out, copies in two parts.
+
+    `content` is what `split_content` returns.
+
+    >>> split_notes({"train": ["a"], "validation": ["b"], "test": [], "left_out": ["c"],
+    ...              "files": {}})
+    ['1 tiles are in no part: they touch tiles of another part, or the split file does not name \
+them (left_out in split.json)']
+    """
+    notes = copies_across_parts(content)
+    if content.get("left_out"):
+        notes.insert(
+            0,
+            f"{len(content['left_out'])} tiles are in no part: they touch tiles of another part, "
+            "or the split file does not name them (left_out in split.json)",
+        )
+    return notes
+
+
+def copies_across_parts(content: dict) -> list[str]:
+    """A warning for tiles of different parts whose image files are the same, byte for byte.
+
+    `content` is what `split_content` returns. The list is empty where there are none.
+
+    >>> files = {"a": {"image": "6b86"}, "b": {"image": "6b86"}, "c": {"image": "d473"}}
+    >>> copies_across_parts({"train": ["a"], "validation": ["c"], "test": ["b"], "files": files})
+    ["warning: 1 image is in more than one part: 'a' (train) = 'b' (test); scores are too good by \
+that: delete the copies, or name the tiles in a file with --split FILE"]
+    """
+    places = defaultdict(list)
+    for part in PARTS:
+        for name in content[part]:
+            digest = content["files"].get(name, {}).get("image")
+            if digest is not None:
+                places[digest].append((name, part))
+    copies = [same for same in places.values() if len({part for _, part in same}) > 1]
+    if not copies:
+        return []
+    shown = "; ".join(
+        " = ".join(f"{name!r} ({part})" for name, part in same[:SHOWN]) for same in copies[:SHOWN]
+    )
+    more = f" and {len(copies) - SHOWN} more" if len(copies) > SHOWN else ""
+    count = "1 image is" if len(copies) == 1 else f"{len(copies)} images are"
+    return [
+        f"warning: {count} in more than one part: {shown}{more}; scores are too good by that: "
+        "delete the copies, or name the tiles in a file with --split FILE"
+    ]

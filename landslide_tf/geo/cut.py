@@ -21,7 +21,7 @@ from landslide_tf.data.raster import (
 )
 from landslide_tf.data.tags import colour_table, scale_and_offset, white_is_zero
 from landslide_tf.data.tile import check_image
-from landslide_tf.files import SCRATCH
+from landslide_tf.files import SCRATCH, check_outputs
 from landslide_tf.geo.overlay import Grid, open_dem, open_labels
 from landslide_tf.geo.source import say_unit
 
@@ -85,6 +85,7 @@ def cut_scene(
     if not re.fullmatch(r"[\w-][\w.-]*", name):
         raise InputError(f"--name must be letters, digits, '_' and '-'. Received: {name!r}")
     old = _tiles_called(out, name)
+    check_outputs(old, (image, polygons, dem))
     if old and not overwrite:
         raise InputError(f"{old[0]}: exists; give --overwrite to replace it, or another --name")
     scratch = out.absolute().with_name(f"{SCRATCH}{os.getpid()}-{out.absolute().name}")

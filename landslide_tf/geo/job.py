@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import dataclasses
-import json
+import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from landslide_tf.checks import InputError, check_choice
-from landslide_tf.files import sha256, write_json
+from landslide_tf.files import check_outputs, read_json, read_text, reading, sha256, write_json
 from landslide_tf.geo.resolution import model_resolution
 from landslide_tf.geo.source import Scene, dem_note, open_scene
 from landslide_tf.geo.vector_formats import FILES, parse_formats
@@ -76,7 +79,7 @@ class Job:
 
     >>> job = Job(Path("map"), None, MapOptions(), {"image_sha256": "e3b0c442"}, "start")
     >>> job.begin()
-    >>> json.loads(Path("map/unfinished/job.json").read_text())
+    >>> read_json("map/unfinished/job.json", "give --overwrite")
     {'image_sha256': 'e3b0c442'}
     >>> job.forget()
     >>> job.out.exists()
@@ -114,7 +117,7 @@ def make_job(
     """Check everything that can be checked before the work; writes nothing.
 
     Raises:
-        InputError: bad files or options, or an output that exists.
+        InputError: bad files or options, an output that exists, or one that is an input.
 
     Example:
         >>> from landslide_tf.runs.run import load_run
@@ -130,6 +133,7 @@ def make_job(
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is not a folder; give another --out")
+    check_outputs(outputs(out), sources(image, dem, options.reference))
     unfinished = (out / UNFINISHED).exists()
     exists = [out / name for name in OUTPUTS if (out / name).exists()]
     if unfinished and not (resume or overwrite):
@@ -162,6 +166,31 @@ def make_job(
     return Job(out, scene, options, key, action)
 
 
+def outputs(out) -> list[Path]:
+    """All that a map in the folder `out` may write or replace.
+
+    >>> [str(path) for path in outputs("map")][-2:]
+    ['map/report.json', 'map/unfinished']
+    """
+    return [Path(out) / name for name in (*OUTPUTS, UNFINISHED)]
+
+
+def sources(*paths) -> list[str]:
+    """The files that `paths` (None left out) are read from: a VRT also from those that it names.
+
+    >>> sources("scene.tif", None)
+    ['scene.tif']
+    """
+    import rasterio
+
+    found = []
+    for path in filter(None, paths):
+        found.append(str(path))
+        with contextlib.suppress(Exception), rasterio.open(path) as file:
+            found += [name for name in file.files if name not in found]
+    return found
+
+
 def _key(run: Run, scene: Scene, options: MapOptions) -> dict:
     layout = scene.layout
     return {
@@ -178,13 +207,10 @@ def _key(run: Run, scene: Scene, options: MapOptions) -> dict:
 
 
 def _check_same(path: Path, key: dict) -> None:
-    try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError):
-        raise InputError(
-            f"{path}: cannot be read; give --overwrite to start anew, or another --out"
-        ) from None
+    content = read_json(path, "give --overwrite to start anew, or another --out")
     stored = content.get("job", content)
+    if not isinstance(stored, dict):
+        stored = {}
     different = [name for name, value in key.items() if stored.get(name) != value]
     if different:
         raise InputError(
@@ -196,10 +222,12 @@ def _check_same(path: Path, key: dict) -> None:
 def read_list(path, dem) -> list[tuple[str, str | None]]:
     """Image and DEM of each line 'IMAGE' or 'IMAGE,DEM' of a file; `dem` where a line has none.
 
-    Paths are relative to the list. Empty lines and those that begin with # are left out.
+    Paths are relative to the list; they may stand in quotes. Empty lines and those that begin
+    with # are left out. The list is UTF-8, or UTF-16 as PowerShell writes it.
 
     Raises:
-        InputError: no such file, a line with more than two entries, nothing listed.
+        InputError: no such file, a line with more than two entries, nothing listed, a name in
+            another encoding.
 
     Example:
         >>> _ = Path("scenes.txt").write_text("a.tif, a_dem.tif\\nb.tif\\n")
@@ -209,18 +237,43 @@ def read_list(path, dem) -> list[tuple[str, str | None]]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    with reading(path, "save the list as UTF-8 text"):
+        text = read_text(path)
+        if "\0" in text:
+            raise ValueError("it is no text, or UTF-16 without its mark")
     result = []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
+    for number, line in enumerate(re.split(r"\r\n|\n|\r", text), 1):
+        line = line.strip()
+        whole = bool(line) and os.path.isfile(path.parent / line)  # whatever characters it has
+        if not whole and (not line or line.startswith("#")):
             continue
-        entries = [entry.strip() for entry in line.split(",")]
+        with reading(f"{path}: line {number}", "give 'IMAGE' or 'IMAGE,DEM'"):
+            entries = [line] if whole else _entries(line)
         if len(entries) > 2 or not all(entries):
             raise InputError(f"{path}: line {number} is not 'IMAGE' or 'IMAGE,DEM': {line!r}")
         files = [str(path.parent / entry) for entry in entries]
+        strange = [file for file in files if not _is_unicode(file) and not os.path.exists(file)]
+        if strange:
+            raise InputError(f"{path}: line {number} is not UTF-8 text; save the list as UTF-8")
         result.append((files[0], files[1] if len(files) == 2 else dem))
     if not result:
         raise InputError(f"{path}: lists no scene")
     return result
+
+
+def _entries(line: str) -> list[str]:
+    """What commas separate, without the quotes around it.
+
+    >>> _entries('"C:/my scenes/a,1.tif", dem.tif'), _entries("'a.tif'")
+    (['C:/my scenes/a,1.tif', 'dem.tif'], ['a.tif'])
+    """
+    quote = "'" if line.startswith("'") else '"'
+    (entries,) = csv.reader([line], skipinitialspace=True, quotechar=quote)
+    return [entry.strip() for entry in entries]
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\udc80" <= character <= "\udcff" for character in text)
 
 
 def describe(job: Job, run: Run) -> dict:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import resource
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +12,11 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from landslide_tf.checks import InputError
-from landslide_tf.console import say
-from landslide_tf.files import remove_scratch, write_json
+from landslide_tf.console import say, whole_streams
+from landslide_tf.files import check_outputs, read_json, remove_scratch, write_json
 from landslide_tf.geo import cluster
 from landslide_tf.geo.infer import compute_blocks
-from landslide_tf.geo.job import Job, MapOptions, describe, make_job
+from landslide_tf.geo.job import Job, MapOptions, describe, make_job, outputs, sources
 from landslide_tf.geo.joining import About, join, open_reference
 from landslide_tf.geo.outputs import CACHE_MB, write_error
 from landslide_tf.geo.resolution import model_resolution, resolution_notes
@@ -26,8 +24,10 @@ from landslide_tf.geo.source import scale_note, thumbnail
 from landslide_tf.geo.store import is_stored, load_facts, save_block, strips
 from landslide_tf.geo.watch import Watch
 from landslide_tf.runs.run import Run, load_run
+from landslide_tf.training.environment import peak_memory_mib
 
 
+@whole_streams()
 def map_scenes(
     run_dir,
     places,
@@ -81,6 +81,9 @@ def map_scenes(
     folders = [job.out.absolute() for job in jobs]
     if len(set(folders)) < len(folders):
         raise InputError("two scenes would be written to one folder; give them other names")
+    # one scene's map must not replace what another is read from
+    read = sources(*(path for job in jobs for path in (job.scene.image, job.scene.dem)))
+    check_outputs((path for job in jobs for path in outputs(job.out)), read)
     client = cluster.connect(scheduler) if scheduler else None
     with rasterio.Env(GDAL_CACHEMAX=CACHE_MB), client or contextlib.nullcontext():
         return [_map(run, job, client, watch or Watch()) for job in jobs]
@@ -89,7 +92,7 @@ def map_scenes(
 def _map(run: Run, job: Job, client, watch: Watch) -> dict:
     if job.action == "done":
         say(f"{job.out}: complete, nothing to do")
-        return json.loads((job.out / "report.json").read_text())
+        return read_json(job.out / "report.json", "give --overwrite to map anew")
     started = time.perf_counter()
     notes = _warnings(run, job)
     labels = open_reference(job)
@@ -132,11 +135,11 @@ def _map(run: Run, job: Job, client, watch: Watch) -> dict:
         ],
         "seconds": {"all": round(seconds, 1), "windows": round(computing, 1)},
         "windows_per_second": round(computed / computing, 2) if computed else None,
-        "peak_memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak_memory_mib": peak_memory_mib(),
     }
     write_json(job.out / "report.json", report)
     shutil.rmtree(job.work)
-    say_found(job.out, found, f"{seconds:.0f} s, {report['peak_memory_mib']} MiB")
+    say_found(job.out, found, f"{seconds:.0f} s, {report['peak_memory_mib'] or '?'} MiB")
     if len(bad):
         say(f"{job.out}: {len(bad)} damaged blocks are left as no data (report.json)")
     return report

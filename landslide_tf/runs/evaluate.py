@@ -7,12 +7,14 @@ from pathlib import Path
 from landslide_tf.checks import InputError, check_choice
 from landslide_tf.console import say
 from landslide_tf.data.arrays import Tiles, load_tiles
+from landslide_tf.data.check import tile_files
 from landslide_tf.data.dataset import Part
 from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.split import PARTS
-from landslide_tf.files import write_json
+from landslide_tf.files import check_outputs, write_json
 from landslide_tf.runs.run import Run, load_run
 from landslide_tf.training import evaluation
+from landslide_tf.training.run_folder import run_files
 
 
 def evaluate_run(
@@ -55,6 +57,9 @@ def evaluate_run(
     """
     if part is not None:
         check_choice("part", part, (*PARTS, "all"))
+    if out is not None:
+        files = tile_files(data) if data is not None else []
+        check_outputs([out], [*run_files(run_dir), *files])
     if out is not None and Path(out).exists() and not overwrite:
         raise InputError(f"{out}: exists; give --overwrite to replace it, or another name")
     run = load_run(run_dir)

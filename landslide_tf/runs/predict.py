@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from landslide_tf.checks import InputError
-from landslide_tf.console import say
+from landslide_tf.console import say, whole_streams
 from landslide_tf.data.index import Sample, find_samples
 from landslide_tf.data.raster import Raster, write_geotiff
 from landslide_tf.data.tile import check_dem, check_fit, check_has_dem, check_image, read_file
+from landslide_tf.files import check_outputs
 from landslide_tf.models.probability import PREDICT_BATCH
 from landslide_tf.runs.run import Run, load_run
+from landslide_tf.training.run_folder import run_files
 
 
+@whole_streams()
 def predict_folder(
     run_dir,
     data,
@@ -33,7 +36,7 @@ def predict_folder(
 
     Raises:
         InputError: no such run or folder, a bad tile (unless `skip_bad`), a file that exists
-            (unless `overwrite`), a threshold out of range.
+            (unless `overwrite`) or that is read, a threshold out of range.
 
     >>> [path.name for path in predict_folder("runs/first", "tiles", "predicted")[:2]]
     12 tiles predicted in predicted, threshold ...
@@ -55,7 +58,10 @@ def predict_folder(
             say(f"left out: {error}")
             continue
         good.append((sample, *_outputs(out, sample)))
-    exists = [path for _, *paths in good for path in paths if path.exists()]
+    targets = [path for _, *paths in good for path in paths]
+    read = (path for sample in samples for path in sample.files.values())
+    check_outputs(targets, [*read, *run_files(run_dir)])
+    exists = [path for path in targets if path.exists()]
     if exists and not overwrite:
         raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
     out.mkdir(parents=True, exist_ok=True)

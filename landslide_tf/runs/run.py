@@ -19,7 +19,7 @@ from landslide_tf.inputs import InputSpec, Preprocessor
 from landslide_tf.inputs.resize import resize_bilinear, resize_nearest
 from landslide_tf.models.model_file import load_model
 from landslide_tf.models.probability import PREDICT_BATCH, OnnxPredictor, Predictor
-from landslide_tf.training.run_folder import is_complete, read_config
+from landslide_tf.training.run_folder import is_complete, read_config, read_split_and_metrics
 
 RUNTIMES = ("keras", "onnx")
 
@@ -154,14 +154,15 @@ def load_run(path, *, runtime: str = "keras") -> Run:
     if not is_complete(folder):
         raise InputError(f"{folder}: the run is not complete; continue it with --resume")
     model = load_model(folder / "model.keras")
+    split, metrics = read_split_and_metrics(folder)
     return Run(
         folder=folder,
         config=config,
         spec=InputSpec.load(folder),
         model=model,
         predictor=Predictor(model) if runtime == "keras" else _onnx_predictor(folder),
-        split=json.loads((folder / "split.json").read_text()),
-        metrics=json.loads((folder / "metrics.json").read_text()),
+        split=split,
+        metrics=metrics,
     )
 
 

@@ -232,7 +232,7 @@ def _process(command: list[str], log: Path, stop: threading.Event) -> str | None
         )
         while child.poll() is None:
             if stop.wait(POLL_S):
-                child.send_signal(signal.SIGINT)
+                child.send_signal(signal.SIGINT if os.name == "posix" else signal.SIGTERM)
                 try:
                     child.wait(GRACE_S)
                 except subprocess.TimeoutExpired:

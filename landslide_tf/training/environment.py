@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import subprocess
+import sys
 import time
 from importlib import metadata
 from pathlib import Path
@@ -95,7 +96,23 @@ def cores_available() -> int:
     >>> 1 <= cores_available() <= os.cpu_count()
     True
     """
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if hasattr(os, "sched_getaffinity"):  # Linux alone
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def peak_memory_mib() -> int | None:
+    """The most memory that this process has held, MiB; None where the system does not tell.
+
+    >>> peak_memory_mib() is None or peak_memory_mib() > 10
+    True
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1024 if sys.platform == "darwin" else 1  # macOS counts bytes, others KiB
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 / unit)
 
 
 def _processor() -> str:

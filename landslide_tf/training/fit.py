@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -24,7 +23,7 @@ from landslide_tf.data.dataset import (
 )
 from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.split import PARTS, make_split, split_content
-from landslide_tf.files import atomic_path, remove_scratch, write_json
+from landslide_tf.files import atomic_path, read_json, remove_scratch, write_json
 from landslide_tf.losses import LOSS_CLASSES, inverse_frequency_weights
 from landslide_tf.metrics import SegmentationMetrics
 from landslide_tf.models.probability import Predictor
@@ -93,7 +92,7 @@ def fit(
             {**environment(command), "dtype_policy": policy, "data_sha256": tiles.sha256},
         )
         write_json(folder / "split.json", split)
-    elif json.loads((folder / "split.json").read_text()) != split:
+    elif read_json(folder / "split.json", run_folder.NEW_RUN) != split:
         raise InputError(
             f"{folder}: the data have changed since the run was started; restore them, "
             "or give --overwrite to start anew"
@@ -440,7 +439,7 @@ def batch_norm_report(model, parts, seed: int = 0) -> dict:
 def table_rows(metrics: dict) -> dict[str, dict]:
     """Rows for `evaluation.format_scores` from the content of `metrics.json`.
 
-    >>> metrics = json.loads(Path("runs/first/metrics.json").read_text())
+    >>> metrics = read_json("runs/first/metrics.json", "restore it")
     >>> list(table_rows(metrics))
     ['validation', 'test', 'test, threshold ...', 'baseline background', 'baseline threshold']
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import time
@@ -15,7 +16,8 @@ import pandas as pd
 from landslide_tf.checks import InputError, JobError
 from landslide_tf.config import TrainConfig
 from landslide_tf.console import say
-from landslide_tf.files import atomic_path
+from landslide_tf.files import atomic_path, read_text, reading
+from landslide_tf.training.run_folder import NEW_RUN, STATE
 
 
 class Recorder(keras.callbacks.Callback):
@@ -59,16 +61,20 @@ class Recorder(keras.callbacks.Callback):
         return bool(patience and self.best_epoch and self.epoch - self.best_epoch >= patience)
 
     def restore(self, model) -> None:
-        """Load the last state into the model and its optimizer, if there is one."""
+        """Load the last state into the model and its optimizer, if there is one.
+
+        Raises:
+            InputError: the state is damaged, or is of another model.
+        """
         path = self.checkpoint / "state.npz"
         if not path.exists():
             return
-        with np.load(path, allow_pickle=False) as state:
-            facts = json.loads(str(state["facts"]))
-            for key, variables in _state_of(model).items():
-                for i, variable in enumerate(variables):
-                    variable.assign(state[f"{key}{i}"])
-        self.rows, self.best_epoch = facts["rows"], facts["best_epoch"]
+        facts = _load_arrays(path, _state_of(model))
+        with reading(path, NEW_RUN):
+            self.rows, self.best_epoch = list(facts["rows"]), int(facts["best_epoch"])
+            _check_epochs(self.rows)
+        # What follows reads it; a run that was cut off between the two files has an older one.
+        write_history(self.folder / "history.csv", self.rows)
         say(f"continuing after epoch {self.epoch} of {self.config.epochs}")
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -106,7 +112,7 @@ class Recorder(keras.callbacks.Callback):
 
     def _save(self) -> None:
         self.checkpoint.mkdir(exist_ok=True)
-        best = self.checkpoint / f"best-{self.best_epoch:04d}.npz"
+        best = _best_path(self.checkpoint, self.best_epoch)
         if self.best_epoch == self.epoch:
             _save_arrays(best, {"model": self.model.variables}, {"epoch": self.best_epoch})
         facts = {"rows": self.rows, "best_epoch": self.best_epoch}
@@ -139,6 +145,20 @@ def _save_arrays(path: Path, groups: dict, facts: dict) -> None:
         np.savez(file, facts=json.dumps(facts), **arrays)
 
 
+def _load_arrays(path: Path, groups: dict) -> dict:
+    """Give the variables their values from a file of `_save_arrays`; returns its facts."""
+    with reading(path, NEW_RUN), np.load(path, allow_pickle=False) as arrays:
+        facts = json.loads(str(arrays["facts"]))
+        values = [
+            (variable, arrays[f"{key}{i}"])
+            for key, variables in groups.items()
+            for i, variable in enumerate(variables)
+        ]
+        for variable, value in values:
+            variable.assign(value)
+    return facts
+
+
 def write_history(path: Path, rows: list[dict]) -> None:
     """`history.csv`: one row an epoch, numbers in full precision, NaN as an empty cell.
 
@@ -147,16 +167,30 @@ def write_history(path: Path, rows: list[dict]) -> None:
     ['epoch,loss,val_iou', '1,0.5,']
     """
     with atomic_path(path) as scratch:
-        pd.DataFrame(rows).to_csv(scratch, index=False)
+        pd.DataFrame(rows).to_csv(scratch, index=False, lineterminator="\n")
 
 
 def read_history(path) -> list[dict[str, float]]:
     """The rows of `history.csv` as numbers.
 
+    Raises:
+        InputError: the file is missing or damaged.
+
     >>> [row["epoch"] for row in read_history("runs/first/history.csv")]
     [1, 2, 3]
     """
-    return pd.read_csv(path).to_dict("records")
+    with reading(path, NEW_RUN):
+        text = read_text(path, errors="strict")
+        if not text.endswith("\n"):
+            raise ValueError("its last line is not whole")
+        rows = pd.read_csv(io.StringIO(text), dtype="float64").to_dict("records")
+        _check_epochs(rows)
+    return [row | {"epoch": int(row["epoch"])} for row in rows]
+
+
+def _check_epochs(rows: list[dict]) -> None:
+    if not rows or [row["epoch"] for row in rows] != list(range(1, len(rows) + 1)):
+        raise ValueError("its epochs are not 1, 2, 3 ...")
 
 
 def check_tensorboard() -> None:
@@ -187,6 +221,9 @@ def _tensorboard_writer(folder: Path):
 def load_best(folder: Path, model) -> int:
     """Put the best epoch's weights into a float32 model of the same config; returns the epoch.
 
+    Raises:
+        InputError: the checkpoint in `folder` is missing or damaged.
+
     >>> from landslide_tf.training.fit import build
     >>> config = TrainConfig(model="unet", filters=2, epochs=1).with_options(tile_px=32)
     >>> model, recorder = build(config), Recorder(config, Path("."), tensorboard=False)
@@ -197,8 +234,13 @@ def load_best(folder: Path, model) -> int:
     >>> load_best(Path("."), model)
     1
     """
-    (best,) = (folder / "checkpoint").glob("best-*.npz")
-    with np.load(best, allow_pickle=False) as state:
-        for i, variable in enumerate(model.variables):
-            variable.assign(state[f"model{i}"])
-        return json.loads(str(state["facts"]))["epoch"]
+    # The state names it: a run cut off before it could delete the older one has two.
+    state = folder / STATE
+    with reading(state, NEW_RUN), np.load(state, allow_pickle=False) as arrays:
+        epoch = int(json.loads(str(arrays["facts"]))["best_epoch"])
+    _load_arrays(_best_path(folder / "checkpoint", epoch), {"model": model.variables})
+    return epoch
+
+
+def _best_path(checkpoint: Path, epoch: int) -> Path:
+    return checkpoint / f"best-{epoch:04d}.npz"

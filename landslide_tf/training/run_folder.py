@@ -7,13 +7,17 @@ when the run is complete. While a run is under way, `checkpoint/` holds its stat
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
-from landslide_tf.files import SCRATCH
+from landslide_tf.files import SCRATCH, check_outputs, read_json, reading
+
+FILES = ("config.json", "split.json", "environment.json", "input.json", "history.csv",
+         "model.keras", "tile_scores.npz", "metrics.json")  # fmt: skip
+STATE = "checkpoint/state.npz"
+NEW_RUN = "restore it from a copy, or train the run again with --overwrite"
 
 
 def is_complete(folder) -> bool:
@@ -43,10 +47,38 @@ def read_config(folder) -> TrainConfig:
     path = Path(folder) / "config.json"
     if not path.is_file():
         raise InputError(f"{folder}: is not a run folder (no config.json)")
+    content = read_json(path, NEW_RUN)
     try:
-        return TrainConfig.from_dict(json.loads(path.read_text()))
+        return TrainConfig.from_dict(content)
     except (ValueError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
+        raise InputError(f"{path}: is damaged ({error}); {NEW_RUN}") from None
+
+
+def read_split_and_metrics(folder) -> tuple[dict, dict]:
+    """`split.json` and `metrics.json` of the complete run in `folder`.
+
+    Raises:
+        InputError: one of them is missing or damaged.
+
+    >>> split, metrics = read_split_and_metrics("runs/first")
+    >>> len(split["train"]), 0 <= metrics["thresholds"]["chosen"] <= 1
+    (8, True)
+    """
+    folder = Path(folder)
+    split = read_json(folder / "split.json", NEW_RUN)
+    metrics = read_json(folder / "metrics.json", NEW_RUN)
+    with reading(folder / "metrics.json", NEW_RUN):
+        float(metrics["thresholds"]["chosen"])
+    return split, metrics
+
+
+def run_files(folder) -> list[Path]:
+    """The files that a complete run is read from, whether they exist or not.
+
+    >>> [path.name for path in run_files("runs/first")][:2]
+    ['config.json', 'split.json']
+    """
+    return [Path(folder) / name for name in FILES]
 
 
 def run_name(config: TrainConfig) -> str:
@@ -87,7 +119,8 @@ def check_folder(folder: Path, config: TrainConfig, *, resume: bool, overwrite: 
 
     Raises:
         InputError: it holds a run that neither `resume` nor `overwrite` (exclusive) applies to, or
-            other files, or a run of other options.
+            other files, or a run of other options, or a damaged one; or `overwrite` would replace
+            the data or the split file that the run is to be made of.
 
     >>> config = read_config("runs/first")
     >>> check_folder(Path("runs/first"), config, resume=True, overwrite=False)
@@ -102,6 +135,8 @@ def check_folder(folder: Path, config: TrainConfig, *, resume: bool, overwrite: 
     if not is_run(folder):
         raise InputError(f"{folder}: exists and is not a run folder; give another --out")
     if overwrite:
+        split = None if config.split in ("random", "group") else config.split
+        check_outputs([folder], [config.data, split])
         return "start"
     state = "complete" if is_complete(folder) else "incomplete"
     if not resume:
@@ -120,7 +155,15 @@ def check_folder(folder: Path, config: TrainConfig, *, resume: bool, overwrite: 
             f"{folder}: was started with other options: {', '.join(different)}; "
             "give the same, or another --out"
         )
-    return "done" if state == "complete" else "continue"
+    if state == "complete":
+        read_split_and_metrics(folder)
+        return "done"
+    if (folder / STATE).exists() and not (folder / "split.json").exists():
+        raise InputError(
+            f"{folder}: has a checkpoint and no split.json, so that nothing tells which tiles it "
+            f"was trained on; {NEW_RUN}"
+        )
+    return "continue"
 
 
 def _is_scratch(path: Path) -> bool:

@@ -5,14 +5,12 @@ Intervals, comparisons of runs, precision-recall and reliability curves are made
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from landslide_tf.checks import InputError
-from landslide_tf.files import atomic_path
+from landslide_tf.files import atomic_path, reading
 
 # Every threshold that can be chosen is an edge; towards 0 and 1 steps shrink with the distance, so
 # that the area under the ROC curve of saturated models comes out too.
@@ -93,12 +91,16 @@ def read_tile_scores(path) -> TileScores:
     >>> read_tile_scores("runs/first/tile_scores.npz").names.tolist()
     ['b001', 'b003']
     """
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            result = TileScores(*(content[f.name] for f in fields(TileScores)))
-        whole = result.histogram.shape == (len(result.names), 2, BINS)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
-        whole = False  # what NumPy says of it is of no use here: it asks for pickle
-    if not whole:
-        raise InputError(f"{path}: is damaged; delete it, and the run goes without intervals")
+    with (
+        reading(path, "delete it, and the run goes without intervals"),
+        np.load(path, allow_pickle=False) as content,
+    ):
+        result = TileScores(*(content[f.name] for f in fields(TileScores)))
+        whole = (
+            result.histogram.shape == (*result.names.shape, 2, BINS)
+            and result.landslides.ndim == 2
+            and result.landslides.shape[1] == 3
+        )
+        if not whole:
+            raise ValueError("its arrays do not fit each other")
     return result

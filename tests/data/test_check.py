@@ -116,7 +116,9 @@ def test_report_of_a_folder_with_one_defect_of_each_kind(folder):
 def test_report_as_text(folder):
     text = format_report(check_folder(folder))
     assert "6 landslide tiles, 1 without landslide, 5 with a DEM, 1 georeferenced" in text
-    assert "16–64 x 16–96 px" in text and "50.0% of a tile" in text and "1 masks empty" in text
+    assert (
+        "16 to 64 x 16 to 96 px" in text and "50.0% of a tile" in text and "1 masks empty" in text
+    )
     for name in ("g_alone.png", "e_values.png", "f_torn.png", "a_half ~ b_same"):
         assert name in text
 

@@ -22,7 +22,8 @@ def make_run(folder, config=CONFIG, complete=True):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(config.to_dict()))
     if complete:
-        (folder / "metrics.json").write_text("{}")
+        (folder / "split.json").write_text("{}")
+        (folder / "metrics.json").write_text('{"thresholds": {"chosen": 0.5}}')
     return folder
 
 
