@@ -98,9 +98,10 @@ def tiny_config(tiny_tiles):
 @pytest.fixture(scope="session")
 def finished_run(tiny_config, tmp_path_factory) -> Path:
     """The folder of a complete run; not to be changed by a test."""
-    from landslide_tf.training.fit import fit
+    from landslide_tf.training.fit import Extras, fit
 
-    return fit(tiny_config, tmp_path_factory.mktemp("runs") / "finished", command=["test"])
+    out = tmp_path_factory.mktemp("runs") / "finished"
+    return fit(tiny_config, out, extras=Extras(command=["test"]))
 
 
 @pytest.fixture

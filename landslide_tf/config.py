@@ -88,9 +88,10 @@ class TrainConfig:
     # loss
     loss: str = option(
         "auto",
-        "auto is the paper's pairing: bce for unet, wce for resunet, dice for unetpp",
+        "bce, focal, dice, wce, or a sum such as bce+dice; auto is the paper's pairing: bce for "
+        "unet, wce for resunet, dice for unetpp",
         group="loss",
-        choices=("auto", *LOSSES),
+        metavar="{auto,bce,focal,dice,wce,A+B}",
     )
     focal_balance: float = option(0.25, "a of the focal loss (Eq. 2)", group="loss")
     focal_focusing: float = option(2.0, "b of the focal loss (Eq. 2)", group="loss")
@@ -121,6 +122,12 @@ class TrainConfig:
         0.0, "of AdamW; 0 is Adam (Loshchilov and Hutter 2019)", group="training"
     )
     seed: int = option(0, "decides split, initial weights, order and dropout", group="training")
+    weights: str | None = option(
+        None,
+        "start from the weights of this run (or model file), as far as they fit",
+        group="training",
+        metavar="RUN",
+    )
     early_stopping: int | None = option(
         None, "stop after N epochs without a better validation mIoU", group="training", metavar="N"
     )
@@ -168,6 +175,13 @@ class TrainConfig:
         check_number("focal_balance", self.focal_balance, above=0)
         check_number("focal_focusing", self.focal_focusing, low=0)
         check_number("dice_smooth", self.dice_smooth, low=0)
+        for name in str(self.loss).split("+"):
+            if self.loss != "auto":
+                check_choice(
+                    "loss", name, ("auto", *LOSSES) if "+" not in str(self.loss) else LOSSES
+                )
+        if self.weights is not None and not isinstance(self.weights, str):
+            raise InputError(f"`weights` must be text. Received: {self.weights!r}")
         if not isinstance(self.augment, (list, tuple)):
             raise InputError(
                 f"`augment` must be a list of {AUGMENTATIONS}. Received: {self.augment!r}"

@@ -72,16 +72,18 @@ def _train(arguments) -> None:
         )
         say(f"No --data: training on the built-in synthetic demo terrain; {differs}")
     import_keras_quietly()
-    from landslide_tf.training.fit import fit
+    from landslide_tf.training.fit import Extras, fit
 
     fit(
         config,
         arguments.out,
         resume=arguments.resume,
         overwrite=arguments.overwrite,
-        cache=arguments.cache,
-        tensorboard=arguments.tensorboard,
-        command=["python", *_shown_command()],
+        extras=Extras(
+            cache=arguments.cache,
+            tensorboard=arguments.tensorboard,
+            command=["python", *_shown_command()],
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from landslide_tf.checks import InputError
 from landslide_tf.data import landslide4sense
 from landslide_tf.data.decode import FORMAT, array_shapes, decode
 from landslide_tf.data.index import Sample, find_samples
+from landslide_tf.data.plausible import group_warnings
 from landslide_tf.data.tile import read_file
 from landslide_tf.files import atomic_path
 from landslide_tf.inputs.spec import InputSpec
@@ -45,6 +46,7 @@ class Tiles:
     input_valid: np.ndarray  # (N, H, W) bool: image and DEM have data
     valid: np.ndarray  # (N, H, W) bool: all files have data
     skipped: tuple[str, ...] = ()  # a line for each file or tile left out (skip_bad)
+    warnings: tuple[str, ...] = ()  # what is odd about the files, alike ones in one line
 
     def __len__(self) -> int:
         return len(self.names)
@@ -178,6 +180,7 @@ def _load_folder(folder, spec: InputSpec, negatives, skip_bad, cache) -> Tiles:
         place=np.array([facts[s.name]["place"] or nowhere for s in samples], "float64"),
         files={sample.name: facts[sample.name]["files"] for sample in samples},
         skipped=tuple(problems + list(bad.values())),
+        warnings=tuple(group_warnings({s.name: facts[s.name]["warnings"] for s in samples})),
         **arrays,
     )
 

@@ -16,7 +16,6 @@ import numpy as np
 from landslide_tf.checks import InputError
 from landslide_tf.data.findings import find_all, format_findings
 from landslide_tf.data.index import Index, Sample, find_samples
-from landslide_tf.data.plausible import tile_warnings
 from landslide_tf.data.tile import read_file, read_tile
 from landslide_tf.inputs.spec import InputSpec
 
@@ -154,7 +153,6 @@ def _look(sample: Sample, spec: InputSpec, metres: dict) -> _Tile | str:
         tile, place = read_tile(sample, spec)
         rasters = {kind: read_file(sample, kind, spec) for kind in sample.files}
         image = rasters["image"]
-        scaled = dataclasses.replace(image, scale=spec.rgb_scale or image.scale)
         wkt, key = image.crs.to_wkt() if image.crs else None, None
         if wkt and image.transform is not None:
             key = (wkt, *np.round(np.array(image.transform)[[0, 1, 3, 4]], 9))
@@ -170,7 +168,7 @@ def _look(sample: Sample, spec: InputSpec, metres: dict) -> _Tile | str:
             metres.get(key),
             hashlib.sha256(np.ascontiguousarray(image.values)).hexdigest(),
             tile.rgb.mean(axis=-1).astype("float16"),
-            tile_warnings(scaled, rasters.get("dem"), rasters.get("mask")),
+            list(tile.warnings),
         )
     except InputError as error:
         return str(error)

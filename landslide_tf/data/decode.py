@@ -19,7 +19,7 @@ from landslide_tf.data.tile import read_tile
 from landslide_tf.files import sha256
 from landslide_tf.inputs.spec import InputSpec
 
-FORMAT = 2  # of cache folders and pack files
+FORMAT = 3  # of cache folders and pack files
 
 
 def array_shapes(count: int, spec: InputSpec) -> dict[str, tuple]:
@@ -53,7 +53,7 @@ def decode(samples, spec: InputSpec, folder, cache=None) -> tuple[dict, dict]:
     >>> samples = find_samples("tiles").samples
     >>> arrays, facts = decode(samples, InputSpec(tile_px=32), "tiles")
     >>> arrays["mask"].shape, list(facts["a000"])
-    ((12, 32, 32), ['files', 'place'])
+    ((12, 32, 32), ['files', 'place', 'warnings'])
     """
     shapes = array_shapes(len(samples), spec)
     if cache is not None:
@@ -106,6 +106,7 @@ def _fill(samples, spec, arrays) -> dict[str, dict]:
         return {
             "files": {kind: sha256(path) for kind, path in sample.files.items()},
             "place": place,
+            "warnings": tile.warnings,
         }
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # GDAL and NumPy release the lock

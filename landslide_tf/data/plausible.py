@@ -6,6 +6,9 @@ path. Each says what is odd and which option mends it. A caller puts the file's 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 
 from landslide_tf.data.raster import Raster
@@ -43,6 +46,25 @@ def tile_warnings(image: Raster, dem: Raster | None, mask: Raster | None) -> lis
     if mask is not None:
         lines += mask_warnings(mask)
     return lines
+
+
+def group_warnings(found: Mapping[str, Iterable[str]]) -> list[str]:
+    """The warnings of many tiles, by tile name: one line for those that differ in numbers alone.
+
+    >>> for line in group_warnings({"a": ["it is 1 m"], "b": ["it is 2 m"], "c": ["odd"]}):
+    ...     print(line)
+    2 of 3 tiles (a, b): it is 1 m
+    1 of 3 tiles (c): odd
+    """
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for name, lines in found.items():
+        for line in lines:
+            groups.setdefault(re.sub(r"-?\d[\d.,]*", "#", line), []).append((name, line))
+    return [
+        f"{len(same)} of {len(found)} tiles ({', '.join(name for name, _ in same[:3])}"
+        f"{', …' if len(same) > 3 else ''}): {same[0][1]}"
+        for same in groups.values()
+    ]
 
 
 def image_warnings(image: Raster) -> list[str]:

@@ -13,6 +13,7 @@ from landslide_tf.data import landslide4sense
 from landslide_tf.data.crs import SHIFT_PX, crs_name, horizontal, same_ground
 from landslide_tf.data.index import Sample
 from landslide_tf.data.labels import read_mask
+from landslide_tf.data.plausible import tile_warnings
 from landslide_tf.data.raster import Raster, read_raster
 from landslide_tf.inputs.spec import InputSpec
 
@@ -37,6 +38,7 @@ class Tile:
     image_valid: np.ndarray  # (H, W) bool: the image has data
     input_valid: np.ndarray  # (H, W) bool: image and DEM have data
     valid: np.ndarray  # (H, W) bool: all files have data
+    warnings: tuple[str, ...] = ()  # what is odd about its files
 
 
 def read_tile(sample: Sample, spec: InputSpec) -> tuple[Tile, tuple[float, float, float] | None]:
@@ -72,6 +74,8 @@ def read_tile(sample: Sample, spec: InputSpec) -> tuple[Tile, tuple[float, float
         raise InputError(
             f"{sample.image}: the tile is no data throughout; remove it or give --skip-bad"
         )
+    scaled = dataclasses.replace(image, scale=spec.rgb_scale or image.scale)
+    tile = dataclasses.replace(tile, warnings=tuple(tile_warnings(scaled, dem, mask)))
     if image.bounds is None:
         return tile, None
     left, bottom, right, top = image.bounds

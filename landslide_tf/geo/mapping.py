@@ -20,7 +20,7 @@ from landslide_tf.geo.job import Job, MapOptions, describe, make_job, outputs, s
 from landslide_tf.geo.joining import About, join, open_reference
 from landslide_tf.geo.outputs import CACHE_MB, write_error
 from landslide_tf.geo.resolution import model_resolution, resolution_notes
-from landslide_tf.geo.source import scale_note, thumbnail
+from landslide_tf.geo.source import raster_warnings, scale_note, thumbnail
 from landslide_tf.geo.store import is_stored, load_facts, save_block, strips
 from landslide_tf.geo.watch import Watch
 from landslide_tf.runs.run import Run, load_run
@@ -203,6 +203,8 @@ def _warnings(run: Run, job: Job) -> list[str]:
     values, valid, _ = thumbnail(scene)
     notes = resolution_notes(options.resolution_m, used, run.metrics.get("resolution_m"), own)
     notes += filter(None, [scale_note(scene, values, valid, run.spec)])
+    if scene.dem is not None:
+        notes += raster_warnings(scene.dem, "dem", nodata=scene.nodata)
     for note in notes:
         say(f"warning: {note}")
     return notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from landslide_tf.checks import InputError
 from landslide_tf.console import say
 from landslide_tf.data.ground import Ground
 from landslide_tf.data.opening import not_a_file, open_raster, reading
+from landslide_tf.data.plausible import dem_warnings, image_warnings
 from landslide_tf.data.raster import Raster, nodata_values, read_window
 from landslide_tf.data.tags import colour_table, unit_note
 from landslide_tf.data.tile import check_brightness
@@ -223,6 +225,31 @@ def dem_note(scene: Scene) -> str | None:
             f"resampled onto the image's grid by bilinear interpolation, from {dem.height} x "
             f"{dem.width} pixels in {crs}{said}"
         )
+
+
+def raster_warnings(path, kind: str, *, nodata=None, bands=None) -> list[str]:
+    """What is odd about an image or a DEM (`kind`), from a sample of its pixels; see `plausible`.
+
+    Every n-th row and column is looked at, so that memory does not grow with the file.
+
+    >>> raster_warnings("dem.tif", "dem")
+    []
+    """
+    with open_raster(path) as file:
+        step = -(-max(file.height, file.width) // THUMBNAIL_PX)
+        rows = []
+        for y in range(0, file.height, step):
+            window = Window(0, y, file.width, 1)
+            with contextlib.suppress(InputError):  # what is damaged is told where it is needed
+                rows.append(read_window(file, window, nodata=nodata, bands=bands, kind=kind))
+    if not rows:
+        return []
+    values, valid = (
+        np.concatenate([getattr(row, name)[:, ::step] for row in rows])
+        for name in ("values", "valid")
+    )
+    look = image_warnings if kind == "image" else dem_warnings
+    return [f"{path}: {line}" for line in (*rows[0].notes, *look(Raster(values, valid)))]
 
 
 def thumbnail(scene: Scene):

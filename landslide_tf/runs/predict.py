@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from landslide_tf.checks import InputError
 from landslide_tf.console import say, whole_streams
 from landslide_tf.data.index import Sample, find_samples
+from landslide_tf.data.plausible import group_warnings, tile_warnings
 from landslide_tf.data.raster import Raster, write_geotiff
 from landslide_tf.data.tile import check_dem, check_fit, check_has_dem, check_image, read_file
 from landslide_tf.files import check_outputs
@@ -48,16 +50,20 @@ def predict_folder(
         raise InputError(f"--threshold must lie between 0 and 1. Received: {threshold}")
     samples = find_samples(data, negatives=negatives, need_mask=False).samples
     out = Path(out)
-    good = []
+    good, odd = [], {}
     for sample in samples:
         try:
-            _read(sample, run)
+            image, dem = _read(sample, run)
+            scaled = dataclasses.replace(image, scale=run.spec.rgb_scale or image.scale)
+            odd[sample.name] = tile_warnings(scaled, dem, None)
         except InputError as error:
             if not skip_bad:
                 raise InputError(f"{error} (or leave such tiles out with --skip-bad)") from None
             say(f"left out: {error}")
             continue
         good.append((sample, *_outputs(out, sample)))
+    for line in group_warnings(odd):
+        say(f"warning: {line}")
     targets = [path for _, *paths in good for path in paths]
     read = (path for sample in samples for path in sample.files.values())
     check_outputs(targets, [*read, *run_files(run_dir)])

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
-from landslide_tf.console import say
+from landslide_tf.console import say, whole_streams
 from landslide_tf.data.arrays import Tiles, ground_resolution_m, load_tiles
 from landslide_tf.data.dataset import (
     Part,
@@ -22,12 +25,15 @@ from landslide_tf.data.dataset import (
     training_batches,
 )
 from landslide_tf.data.demo import demo_folder
-from landslide_tf.data.split import PARTS, make_split, split_content
-from landslide_tf.files import atomic_path, read_json, remove_scratch, write_json
-from landslide_tf.losses import LOSS_CLASSES, inverse_frequency_weights
-from landslide_tf.metrics import SegmentationMetrics
+from landslide_tf.data.split import PARTS, make_split, split_content, split_notes
+from landslide_tf.files import read_json, remove_scratch, write_json
+from landslide_tf.losses import inverse_frequency_weights, loss_from_name
+from landslide_tf.losses.classes import LOSS_OPTIONS
+from landslide_tf.metrics import AUCInValidation, SegmentationMetrics
+from landslide_tf.models.model_file import check_config, load_model, save_model
 from landslide_tf.models.probability import Predictor
 from landslide_tf.models.registry import build_model, inference_model
+from landslide_tf.models.weights import transfer_weights
 from landslide_tf.training import evaluation, figures, run_folder
 from landslide_tf.training.batch_norm import batch_norm_estimator, reestimate_batch_norm
 from landslide_tf.training.environment import environment, gpu_available
@@ -37,26 +43,46 @@ from landslide_tf.training.tile_scores import tile_scores
 GAP_LIMIT = 0.02  # mIoU; an inference gap beyond it is worth a line
 
 
+@dataclass(frozen=True)
+class Extras:
+    """What `fit` does besides training; none of it changes a number."""
+
+    cache: str | Path | None = None  # folder for decoded tiles; None keeps them in memory
+    tensorboard: bool = False  # also write a log to OUT/tensorboard
+    command: list[str] | None = None  # recorded in environment.json
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a caller gave `fit` in place of, or beside, what the config says."""
+
+    model: keras.Model | None
+    source: keras.Model | None  # whose weights training starts from
+    callbacks: Sequence[keras.callbacks.Callback]
+
+
+@whole_streams()
 def fit(
     config: TrainConfig,
-    out=None,
+    out: str | Path | None = None,
     *,
     resume: bool = False,
     overwrite: bool = False,
-    cache=None,
-    tensorboard: bool = False,
-    command: list[str] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    model: keras.Model | None = None,
+    extras: Extras | None = None,
 ) -> Path:
-    """Train and score one run; returns its folder (see `landslide_tf.runs.run`).
+    """Train and score one run; returns its folder. The command line uses the same engine.
 
     Args:
         config: what to compute. `config.data=None` is the built-in demo terrain.
         out: the run's folder; default the next free `runs/MODEL-ATTENTION-LOSS-NNN`.
         resume: continue an incomplete run; start where there is none; leave a complete one.
         overwrite: replace the run in `out`.
-        cache: folder for decoded tiles; default in memory.
-        tensorboard: also write a log to `OUT/tensorboard`.
-        command: recorded in `environment.json`.
+        callbacks: your own Keras callbacks, called before ours.
+        model: your own functional model in place of the config's, from images of shape
+            `config.input.shape` to logits (H, W, 1). Give it again to resume.
+        extras: where to keep decoded tiles, and what to write besides.
 
     Raises:
         InputError: bad options or data; raised before the run's folder is made or changed.
@@ -67,19 +93,28 @@ def fit(
     runs/first: complete, nothing to do
     PosixPath('runs/first')
     """
+    extras = extras or Extras()
+    if model is not None:
+        _check_model(model, config)
     folder = run_folder.choose_folder(config, out, resume=resume)
     action = run_folder.check_folder(folder, config, resume=resume, overwrite=overwrite)
     if action == "done":
         say(f"{folder}: complete, nothing to do")
         return folder
-    if tensorboard:
+    if extras.tensorboard:
         check_tensorboard()
-    tiles = load_own_tiles(config, cache=cache)
+    source = _read_source(config) if config.weights else None
+    tiles = load_own_tiles(config, cache=extras.cache)
     for line in tiles.skipped:
         say(f"left out: {line}")
+    for line in tiles.warnings:
+        say(f"warning: {line}")
     parts = make_parts(tiles, make_split(tiles, config.split, config.seed))
     _check_parts(parts, config)
+    resolution_m = ground_resolution_m(config.data or demo_folder(), parts["train"].spec)
     split = split_content({name: part.names for name, part in parts.items()}, tiles)
+    for line in split_notes(split):
+        say(line)
     policy = precision_policy(config)
     remove_scratch(folder)
     if action == "start" or not (folder / "split.json").exists():
@@ -89,7 +124,7 @@ def fit(
         parts["train"].spec.save(folder)
         write_json(
             folder / "environment.json",
-            {**environment(command), "dtype_policy": policy, "data_sha256": tiles.sha256},
+            {**environment(extras.command), "dtype_policy": policy, "data_sha256": tiles.sha256},
         )
         write_json(folder / "split.json", split)
     elif read_json(folder / "split.json", run_folder.NEW_RUN) != split:
@@ -100,9 +135,33 @@ def fit(
     described = ", ".join(f"{len(part)} {name}" for name, part in parts.items())
     say(f"run folder {folder}: {described} tiles; {policy}")
 
-    seconds = _train(config, parts, folder, policy, tensorboard)
-    _finish(config, parts, folder, seconds, len(tiles.skipped))
+    given = Given(model, source, callbacks)
+    seconds = _train(config, parts, folder, policy, given, extras.tensorboard)
+    facts = {"left_out": len(tiles.skipped), "resolution_m": resolution_m}
+    _finish(config, parts, folder, seconds, model, facts)
     return folder
+
+
+def _check_model(model: keras.Model, config: TrainConfig) -> None:
+    """Raise `InputError` unless an own model fits the data and can be saved and opened again."""
+    got, wanted = tuple(model.inputs[0].shape[1:]), config.input.shape
+    if len(model.inputs) != 1 or any(
+        a is not None and a != b for a, b in zip(got, wanted, strict=False)
+    ):
+        raise InputError(
+            f"`model` takes {got}, the tiles are {wanted}; give one input of that shape"
+        )
+    if tuple(model.outputs[0].shape[1:]) not in ((*wanted[:2], 1), (None, None, 1)):
+        raise InputError(
+            f"`model` gives {tuple(model.outputs[0].shape[1:])}, expected logits {(*wanted[:2], 1)}"
+        )
+    check_config(json.loads(model.to_json()), "`model`")
+
+
+def _read_source(config: TrainConfig) -> keras.Model:
+    """The model of the run (or the file) that training starts from."""
+    path = Path(config.weights)
+    return load_model(path / "model.keras" if path.is_dir() else path)
 
 
 def load_own_tiles(config: TrainConfig, cache=None) -> Tiles:
@@ -140,10 +199,8 @@ def precision_policy(config: TrainConfig) -> str:
     return "mixed_bfloat16" if config.mixed_precision == "on" else "float32"
 
 
-def build(config: TrainConfig, policy: str = "float32", *, training: bool = False) -> keras.Model:
+def build(config: TrainConfig, policy: str = "float32") -> keras.Model:
     """The (uncompiled) model of a config under a dtype policy.
-
-    With `training` and deep supervision, its loss is the mean over all heads.
 
     >>> build(TrainConfig(model="unet", filters=2).with_options(tile_px=32)).output_shape
     (None, 32, 32, 1)
@@ -151,7 +208,8 @@ def build(config: TrainConfig, policy: str = "float32", *, training: bool = Fals
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        model = build_model(
+        # Compiled later: Keras scales the loss of a model whose own policy is float16.
+        return build_model(
             config.model,
             attention=config.attention,
             fusion=config.input.fusion,
@@ -161,22 +219,23 @@ def build(config: TrainConfig, policy: str = "float32", *, training: bool = Fals
             input_shape=config.input.shape,
             deep_supervision=config.deep_supervision,
         )
-        # Built under the policy too: Keras scales the loss of a model whose policy is float16.
-        if training and config.deep_supervision:
-            model = _DeepSupervision(model.inputs, model.outputs, name=model.name)
-        return model
     finally:
         keras.config.set_dtype_policy(before)
 
 
-def compile_model(model: keras.Model, config: TrainConfig, train: Part) -> None:
-    """Give a model the optimizer, the loss and the metrics that a run trains with."""
+def compile_model(model: keras.Model, config: TrainConfig, train: Part) -> keras.callbacks.Callback:
+    """Give a model the optimizer, the loss and the metrics that a run trains with.
+
+    Returns a callback for `fit`: with it, training steps leave the AUC to validation.
+    """
+    metric = SegmentationMetrics()
     model.compile(
         optimizer=make_optimizer(config, train.steps(config.batch_size)),
         loss=make_loss(config, train),
-        weighted_metrics=[SegmentationMetrics()],
+        weighted_metrics=[metric],
         jit_compile="auto",
     )
+    return AUCInValidation(metric)
 
 
 def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
@@ -211,18 +270,10 @@ def make_loss(config: TrainConfig, train: Part) -> keras.losses.Loss:
     >>> make_loss(TrainConfig(loss="focal"), None).get_config()["focusing"]
     2.0
     """
-    name = config.resolved_loss
-    arguments = {
-        "focal": {
-            "balance": config.focal_balance,
-            "focusing": config.focal_focusing,
-            "class_balanced": config.focal_class_balanced,
-        },
-        "dice": {"smooth": config.dice_smooth},
-    }.get(name, {})
-    if name == "wce":
-        arguments["weights"] = config.wce_weights or inverse_frequency_weights(*_class_px(train))
-    return LOSS_CLASSES[name](**arguments)
+    options = {name: getattr(config, name) for name in LOSS_OPTIONS}
+    if "wce" in config.resolved_loss.split("+") and config.wce_weights is None:
+        options["wce_weights"] = inverse_frequency_weights(*_class_px(train))
+    return loss_from_name(config.resolved_loss, **options)
 
 
 def _class_px(part: Part) -> tuple[int, int]:
@@ -248,35 +299,23 @@ class _EstimateBatchNorm(keras.callbacks.Callback):
         self.estimate(calibration_batches(self.part, self.seed))
 
 
-class _DeepSupervision(keras.Model):
-    """Mean of the loss over all heads; metrics of the first, which is the one that is kept."""
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        losses = [
-            super(_DeepSupervision, self).compute_loss(x, y, logits, sample_weight, training)
-            for logits in y_pred
-        ]
-        return sum(losses) / len(losses)
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return super().compute_metrics(x, y, y_pred[0], sample_weight)
-
-
-def _train(config, parts, folder, policy, tensorboard) -> float:
+def _train(config, parts, folder, policy, given: Given, tensorboard: bool) -> float:
     """Run the epochs that are left; the best weights end up in the checkpoint. Returns seconds."""
     keras.utils.set_random_seed(config.seed)
     with _determinism(config), _scope(config):
-        model = build(config, policy, training=True)
-        compile_model(model, config, parts["train"])
+        model = build(config, policy) if given.model is None else given.model
+        auc = compile_model(model, config, parts["train"])
         model.optimizer.build(model.trainable_variables)
+        if given.source is not None:
+            say(f"weights of {config.weights}: {transfer_weights(model, given.source)}")
         recorder = Recorder(config, folder, tensorboard)
         recorder.restore(model)
         if recorder.finished:
             return recorder.seconds
-        callbacks = [recorder]
+        callbacks = [auc, *given.callbacks, recorder]
         if config.reestimate_batch_norm:
             callbacks.insert(0, _EstimateBatchNorm(parts["train"], config.seed))
-        terminal = sys.stdout.isatty()
+        terminal = sys.stdout is not None and sys.stdout.isatty()
         model.fit(
             training_batches(
                 parts["train"],
@@ -317,13 +356,13 @@ def _scope(config):
     return tf.distribute.MirroredStrategy().scope()
 
 
-def _finish(config, parts, folder, seconds, skipped) -> None:
+def _finish(config, parts, folder, seconds, model, facts) -> None:
     """`model.keras` with the best weights in float32, scores, figures; then the checkpoint goes."""
-    model = build(config)
+    own = model is not None
+    model = model if own else build(config)
     best_epoch = load_best(folder, model)
     model = inference_model(model)
-    with atomic_path(folder / "model.keras") as scratch:
-        model.save(scratch)
+    save_model(model, folder / "model.keras")
     rows = read_history(folder / "history.csv")
     figures.loss_curve(rows, best_epoch, folder / "loss.png")
 
@@ -340,22 +379,25 @@ def _finish(config, parts, folder, seconds, skipped) -> None:
         metrics["thresholds"]["chosen"],
         folder / "predictions.png",
     )
-    p = predictions[shown]
-    tile_scores(parts[shown].names, p.probability, p.mask, p.valid).save(folder / "tile_scores.npz")
+    for part, file in ((shown, "tile_scores.npz"), ("validation", "validation_scores.npz")):
+        p = predictions[part]
+        tile_scores(parts[part].names, p.probability, p.mask, p.valid).save(folder / file)
     metrics |= {
         "best_epoch": best_epoch,
         "epochs": len(rows),
-        "tiles": {name: len(part) for name, part in parts.items()} | {"left_out": skipped},
+        "tiles": {name: len(part) for name, part in parts.items()}
+        | {"left_out": facts["left_out"]},
         "seconds": {
             "training": round(seconds, 3),
             "per_epoch": round(seconds / len(rows), 3),
             "per_image": predictions[shown].seconds_per_image,
         },
         "parameters": model.count_params(),
-        "resolution_m": ground_resolution_m(config.data or demo_folder(), parts["train"].spec),
+        "resolution_m": facts["resolution_m"],
+        "own_model": model.name if own else None,
     }
     write_json(folder / "metrics.json", metrics)
-    shutil.rmtree(folder / "checkpoint")
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     say(evaluation.format_scores(table_rows(metrics)))
     say(f"done: {folder}{os.sep}")
 

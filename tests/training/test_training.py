@@ -44,6 +44,7 @@ def test_a_run_folder_holds_what_it_should(finished_run, tiny_config):
         "loss.png",
         "predictions.png",
         "tile_scores.npz",
+        "validation_scores.npz",
     }
     split = json.loads((finished_run / "split.json").read_text())
     # 12 tiles: round(0.2 * 12) = 2 test, round(0.2 * 10) = 2 validation, 8 train
