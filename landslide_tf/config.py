@@ -32,6 +32,16 @@ PRESETS = {
         "dropout": 0.2,
         "augment": ("flips", "light"),
     },
+    "strong": {
+        "model": "unet",
+        "filters": 16,
+        "loss": "bce+dice",
+        "epochs": 40,
+        "batch_size": 8,
+        "learning_rate": 1e-3,
+        "schedule": "cosine",
+        "augment": ("flips", "light"),
+    },
 }
 
 
@@ -175,11 +185,11 @@ class TrainConfig:
         check_number("focal_balance", self.focal_balance, above=0)
         check_number("focal_focusing", self.focal_focusing, low=0)
         check_number("dice_smooth", self.dice_smooth, low=0)
-        for name in str(self.loss).split("+"):
-            if self.loss != "auto":
-                check_choice(
-                    "loss", name, ("auto", *LOSSES) if "+" not in str(self.loss) else LOSSES
-                )
+        summed = str(self.loss).split("+")
+        for name in summed:
+            check_choice("loss", name, LOSSES if len(summed) > 1 else ("auto", *LOSSES))
+        if len(set(summed)) < len(summed):
+            raise InputError(f"`loss` names a loss twice. Received: {self.loss!r}")
         if self.weights is not None and not isinstance(self.weights, str):
             raise InputError(f"`weights` must be text. Received: {self.weights!r}")
         if not isinstance(self.augment, (list, tuple)):

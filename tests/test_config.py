@@ -108,7 +108,7 @@ def test_what_is_typed_overrides_the_preset():
     assert config.preset == "demo"
     # also where the typed value is the paper's default
     assert TrainConfig.from_preset("demo", epochs=50).epochs == 50
-    with pytest.raises(InputError, match="`preset` must be one of 'paper', 'demo'"):
+    with pytest.raises(InputError, match="`preset` must be one of 'paper', 'demo', 'strong'"):
         TrainConfig.from_preset("dmo")
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,13 +67,13 @@ class Tiles:
 
 
 def load_tiles(
-    data,
+    data: str | Path,
     spec: InputSpec | None = None,
     *,
     negatives: bool = False,
     skip_bad: bool = False,
-    cache=None,
-    **options,
+    cache: str | Path | None = None,
+    **options: Any,
 ) -> Tiles:
     """Tiles of a folder or of a file written by `pack_tiles`, each decoded once.
 

@@ -132,7 +132,7 @@ class Run:
         return np.where(valid, probability, np.float32(np.nan))
 
 
-def load_run(path, *, runtime: str = "keras") -> Run:
+def load_run(path: str | Path, *, runtime: str = "keras") -> Run:
     """The complete run in a folder, ready to predict.
 
     Args:

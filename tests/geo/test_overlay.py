@@ -12,11 +12,11 @@ from rasterio.windows import Window
 
 from conftest import write_raster
 from landslide_tf.checks import InputError
-from landslide_tf.config import TrainConfig
 from landslide_tf.data.raster import open_raster
 from landslide_tf.geo.cut import cut_scene
 from landslide_tf.geo.overlay import Grid, open_dem, open_labels
 from landslide_tf.geo.source import dem_note, open_scene
+from landslide_tf.inputs import InputSpec
 
 PX = 48
 UTM = "EPSG:32647"
@@ -94,7 +94,7 @@ def test_feet_become_metres_on_any_grid(by, transform, size, tmp_path, capsys):
     found = open_dem(path, grid_of(tmp_path / "s.tif"))(WHOLE)
     inner = np.s_[2:-2, 2:-2]
     np.testing.assert_allclose(found.values[inner][..., 0], plane(FINE, PX, PX)[inner], rtol=1e-9)
-    scene = open_scene(tmp_path / "s.tif", path, TrainConfig(tile_px=16))
+    scene = open_scene(tmp_path / "s.tif", path, InputSpec(tile_px=16))
     assert "converted" in dem_note(scene) and "are converted to metres" in capsys.readouterr().out
 
 
@@ -150,7 +150,7 @@ def test_a_scene_across_180_degrees_keeps_its_dem(scene, west, width, tmp_path):
         assert lon.min() < -179 and lon.max() > 179
     # within half a pixel of the seam the nearest centre counts
     np.testing.assert_allclose(found.values[..., 0], 1000 + 10 * (lon % 360), atol=10 * STEP)
-    open_scene(grid.path, dem, TrainConfig(tile_px=16))  # they overlap
+    open_scene(grid.path, dem, InputSpec(tile_px=16))  # they overlap
 
 
 def test_a_mask_and_polygons_across_180_degrees(tmp_path):
@@ -182,7 +182,7 @@ def test_a_dem_of_the_whole_earth_fits_a_scene_in_metres(tmp_path):
         tmp_path / "d.tif", 5.0 * y, crs="EPSG:4326", transform=from_origin(-180, 90, 1, 1)
     )
     grid = grid_of(tmp_path / "s.tif")
-    open_scene(grid.path, dem, TrainConfig(tile_px=16))
+    open_scene(grid.path, dem, InputSpec(tile_px=16))
     assert open_dem(dem, grid)(WHOLE).valid.all()
 
 
@@ -198,7 +198,7 @@ def test_local_coordinates_work_in_their_unit(tmp_path):
             tmp_path / "d.tif", plane(COARSE, 16, 16), crs=crs,
             transform=from_origin(0, 10.0 * PX, 30, 30),
         )  # fmt: skip
-        scene = open_scene(grid.path, dem, TrainConfig(tile_px=16))
+        scene = open_scene(grid.path, dem, InputSpec(tile_px=16))
         assert scene.resolution_m == pytest.approx((10 * metres, 10 * metres))
         found = open_dem(dem, grid)(WHOLE)
         np.testing.assert_allclose(
@@ -215,14 +215,14 @@ def test_local_coordinates_work_in_their_unit(tmp_path):
         open_labels(tmp_path / "world.gpkg", grid)
     far = write_raster(tmp_path / "far.tif", np.ones((4, 4)), crs=UTM, transform=FINE)
     with pytest.raises(InputError, match="far.tif.*cannot be brought.*gdalwarp"):
-        open_scene(grid.path, far, TrainConfig(tile_px=16))
+        open_scene(grid.path, far, InputSpec(tile_px=16))
 
 
 def test_a_crs_without_a_unit_of_length_is_refused_before_the_work(tmp_path):
     crs = LOCAL.format("degree", 0.0174532925199433)
     grid = grid_of(tmp_path / "s.tif", crs, from_origin(0, 10, 0.1, 0.1))
     with pytest.raises(InputError, match="s.tif.*no unit of length.*gdal_edit"):
-        open_scene(grid.path, None, TrainConfig(tile_px=16, fusion="rgb"))
+        open_scene(grid.path, None, InputSpec(tile_px=16, fusion="rgb"))
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_spellings_of_the_crs_do_not_resample(crs, tmp_path):
     grid = grid_of(tmp_path / "s.tif")
     crs = CRS.from_string(crs)
     dem = write_raster(tmp_path / "d.tif", plane(FINE, PX, PX), crs=crs, transform=FINE)
-    assert dem_note(open_scene(grid.path, dem, TrainConfig(tile_px=16))) == "on the image's grid"
+    assert dem_note(open_scene(grid.path, dem, InputSpec(tile_px=16))) == "on the image's grid"
     np.testing.assert_array_equal(open_dem(dem, grid)(WHOLE).values[..., 0], plane(FINE, PX, PX))
 
 
@@ -341,7 +341,7 @@ def test_a_scene_with_a_colour_table_is_read_in_its_colours(tmp_path):
     path = write_raster(tmp_path / "s.tif", index, crs=UTM, transform=FINE)
     with rasterio.open(path, "r+") as file:
         file.write_colormap(1, {i: (i, 255 - i, 7) for i in range(256)})
-    scene = open_scene(path, None, TrainConfig(tile_px=16, fusion="rgb"))
+    scene = open_scene(path, None, InputSpec(tile_px=16, fusion="rgb"))
     from landslide_tf.geo.reader import Reader
 
     image = Reader(scene).image((0, 0, PX, PX)).values
