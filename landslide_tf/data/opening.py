@@ -56,7 +56,7 @@ def reading(path):
     """
     try:
         yield
-    except InputError:
+    except (InputError, UnicodeEncodeError):  # the caller has a sentence for strange names
         raise
     except MemoryError as error:
         raise InputError(
