@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # for editors and type checkers; the names are imported when 
     from landslide_tf.training.batch_norm import reestimate_batch_norm
     from landslide_tf.training.fit import fit
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "AUCInValidation",
     "BCELoss",
