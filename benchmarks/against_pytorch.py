@@ -32,7 +32,7 @@ from landslide_tf.losses import LOSS_CLASSES
 from landslide_tf.models.cost import forward_gmac
 from landslide_tf.models.probability import predict_probability
 from landslide_tf.training.environment import environment
-from landslide_tf.training.fit import build
+from landslide_tf.training.recipe import build
 
 DEPTH = 4
 WARM_UP = 3

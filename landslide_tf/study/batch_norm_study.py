@@ -15,7 +15,7 @@ from landslide_tf.study.matrices import LOSS_TITLES, MODEL_TITLES
 from landslide_tf.study.records import Result
 from landslide_tf.study.summary import data_name, protocol, seeds_each
 from landslide_tf.study.tables import Results, paper_values, score_cells
-from landslide_tf.training.fit import GAP_LIMIT
+from landslide_tf.training.scores import GAP_LIMIT
 
 LEVELS = (0, 1, 2)
 METRICS = ("miou", "precision", "recall", "accuracy", "auc")

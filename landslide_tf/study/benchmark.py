@@ -24,7 +24,8 @@ from landslide_tf.models.cost import forward_gmac
 from landslide_tf.models.probability import Predictor, onnx_session
 from landslide_tf.models.registry import inference_model
 from landslide_tf.training.environment import environment
-from landslide_tf.training.fit import build, compile_model, load_own_tiles, precision_policy
+from landslide_tf.training.fit import load_own_tiles
+from landslide_tf.training.recipe import build, compile_model, precision_policy
 
 WARM_UP = 3
 BATCH = 16  # of the throughput

@@ -36,7 +36,7 @@ def run_cost(config: TrainConfig) -> float:
 @functools.lru_cache(maxsize=64)
 def _small_cost(config: TrainConfig) -> float:
     from landslide_tf.models.cost import forward_gmac
-    from landslide_tf.training.fit import build
+    from landslide_tf.training.recipe import build
 
     return forward_gmac(build(config))
 
@@ -111,7 +111,7 @@ def _timed_epoch(config: TrainConfig) -> float:
     from landslide_tf.data.arrays import packed_tiles
     from landslide_tf.data.demo import demo_folder
     from landslide_tf.data.index import find_samples
-    from landslide_tf.training.fit import build, precision_policy
+    from landslide_tf.training.recipe import build, precision_policy
 
     folder = Path(config.data or demo_folder())
     if folder.is_file():

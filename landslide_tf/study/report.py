@@ -99,7 +99,7 @@ def draw_figures(
     ['figure2-unet-none.png', 'figure2-unetpp-contextual.png', 'figure2-unetpp-none.png']
     """
     from landslide_tf.study.plots import architecture, curves, samples
-    from landslide_tf.training.fit import build
+    from landslide_tf.training.recipe import build
 
     records, missing = all_records(results), {}
     for experiment in (SIX[0], SIX[2], SIX[4]):

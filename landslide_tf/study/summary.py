@@ -15,7 +15,7 @@ from landslide_tf.study.matrices import SIX
 from landslide_tf.study.records import Record, Result, on_common_seeds
 from landslide_tf.study.tables import Results, paper_values
 from landslide_tf.study.verdicts import BETTER, LEAST_SEEDS, WORSE
-from landslide_tf.training.fit import GAP_LIMIT
+from landslide_tf.training.scores import GAP_LIMIT
 
 # Options whose difference from the paper's values a reader should know of.
 PROTOCOL = ("filters", "epochs", "batch_size", "learning_rate", "dropout", "dropout_levels",

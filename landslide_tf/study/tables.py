@@ -294,7 +294,7 @@ def cost_table(results: Results) -> pd.DataFrame:
     1  ResUNet (WCE)                NaN           NaN
     """
     from landslide_tf.models.cost import forward_gmac
-    from landslide_tf.training.fit import build
+    from landslide_tf.training.recipe import build
 
     paper, rows = paper_values(), []
     for experiment in SIX:

@@ -27,20 +27,17 @@ from landslide_tf.data.dataset import (
 from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.split import PARTS, make_split, split_content, split_notes
 from landslide_tf.files import read_json, remove_scratch, write_json
-from landslide_tf.losses import inverse_frequency_weights, loss_from_name
-from landslide_tf.losses.classes import LOSS_OPTIONS
-from landslide_tf.metrics import AUCInValidation, SegmentationMetrics
 from landslide_tf.models.model_file import check_config, load_model, save_model
 from landslide_tf.models.probability import Predictor
-from landslide_tf.models.registry import build_model, inference_model
+from landslide_tf.models.registry import inference_model
 from landslide_tf.models.weights import transfer_weights
 from landslide_tf.training import evaluation, figures, run_folder
-from landslide_tf.training.batch_norm import batch_norm_estimator, reestimate_batch_norm
-from landslide_tf.training.environment import environment, gpu_available
+from landslide_tf.training.batch_norm import batch_norm_estimator
+from landslide_tf.training.environment import environment
+from landslide_tf.training.recipe import build, compile_model, precision_policy
 from landslide_tf.training.recorder import Recorder, check_tensorboard, load_best, read_history
+from landslide_tf.training.scores import batch_norm_report, report, say_gap, table_rows
 from landslide_tf.training.tile_scores import tile_scores
-
-GAP_LIMIT = 0.02  # mIoU; an inference gap beyond it is worth a line
 
 
 @dataclass(frozen=True)
@@ -185,106 +182,6 @@ def _check_parts(parts, config) -> None:
         raise InputError("--strategy mirrored needs the TensorFlow backend of Keras")
 
 
-def precision_policy(config: TrainConfig) -> str:
-    """The Keras dtype policy in use: float16 needs a GPU, bfloat16 is what a CPU can do.
-
-    >>> precision_policy(TrainConfig(mixed_precision="off"))
-    'float32'
-    """
-    if config.mixed_precision == "off":
-        return "float32"
-    if gpu_available():
-        return "mixed_float16"
-    # float16 on a CPU is two orders of magnitude slower than float32
-    return "mixed_bfloat16" if config.mixed_precision == "on" else "float32"
-
-
-def build(config: TrainConfig, policy: str = "float32") -> keras.Model:
-    """The (uncompiled) model of a config under a dtype policy.
-
-    >>> build(TrainConfig(model="unet", filters=2).with_options(tile_px=32)).output_shape
-    (None, 32, 32, 1)
-    """
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        # Compiled later: Keras scales the loss of a model whose own policy is float16.
-        return build_model(
-            config.model,
-            attention=config.attention,
-            fusion=config.input.fusion,
-            filters=config.filters,
-            dropout=config.dropout,
-            dropout_levels=config.dropout_levels,
-            input_shape=config.input.shape,
-            deep_supervision=config.deep_supervision,
-        )
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-def compile_model(model: keras.Model, config: TrainConfig, train: Part) -> keras.callbacks.Callback:
-    """Give a model the optimizer, the loss and the metrics that a run trains with.
-
-    Returns a callback for `fit`: with it, training steps leave the AUC to validation.
-    """
-    metric = SegmentationMetrics()
-    model.compile(
-        optimizer=make_optimizer(config, train.steps(config.batch_size)),
-        loss=make_loss(config, train),
-        weighted_metrics=[metric],
-        jit_compile="auto",
-    )
-    return AUCInValidation(metric)
-
-
-def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-    """Adam, or AdamW where there is weight decay, with the config's learning rate over time.
-
-    'cosine' falls from the learning rate to 0 over the whole training, after a linear rise over the
-    warm-up epochs.
-
-    >>> config = TrainConfig(epochs=10, learning_rate=1e-3, schedule="cosine", warmup_epochs=1)
-    >>> rate = make_optimizer(config, steps_per_epoch=4)._learning_rate
-    >>> [round(1e3 * float(rate(step)), 3) for step in (0, 2, 4, 22, 40)]  # rise, top, half, end
-    [0.0, 0.5, 1.0, 0.5, 0.0]
-    """
-    rate = config.learning_rate
-    if config.schedule == "cosine":
-        warmup = round(config.warmup_epochs * steps_per_epoch)
-        total = config.epochs * steps_per_epoch
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0 if warmup else rate,
-            total - warmup,
-            warmup_target=rate if warmup else None,
-            warmup_steps=warmup,
-        )
-    if config.weight_decay:
-        return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
-    return keras.optimizers.Adam(rate)
-
-
-def make_loss(config: TrainConfig, train: Part) -> keras.losses.Loss:
-    """The loss of a config; WCE's weights come from the training masks unless given.
-
-    >>> make_loss(TrainConfig(loss="focal"), None).get_config()["focusing"]
-    2.0
-    """
-    options = {name: getattr(config, name) for name in LOSS_OPTIONS}
-    if "wce" in config.resolved_loss.split("+") and config.wce_weights is None:
-        options["wce_weights"] = inverse_frequency_weights(*_class_px(train))
-    return loss_from_name(config.resolved_loss, **options)
-
-
-def _class_px(part: Part) -> tuple[int, int]:
-    """Background and landslide pixels among the valid ones."""
-    landslide = valid = 0
-    for i in part.indices:
-        landslide += int((part.tiles.mask[i][part.tiles.valid[i]] > 0).sum())
-        valid += int(part.tiles.valid[i].sum())
-    return valid - landslide, landslide
-
-
 class _EstimateBatchNorm(keras.callbacks.Callback):
     """Estimates the batch-normalisation statistics anew before each validation."""
 
@@ -370,7 +267,7 @@ def _finish(config, parts, folder, seconds, model, facts) -> None:
     predict = Predictor(model)
     predictions = {name: evaluation.predict_part(predict, parts[name]) for name in PARTS[1:]}
     normalisation = batch_norm_report(model, parts, config.seed)
-    _say_gap(**normalisation)
+    say_gap(**normalisation)
     metrics = report(parts, predictions) | {"batch_norm": normalisation}
     shown = "test" if len(parts["test"]) else "validation"
     figures.prediction_grid(
@@ -400,97 +297,3 @@ def _finish(config, parts, folder, seconds, model, facts) -> None:
     shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     say(evaluation.format_scores(table_rows(metrics)))
     say(f"done: {folder}{os.sep}")
-
-
-def report(parts, predictions) -> dict:
-    """The scores that `metrics.json` holds, from predictions of validation and test part.
-
-    A part without tiles is None.
-
-    >>> from landslide_tf.training.evaluation import predict_part
-    >>> from landslide_tf.runs.run import load_run
-    >>> run = load_run("runs/first")
-    >>> tiles = load_tiles("tiles", run.spec)
-    >>> parts = make_parts(tiles, make_split(tiles))
-    >>> names = ("validation", "test")
-    >>> scores = report(parts, {name: predict_part(run.predictor, parts[name]) for name in names})
-    >>> scores["thresholds"]["chosen"] == run.threshold
-    True
-    """
-    validation, test = predictions["validation"], predictions["test"]
-    chosen = evaluation.choose_threshold(validation)
-    has_test = len(parts["test"]) > 0
-    return {
-        "validation": evaluation.score(validation, 0.5),
-        "test": evaluation.score(test, 0.5) if has_test else None,
-        "test_chosen": evaluation.score(test, chosen) if has_test else None,
-        "baseline": {
-            "background": evaluation.background_baseline(test),
-            "threshold": evaluation.threshold_baseline(parts["train"], parts["test"]),
-        }
-        if has_test
-        else None,
-        "thresholds": {"default": 0.5, "chosen": chosen},
-    }
-
-
-def _say_gap(train_miou, inference_gap, **_) -> None:
-    if inference_gap > GAP_LIMIT:
-        say(
-            f"inference gap {inference_gap:.3f}: the model scores mIoU {train_miou:.3f} on its "
-            f"training tiles, and {inference_gap:.3f} more with batch-normalisation statistics "
-            "estimated anew; give --reestimate-batch-norm, or fewer --dropout-levels"
-        )
-
-
-def batch_norm_report(model, parts, seed: int = 0) -> dict:
-    """How much the moving statistics of batch normalisation cost: the model as it is, beside itself
-    with statistics estimated anew (`reestimate_batch_norm`). The model is left as it was.
-
-    `inference_gap` is the difference of the mIoU on the training part, re-estimated minus as it is.
-    `reestimated` holds the scores of validation and test part as `report` gives them.
-
-    >>> from landslide_tf.runs.run import load_run
-    >>> run = load_run("runs/first")
-    >>> tiles = load_tiles("tiles", run.spec)
-    >>> parts = make_parts(tiles, make_split(tiles))
-    >>> found = batch_norm_report(run.model, parts)
-    >>> gap = found["train_miou_reestimated"] - found["train_miou"]
-    >>> gap == found["inference_gap"]
-    True
-    """
-    before = [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
-    predict = Predictor(model)
-    as_it_is = evaluation.part_miou(predict, parts["train"])
-    reestimate_batch_norm(model, calibration_batches(parts["train"], seed))
-    try:
-        reestimated = evaluation.part_miou(predict, parts["train"])
-        predictions = {name: evaluation.predict_part(predict, parts[name]) for name in PARTS[1:]}
-        scores = report(parts, predictions)
-    finally:
-        for variable, value in zip(model.non_trainable_variables, before, strict=True):
-            variable.assign(value)
-    return {
-        "train_miou": as_it_is,
-        "train_miou_reestimated": reestimated,
-        "inference_gap": reestimated - as_it_is,
-        "reestimated": {k: scores[k] for k in ("validation", "test", "test_chosen", "thresholds")},
-    }
-
-
-def table_rows(metrics: dict) -> dict[str, dict]:
-    """Rows for `evaluation.format_scores` from the content of `metrics.json`.
-
-    >>> metrics = read_json("runs/first/metrics.json", "restore it")
-    >>> list(table_rows(metrics))
-    ['validation', 'test', 'test, threshold ...', 'baseline background', 'baseline threshold']
-    """
-    chosen = metrics["thresholds"]["chosen"]
-    rows = {
-        "validation": metrics["validation"],
-        "test": metrics["test"],
-        f"test, threshold {chosen:.2f}": metrics["test_chosen"],
-    }
-    for name, scores in (metrics["baseline"] or {}).items():
-        rows[f"baseline {name}"] = scores
-    return {label: scores for label, scores in rows.items() if scores}

@@ -224,7 +224,7 @@ def load_best(folder: Path, model) -> int:
     Raises:
         InputError: the checkpoint in `folder` is missing or damaged.
 
-    >>> from landslide_tf.training.fit import build
+    >>> from landslide_tf.training.recipe import build
     >>> config = TrainConfig(model="unet", filters=2, epochs=1).with_options(tile_px=32)
     >>> model, recorder = build(config), Recorder(config, Path("."), tensorboard=False)
     >>> model.compile("adam")

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from landslide_tf.checks import InputError
 from landslide_tf.runs.run import load_run
-from landslide_tf.training.fit import build, fit
+from landslide_tf.training.fit import fit
+from landslide_tf.training.recipe import build
 from landslide_tf.training.recorder import Recorder, load_best, read_history
 from landslide_tf.training.run_folder import check_folder, read_config
 from landslide_tf.training.tile_scores import read_tile_scores

@@ -20,7 +20,7 @@ from landslide_tf.data import dataset
 from landslide_tf.data.split import PARTS, make_split
 from landslide_tf.losses import BCELoss, DiceLoss, FocalLoss, WCELoss
 from landslide_tf.models.probability import Predictor
-from landslide_tf.training import evaluation
+from landslide_tf.training import evaluation, recipe
 from landslide_tf.training import fit as training
 
 ROOT = Path(__file__).parents[2]
@@ -103,18 +103,18 @@ def test_wce_weights_come_from_the_training_masks(tiny_config):
     parts = make_parts(config)
     # each mask is a 10 x 10 square (32 // 3) of 32 x 32 pixels: p = 100 / 1024,
     # w0 = 2 p, w1 = 2 (1 - p)
-    assert training.make_loss(config, parts["train"]).weights == pytest.approx(
+    assert recipe.make_loss(config, parts["train"]).weights == pytest.approx(
         (2 * 100 / 1024, 2 * 924 / 1024)
     )
     given = dataclasses.replace(config, wce_weights=(1.0, 3.0))
-    assert training.make_loss(given, parts["train"]).weights == (1.0, 3.0)
+    assert recipe.make_loss(given, parts["train"]).weights == (1.0, 3.0)
 
 
 def test_loss_options_reach_the_loss(tiny_config):
     parts = make_parts(tiny_config)
 
     def loss(**options):
-        return training.make_loss(dataclasses.replace(tiny_config, **options), parts["train"])
+        return recipe.make_loss(dataclasses.replace(tiny_config, **options), parts["train"])
 
     assert isinstance(loss(), BCELoss)  # unet's loss in the paper
     assert isinstance(loss(model="resunet"), WCELoss)
@@ -127,8 +127,8 @@ def test_loss_options_reach_the_loss(tiny_config):
 
 def test_precision_without_a_gpu(tiny_config, monkeypatch):
     def policy(mixed, gpu):
-        monkeypatch.setattr(training, "gpu_available", lambda: gpu)
-        return training.precision_policy(dataclasses.replace(tiny_config, mixed_precision=mixed))
+        monkeypatch.setattr(recipe, "gpu_available", lambda: gpu)
+        return recipe.precision_policy(dataclasses.replace(tiny_config, mixed_precision=mixed))
 
     assert [policy(m, False) for m in ("auto", "on", "off")] == [
         "float32",
@@ -144,7 +144,7 @@ def test_precision_without_a_gpu(tiny_config, monkeypatch):
 
 def test_mixed_precision_keeps_logits_and_the_saved_model_in_float32(tiny_config, tmp_path):
     config = dataclasses.replace(tiny_config, mixed_precision="on", epochs=1)
-    model = training.build(config, "mixed_bfloat16")
+    model = recipe.build(config, "mixed_bfloat16")
     assert model.get_layer("encoder0_conv1").compute_dtype == "bfloat16"
     assert model.output.dtype == "float32"
     assert keras.config.dtype_policy().name == "float32"  # nothing is left behind
@@ -279,8 +279,8 @@ def test_overfits_eight_tiles(tiny_config, options):
     train = make_parts(config)["train"]
     x, y, w = train.arrays(range(8))
     keras.utils.set_random_seed(0)
-    model = training.build(config)
-    model.compile(keras.optimizers.Adam(3e-3), training.make_loss(config, train))
+    model = recipe.build(config)
+    model.compile(keras.optimizers.Adam(3e-3), recipe.make_loss(config, train))
     for _ in range(80):
         model.train_on_batch(x, y, w)
     # a few more passes so that the moving averages of batch normalisation catch up

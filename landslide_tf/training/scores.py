@@ -1,0 +1,84 @@
+"""The scores that `metrics.json` holds."""
+
+from __future__ import annotations
+
+import keras
+
+from landslide_tf.console import say
+from landslide_tf.data.dataset import calibration_batches
+from landslide_tf.data.split import PARTS
+from landslide_tf.models.probability import Predictor
+from landslide_tf.training import evaluation
+from landslide_tf.training.batch_norm import reestimate_batch_norm
+
+GAP_LIMIT = 0.02  # mIoU; an inference gap beyond it is worth a line
+
+
+def say_gap(train_miou, inference_gap, **_) -> None:
+    if inference_gap > GAP_LIMIT:
+        say(
+            f"inference gap {inference_gap:.3f}: the model scores mIoU {train_miou:.3f} on its "
+            f"training tiles, and {inference_gap:.3f} more with batch-normalisation statistics "
+            "estimated anew; give --reestimate-batch-norm, or fewer --dropout-levels"
+        )
+
+
+def batch_norm_report(model, parts, seed: int = 0) -> dict:
+    """How much the moving statistics of batch normalisation cost: the model as it is, beside itself
+    with statistics estimated anew (`reestimate_batch_norm`). The model is left as it was.
+
+    `inference_gap` is the difference of the mIoU on the training part, re-estimated minus as it is.
+    `reestimated` holds the scores of validation and test part as `report` gives them.
+    """
+    before = [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
+    predict = Predictor(model)
+    as_it_is = evaluation.part_miou(predict, parts["train"])
+    reestimate_batch_norm(model, calibration_batches(parts["train"], seed))
+    try:
+        reestimated = evaluation.part_miou(predict, parts["train"])
+        predictions = {name: evaluation.predict_part(predict, parts[name]) for name in PARTS[1:]}
+        scores = report(parts, predictions)
+    finally:
+        for variable, value in zip(model.non_trainable_variables, before, strict=True):
+            variable.assign(value)
+    return {
+        "train_miou": as_it_is,
+        "train_miou_reestimated": reestimated,
+        "inference_gap": reestimated - as_it_is,
+        "reestimated": {k: scores[k] for k in ("validation", "test", "test_chosen", "thresholds")},
+    }
+
+
+def report(parts, predictions) -> dict:
+    """The scores that `metrics.json` holds, from predictions of validation and test part.
+
+    A part without tiles is None.
+    """
+    validation, test = predictions["validation"], predictions["test"]
+    chosen = evaluation.choose_threshold(validation)
+    has_test = len(parts["test"]) > 0
+    return {
+        "validation": evaluation.score(validation, 0.5),
+        "test": evaluation.score(test, 0.5) if has_test else None,
+        "test_chosen": evaluation.score(test, chosen) if has_test else None,
+        "baseline": {
+            "background": evaluation.background_baseline(test),
+            "threshold": evaluation.threshold_baseline(parts["train"], parts["test"]),
+        }
+        if has_test
+        else None,
+        "thresholds": {"default": 0.5, "chosen": chosen},
+    }
+
+
+def table_rows(metrics: dict) -> dict[str, dict]:
+    """Rows for `evaluation.format_scores` from the content of `metrics.json`."""
+    chosen = metrics["thresholds"]["chosen"]
+    rows = {
+        "validation": metrics["validation"],
+        "test": metrics["test"],
+        f"test, threshold {chosen:.2f}": metrics["test_chosen"],
+    }
+    for name, scores in (metrics["baseline"] or {}).items():
+        rows[f"baseline {name}"] = scores
+    return {label: scores for label, scores in rows.items() if scores}
