@@ -7,7 +7,6 @@ from scipy import ndimage
 
 from conftest import write_raster
 from landslide_tf.checks import InputError
-from landslide_tf.config import TrainConfig
 from landslide_tf.data.arrays import load_tiles
 from landslide_tf.data.check import check_folder, format_report, near_duplicates
 from landslide_tf.data.index import find_samples
@@ -201,5 +200,5 @@ def test_mars(real_data):
     assert report["empty_masks"] == 0
     assert report["positive_share_pooled"] == pytest.approx(0.354, abs=5e-4)
     assert report["rasters"]["dem"]["values"] == [-5834, 6988]
-    tiles = load_tiles(real_data / "mmls-v2", TrainConfig())
+    tiles = load_tiles(real_data / "mmls-v2")
     assert tiles.valid.shape == (465, 128, 128) and tiles.mask.any(axis=(1, 2)).all()

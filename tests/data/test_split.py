@@ -450,10 +450,9 @@ def test_seeds_give_other_parts():
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["mmls-v2", "jinsha"])
 def test_real_grids_keep_the_gap(name, real_data):
-    from landslide_tf.config import TrainConfig
     from landslide_tf.data.arrays import load_tiles
 
-    tiles = load_tiles(real_data / name, TrainConfig(fusion="rgb", tile_px=16))
+    tiles = load_tiles(real_data / name, fusion="rgb", tile_px=16)
     split = make_split(tiles, "group", seed=1)
     # Names give the place on the grid: colCCCCC_rowRRRRR in tiles, AREA_ROW_COL in pixels of 128.
     part_of = {n: part for part in PARTS for n in split[part]}
