@@ -197,7 +197,7 @@ def test_litert(finished_run, tiny_tiles, tmp_path, monkeypatch):
         export_run(finished_run, "litert", tmp_path / "again", int8=tiny_tiles)
     # what was good is kept
     assert {path.name for path in (tmp_path / "again").iterdir()} == {
-        "model.tflite", "model-card.json",
+        "model.tflite", "model-card.json", "input.json",
     }  # fmt: skip
     card = json.loads((tmp_path / "again/model-card.json").read_text())
     assert list(card["checked"]) == ["model.tflite"]

@@ -218,7 +218,7 @@ def command(config, out, *more):
     options = [
         item
         for name in ("data", "model", "filters", "tile_px", "epochs", "batch_size", "learning_rate")
-        for item in ("--" + name.replace("_", "-"), str(getattr(config, name)))
+        for item in ("--" + name.replace("_", "-"), str(config.options()[name]))
     ]
     return [sys.executable, "train.py", *options, "--out", str(out), *more]
 
@@ -226,7 +226,7 @@ def command(config, out, *more):
 @pytest.mark.slow
 def test_killed_at_any_moment_it_ends_in_the_same_weights(tiny_config, tmp_path):
     config = dataclasses.replace(tiny_config, epochs=24)
-    options = ("--deterministic", "--dropout", "0.5", "--augment")
+    options = ("--deterministic", "--dropout", "0.5", "--augment", "flips,light")
     subprocess.run(command(config, tmp_path / "whole", *options), cwd=ROOT, check=True)
 
     cut = tmp_path / "cut"
@@ -273,9 +273,7 @@ def _epochs(folder) -> int:
     ids=lambda options: options["model"],
 )
 def test_overfits_eight_tiles(tiny_config, options):
-    config = dataclasses.replace(
-        tiny_config, filters=8, dropout=0.0, epochs=60, batch_size=4, **options
-    )
+    config = tiny_config.with_options(filters=8, dropout=0.0, epochs=60, batch_size=4, **options)
     train = make_parts(config)["train"]
     x, y, w = train.arrays(range(8))
     keras.utils.set_random_seed(0)
