@@ -7,7 +7,12 @@ import os
 from landslide_tf.checks import InputError
 from landslide_tf.cli.cmd_download import download_parser
 from landslide_tf.cli.cmd_tiles import tiles_parser
-from landslide_tf.cli.options import add_config_options, check_absent, new_parser
+from landslide_tf.cli.options import (
+    add_config_options,
+    check_absent,
+    import_keras_quietly,
+    new_parser,
+)
 from landslide_tf.console import say
 from landslide_tf.files import check_outputs
 
@@ -97,6 +102,7 @@ def data_parser(commands):
 
 
 def _data_check(arguments) -> None:
+    import_keras_quietly()
     from landslide_tf.data.check import check_folder, format_report
 
     typed = {name: value for name, value in vars(arguments).items() if name in CHECK_OPTIONS}
@@ -119,6 +125,7 @@ def _data_demo(arguments) -> None:
 
 
 def _data_split(arguments) -> None:
+    import_keras_quietly()
     from landslide_tf.checks import check_choice
     from landslide_tf.data.check import tile_files
     from landslide_tf.data.split import make_split, split_content, split_notes
@@ -138,6 +145,7 @@ def _data_split(arguments) -> None:
 
 
 def _data_pack(arguments) -> None:
+    import_keras_quietly()
     from landslide_tf.data.arrays import pack_tiles
     from landslide_tf.data.check import tile_files
 

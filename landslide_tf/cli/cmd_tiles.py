@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from landslide_tf.cli.options import add_config_options, new_parser
+from landslide_tf.cli.options import add_config_options, import_keras_quietly, new_parser
 from landslide_tf.console import say
 from landslide_tf.inputs.spec import InputSpec
 
@@ -73,6 +73,7 @@ def tiles_parser(actions) -> None:
 
 
 def _tiles(arguments) -> None:
+    import_keras_quietly()
     from landslide_tf.geo.cut import cut_scene
     from landslide_tf.geo.source import raster_warnings
 

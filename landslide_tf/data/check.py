@@ -226,6 +226,8 @@ def near_duplicates(names: list[str], thumbnails) -> list[tuple[str, str]]:
     [('a', 'b')]
     """
     thumbnails, count = np.asarray(thumbnails), len(names)
+    if count == 0:
+        return []
     side = thumbnails.shape[1]
     block = side // COARSE_PX if side % COARSE_PX == 0 else 1
     coarse = np.zeros((count, side // block, side // block), "float32")

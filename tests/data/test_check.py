@@ -202,3 +202,11 @@ def test_mars(real_data):
     assert report["rasters"]["dem"]["values"] == [-5834, 6988]
     tiles = load_tiles(real_data / "mmls-v2")
     assert tiles.valid.shape == (465, 128, 128) and tiles.mask.any(axis=(1, 2)).all()
+
+
+def test_a_folder_without_one_usable_tile_is_reported(tmp_path):
+    for name in ("a", "b"):
+        write_raster(tmp_path / f"landslide/image/{name}.png", np.ones((8, 8, 3), "uint8"))
+        write_raster(tmp_path / f"landslide/mask/{name}.png", np.full((8, 8), 7, "uint8"))
+    report = check_folder(tmp_path)
+    assert len(report["unreadable"]) == 2 and report["near_duplicates"] == []
