@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from landslide_tf.training.figures import BLUE, pyplot, save
+from landslide_tf.training.figures import BLUE, drawing, save
 
 FEWEST = 10  # landslides, below which a curve says nothing
 BINS_A_DECADE = 5
@@ -37,7 +37,7 @@ def area_frequency(path, areas: dict, min_area_m2: float) -> None:
     >>> Path("area_frequency.png").is_file()
     True
     """
-    figure, axes = pyplot().subplots(figsize=(5.2, 4), layout="constrained")
+    figure, axes = drawing().subplots(figsize=(5.2, 4), layout="constrained")
     styles = ({"color": "#e6007e", "marker": "o"}, {"color": BLUE, "marker": "s", "ls": "--"})
     for (name, values), style in zip(areas.items(), styles, strict=False):
         if len(values):

@@ -8,7 +8,7 @@ import numpy as np
 
 from landslide_tf.data.ground import Ground
 from landslide_tf.geo.styles import LANDSLIDE_COLOUR, PROBABILITY_STOPS
-from landslide_tf.training.figures import OUTCOME_COLOURS, pyplot, save
+from landslide_tf.training.figures import OUTCOME_COLOURS, drawing, save
 
 NICE = (1, 2, 5)
 REFERENCE_COLOUR = "#00e5ff"  # cyan: apart from magenta and grey with any colour vision
@@ -169,7 +169,7 @@ def _figure(sheet: Sheet, panels: int):
         panels * max(NARROW / panels, size[0]) + 0.5,
         max(1.5, size[1]) + (1.1 if panels > 1 else 0.65),
     )
-    figure = pyplot().figure(figsize=(wide, HEAD + high + FOOT))
+    figure = drawing().figure(figsize=(wide, HEAD + high + FOOT))
     head, body, foot = figure.subfigures(3, 1, height_ratios=(HEAD, high, FOOT))
     left = 0.12 / wide
     head.text(left, 0.92, sheet.title, fontsize=13, fontweight="bold", va="top")
@@ -232,7 +232,7 @@ def _outline(axes, mask, colour, line: float, rim: float) -> None:
 
 
 def _patch(colour, label):
-    return pyplot().Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor="0.3", lw=0.5, label=label)
+    return drawing().Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor="0.3", lw=0.5, label=label)
 
 
 def _line(colour, label):
@@ -306,7 +306,7 @@ def _scale_bar(axes, width, metres_px, thick) -> None:
     bar = AuxTransformBox(axes.transData)
     for i, colour in enumerate(("black", "white")):
         bar.add_artist(
-            pyplot().Rectangle(
+            drawing().Rectangle(
                 (i * long / 2, 0), long / 2, thick, facecolor=colour, edgecolor="black", lw=0.8
             )
         )

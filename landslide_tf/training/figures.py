@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -11,35 +12,43 @@ from landslide_tf.files import atomic_path
 # Okabe and Ito's palette: told apart with any colour vision.
 BLUE, ORANGE, GREEN, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00"
 OUTCOME_COLOURS = {"found": GREEN, "false alarm": SKY, "missed": VERMILION}
+SUBPLOT_OPTIONS = ("sharex", "sharey", "squeeze", "width_ratios", "height_ratios", "subplot_kw",
+                   "gridspec_kw")  # fmt: skip
 HEAT_MAP = "magma"  # even in lightness: read the same with any colour vision, and in grey
 
 
-def pyplot():
-    """Matplotlib's pyplot, drawing to files alone.
+def drawing() -> SimpleNamespace:
+    """What pyplot offers, as far as we use it, without touching the user's own plots.
 
-    >>> pyplot().get_backend().lower()
-    'agg'
+    Figures made here belong to no window and no notebook; `save` writes them.
+
+    >>> figure, axes = drawing().subplots(1, 2, figsize=(4, 2), sharey=True)
+    >>> len(axes), figure.get_size_inches().tolist()
+    (2, [4.0, 2.0])
     """
-    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Rectangle
 
-    matplotlib.use("Agg")  # no window, also where a display exists
-    from matplotlib import pyplot
+    def subplots(rows=1, columns=1, **options):
+        inner = {name: options.pop(name) for name in SUBPLOT_OPTIONS if name in options}
+        figure = Figure(**options)
+        return figure, figure.subplots(rows, columns, **inner)
 
-    return pyplot
+    return SimpleNamespace(subplots=subplots, figure=Figure, Line2D=Line2D, Rectangle=Rectangle)
 
 
 def save(figure, path) -> None:
     """Write a figure to `path`, whole or not at all, and close it.
 
     >>> from pathlib import Path
-    >>> figure, axes = pyplot().subplots(figsize=(2, 1))
+    >>> figure, axes = drawing().subplots(figsize=(2, 1))
     >>> save(figure, "picture.png")
     >>> Path("picture.png").is_file()
     True
     """
     with atomic_path(path) as scratch:
         figure.savefig(scratch, dpi=150, bbox_inches="tight")
-    pyplot().close(figure)
 
 
 def loss_curve(rows: list[dict], best_epoch: int, path) -> None:
@@ -53,7 +62,7 @@ def loss_curve(rows: list[dict], best_epoch: int, path) -> None:
     >>> Path("loss.png").is_file()
     True
     """
-    figure, (left, right) = pyplot().subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    figure, (left, right) = drawing().subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     epochs = [row["epoch"] for row in rows]
     marker = "o" if len(rows) < 20 else None
     left.plot(
@@ -158,14 +167,13 @@ def sample_rows(iou, pixels) -> dict[str, int]:
 def outcome_legend(figure) -> None:
     """The colours of `outcome_overlay`, below the axes.
 
-    >>> figure, _ = pyplot().subplots(layout="constrained")
+    >>> figure, _ = drawing().subplots(layout="constrained")
     >>> outcome_legend(figure)
     >>> [text.get_text() for text in figure.legends[0].get_texts()]
     ['found', 'false alarm', 'missed']
-    >>> pyplot().close(figure)
     """
     colours = OUTCOME_COLOURS.values()
-    handles = [pyplot().Rectangle((0, 0), 1, 1, color=colour) for colour in colours]
+    handles = [drawing().Rectangle((0, 0), 1, 1, color=colour) for colour in colours]
     figure.legend(
         handles, OUTCOME_COLOURS, loc="outside lower center", ncols=3, frameon=False, fontsize=9
     )
@@ -176,7 +184,7 @@ def _picture_grid(rows, titles, room: float, fontsize: int):
 
     `rows` hold (array, options of imshow); `room` is in inches, for what stands below.
     """
-    figure, axes = pyplot().subplots(
+    figure, axes = drawing().subplots(
         len(rows),
         len(titles),
         figsize=(2.1 * len(titles), 2.1 * len(rows) + room),
@@ -277,11 +285,10 @@ def mark_zero(axis, cam, called: bool | None = None) -> None:
 
     `called`: whether the model calls any pixel of the tile landslide, if that is known.
 
-    >>> figure, axis = pyplot().subplots()
+    >>> figure, axis = drawing().subplots()
     >>> mark_zero(axis, np.zeros((8, 8)), called=False)
     >>> axis.texts[0].get_text().splitlines()
     ['0 everywhere:', 'no landslide called']
-    >>> pyplot().close(figure)
     """
     if cam.any():
         return
@@ -299,11 +306,10 @@ def mark_zero(axis, cam, called: bool | None = None) -> None:
 def colour_bar(figure, axes, label: str) -> None:
     """The scale of heat maps from 0 to 1, below the axes.
 
-    >>> figure, axes = pyplot().subplots()
+    >>> figure, axes = drawing().subplots()
     >>> colour_bar(figure, axes, "share of the highest value")
     >>> figure.axes[-1].get_xlabel()
     'share of the highest value'
-    >>> pyplot().close(figure)
     """
     from matplotlib.cm import ScalarMappable
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from landslide_tf.study.plots.common import save
-from landslide_tf.training.figures import BLUE, GREEN, ORANGE, pyplot
+from landslide_tf.training.figures import BLUE, GREEN, ORANGE, drawing
 
 # A block is the part of a layer's name that says where it stands: encoder2, node1_3, decoder0.
 BLOCK = re.compile(r"(encoder(?:_rgb|_dem)?|decoder|fusion)(\d)|(node)(\d)_(\d)")
@@ -95,7 +95,7 @@ def architecture(model, title: str, folder, name: str):
                 places[block] = (x + y, y)
     columns = [x for x, _ in places.values()]
     width = (1.3 if nested else 0.95) * (max(columns) - min(columns)) + 3
-    figure, axis = pyplot().subplots(figsize=(width, 1.05 * levels + 1.7), layout="constrained")
+    figure, axis = drawing().subplots(figsize=(width, 1.05 * levels + 1.7), layout="constrained")
     for source, target in sorted(edges):
         (x0, y0), (x1, y1) = places[source], places[target]
         skip = y0 == y1
@@ -149,10 +149,10 @@ def architecture(model, title: str, folder, name: str):
     axis.axis("off")
     axis.set_title(title, fontsize=10)
     legend = [
-        pyplot().Line2D(
+        drawing().Line2D(
             [], [], color="0.2", label="2 x 2 max pooling down, transposed convolution up"
         ),
-        pyplot().Line2D([], [], color="0.55", ls="--", label="skip connection (concatenated)"),
+        drawing().Line2D([], [], color="0.55", ls="--", label="skip connection (concatenated)"),
     ]
     figure.legend(handles=legend, loc="outside lower center", ncols=2, frameon=False, fontsize=7.5)
     return save(figure, folder, name)

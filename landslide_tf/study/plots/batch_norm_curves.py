@@ -9,7 +9,7 @@ from landslide_tf.study.batch_norm_study import LEVELS, WAYS, result_of
 from landslide_tf.study.matrices import LOSS_TITLES, MODEL_TITLES
 from landslide_tf.study.plots.common import save
 from landslide_tf.study.tables import Results, paper_values
-from landslide_tf.training.figures import BLUE, GREEN, ORANGE, VERMILION, pyplot
+from landslide_tf.training.figures import BLUE, GREEN, ORANGE, VERMILION, drawing
 
 SHOWN = {
     "as_it_is": ("as it is", VERMILION, "o", "-"),
@@ -19,7 +19,7 @@ MARKS = {0: ("no dropout", GREEN), 1: ("1 level", BLUE), 2: ("2 levels", VERMILI
 
 
 def _panels(results: Results):
-    figure, axes = pyplot().subplots(
+    figure, axes = drawing().subplots(
         1, len(MODELS), figsize=(9.5, 3.7), sharex=True, sharey=True, layout="constrained"
     )
     for axis, model in zip(axes, MODELS, strict=True):
@@ -85,7 +85,7 @@ def precision_recall_shift(results: Results, folder):
             axis.plot(*paper, "D", color=ORANGE, ms=6, mec="black", mew=0.6)
         axis.set(xlabel="recall, threshold 0.5", xlim=(0, 1), ylim=(0, 1.02))
     axes[0].set_ylabel("precision, threshold 0.5")
-    line = pyplot().Line2D
+    line = drawing().Line2D
     handles = [line([], [], marker="o", ls="", color=c, label=t) for t, c in MARKS.values()]
     diamond = {"marker": "D", "ls": "", "color": ORANGE, "mec": "black", "mew": 0.6}
     handles.append(line([], [], label="the paper's U-Net", **diamond))

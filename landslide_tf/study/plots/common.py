@@ -15,7 +15,6 @@ from landslide_tf.training.figures import (
     ORANGE,
     SKY,
     VERMILION,
-    pyplot,
     sample_rows,
 )
 
@@ -33,7 +32,8 @@ def save(figure, folder, name: str, pdf: bool = True) -> Path:
 
     A figure that is made of pictures is as good as PNG alone, and much smaller.
 
-    >>> figure, axes = pyplot().subplots(figsize=(2, 1))
+    >>> from landslide_tf.training.figures import drawing
+    >>> figure, axes = drawing().subplots(figsize=(2, 1))
     >>> save(figure, "figures", "empty").name
     'empty.png'
     >>> sorted(path.name for path in Path("figures").iterdir())
@@ -47,7 +47,6 @@ def save(figure, folder, name: str, pdf: bool = True) -> Path:
             # no creation date: the same runs give the same file
             metadata = {"CreationDate": None} if suffix == ".pdf" else None
             figure.savefig(scratch, dpi=DPI, bbox_inches="tight", metadata=metadata)
-    pyplot().close(figure)
     return path
 
 

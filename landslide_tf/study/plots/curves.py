@@ -10,7 +10,7 @@ from landslide_tf.study.matrices import LOSS_TITLES, SIX
 from landslide_tf.study.plots.common import COLOURS, STYLES, save
 from landslide_tf.study.records import Result
 from landslide_tf.study.tables import Results
-from landslide_tf.training.figures import BLUE, ORANGE, pyplot
+from landslide_tf.training.figures import BLUE, ORANGE, drawing
 from landslide_tf.training.tile_scores import EDGES
 
 SIZE_CLASSES = 4
@@ -28,7 +28,7 @@ def loss_curves(results: Results, folder):
     >>> loss_curves(results, "figures").name
     'figure4-loss.png'
     """
-    figure, axes = pyplot().subplots(2, 3, figsize=(9.5, 5.2), sharex=True, layout="constrained")
+    figure, axes = drawing().subplots(2, 3, figsize=(9.5, 5.2), sharex=True, layout="constrained")
     for axis, experiment in zip(axes.flat, SIX, strict=True):
         result = results[experiment.name]
         axis.set_title(experiment.title, fontsize=9)
@@ -119,7 +119,7 @@ def probability_curves(results: Results, folder):
     shown = _with_counts(results)
     if not shown:
         return None
-    figure, (left, right) = pyplot().subplots(1, 2, figsize=(9.5, 4.6), layout="constrained")
+    figure, (left, right) = drawing().subplots(1, 2, figsize=(9.5, 4.6), layout="constrained")
     for name, result in shown:
         histogram = result.records[0].tiles.histogram.sum(axis=0)
         line = {"color": COLOURS[name], "ls": STYLES[name], "lw": 1.5}
@@ -212,7 +212,7 @@ def by_size(results: Results, folder):
     shown = _with_counts(results)
     if not shown:
         return None
-    figure, axes = pyplot().subplots(1, 2, figsize=(9.5, 4.2), layout="constrained")
+    figure, axes = drawing().subplots(1, 2, figsize=(9.5, 4.2), layout="constrained")
     for i, (name, result) in enumerate(shown):
         table = size_table(result)
         beside = 0.09 * (i - (len(shown) - 1) / 2)  # so that intervals do not hide each other
@@ -266,7 +266,7 @@ def cost(table: pd.DataFrame, folder):
         ("seconds_per_epoch", f"seconds an epoch{on}", 1, "paper_seconds_per_epoch"),
         ("ms_per_image", f"milliseconds an image{on}", 1, "paper_ms_per_image"),
     )
-    figure, axes = pyplot().subplots(1, 4, figsize=(11, 2.9), sharey=True, layout="constrained")
+    figure, axes = drawing().subplots(1, 4, figsize=(11, 2.9), sharey=True, layout="constrained")
     rows = np.arange(len(made))[::-1]
     for axis, (column, title, unit, paper) in zip(axes, panels, strict=True):
         axis.barh(rows, made[column] / unit, color=BLUE, height=0.6)

@@ -15,11 +15,11 @@ from landslide_tf.study.tables import Results
 from landslide_tf.training import evaluation
 from landslide_tf.training.figures import (
     colour_bar,
+    drawing,
     heat_overlay,
     mark_zero,
     outcome_legend,
     outcome_overlay,
-    pyplot,
 )
 
 
@@ -82,7 +82,7 @@ def _title(record: Record, results: Results) -> str:
 
 
 def _grid(rows: int, columns: int, bottom: float = 0.5):
-    return pyplot().subplots(
+    return drawing().subplots(
         rows,
         columns,
         figsize=(1.45 * columns, 1.45 * rows + bottom + 0.5),

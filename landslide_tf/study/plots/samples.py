@@ -8,7 +8,7 @@ from landslide_tf.data.arrays import Tiles
 from landslide_tf.study.experiments import Study
 from landslide_tf.study.plots.common import save
 from landslide_tf.study.records import Record
-from landslide_tf.training.figures import BLUE, GREEN, ORANGE, VERMILION, pyplot
+from landslide_tf.training.figures import BLUE, GREEN, ORANGE, VERMILION, drawing
 
 
 def samples(tiles: Tiles, record: Record, shown: dict[str, str], folder):
@@ -27,7 +27,7 @@ def samples(tiles: Tiles, record: Record, shown: dict[str, str], folder):
     chosen = tiles.indices(list(shown.values()))
     with_dem = record.config.input.uses_dem
     titles = ["image", *(["DEM (dark: low)"] if with_dem else []), "truth"]
-    figure, axes = pyplot().subplots(
+    figure, axes = drawing().subplots(
         len(titles),
         len(chosen),
         figsize=(1.9 * len(chosen), 1.95 * len(titles)),
@@ -87,7 +87,7 @@ def workflow(study: Study, record: Record, folder):
     ]
     from matplotlib.patches import FancyBboxPatch
 
-    figure, axis = pyplot().subplots(figsize=(9, 3.6), layout="constrained")
+    figure, axis = drawing().subplots(figsize=(9, 3.6), layout="constrained")
     axis.set(xlim=(0, 3), ylim=(0, 2))
     axis.axis("off")
     for number, (title, text, colour) in enumerate(steps):
