@@ -76,7 +76,8 @@ class TrainConfig:
     augment: tuple[str, ...] = option(
         (),
         "random changes of training tiles: flips (and quarter turns), light (brightness and "
-        "contrast of the RGB), scale (a part of the tile, enlarged), colour (each band of the RGB)",
+        "contrast of the RGB), scale (a part of the tile, enlarged), colour (each band of the "
+        "RGB); without names: flips,light",
         group="data",
         metavar="NAME[,NAME]",
     )

@@ -230,3 +230,21 @@ def test_tensorboard_log(tmp_path, tiny_tiles):
     options = "--model unet --filters 2 --tile-px 32 --epochs 1 --tensorboard".split()
     assert main(["train", "--data", str(tiny_tiles), *options, "--out", str(run)]) == 0
     assert list((run / "tensorboard").glob("events.*"))
+
+
+def test_augmentation_without_names_is_flips_and_light():
+    from landslide_tf.cli.cmd_model import train_parser
+
+    for words, found in (
+        (["--augment", "--filters", "8"], ("flips", "light")),
+        (["--augment", "scale"], ("scale",)),
+        (["--augment", ""], ()),
+    ):
+        assert train_parser().parse_args(words).augment == found
+
+
+def test_geojson_is_short_for_a_format():
+    from landslide_tf.cli import all_commands
+
+    words = ["map", "--model", "m", "--image", "i", "--out", "o", "--geojson"]
+    assert all_commands().parse_args(words).formats == "gpkg,geojson"

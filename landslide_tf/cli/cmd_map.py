@@ -124,6 +124,13 @@ def map_parser(commands):
         help="of the polygons: gpkg, and any of geojson,shp,kml,flatgeobuf (default: gpkg)",
     )
     result.add_argument(
+        "--geojson",
+        dest="formats",
+        action="store_const",
+        const="gpkg,geojson",
+        help="the same as --format gpkg,geojson",
+    )
+    result.add_argument(
         "--reference",
         metavar="FILE",
         help="mapped landslides, polygons or a mask raster: adds scores to report.json, "

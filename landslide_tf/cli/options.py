@@ -76,6 +76,8 @@ def add_config_options(parser, *, only: tuple[str, ...] | None = None) -> None:
             options["type"] = _value_type(f)
             # Only the metavar lists the choices: TrainConfig checks them, with a better message.
             options["metavar"] = _metavar(f)
+        if f.name == "augment":  # alone: what most data can bear
+            options |= {"nargs": "?", "const": ("flips", "light")}
         groups[title].add_argument("--" + f.name.replace("_", "-"), dest=f.name, **options)
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from landslide_tf.checks import InputError, check_choice
+from landslide_tf.data.crs import horizontal
+from landslide_tf.data.opening import open_raster
 from landslide_tf.files import check_outputs, read_json, read_text, reading, sha256, write_json
 from landslide_tf.geo.resolution import model_resolution
 from landslide_tf.geo.source import Scene, dem_note, open_scene
@@ -153,6 +155,7 @@ def make_job(
         },
         resolution_m=options.resolution_m or model_resolution(run, image),
     )
+    _check_formats(image, options.formats)
     key = _key(run, scene, options)
     action = "start"
     if resume and unfinished:
@@ -164,6 +167,19 @@ def make_job(
     elif resume and exists:
         raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
     return Job(out, scene, options, key, action)
+
+
+def _check_formats(image, formats: str) -> None:
+    """GeoJSON and KML are in longitude and latitude, which local coordinates do not have."""
+    asked = [name for name in parse_formats(formats) if name in ("geojson", "kml")]
+    if not asked:
+        return
+    with open_raster(image) as file:
+        if file.crs is not None and horizontal(file.crs).geodetic_crs is None:
+            raise InputError(
+                f"--format {asked[0]}: needs longitude and latitude, and {image} is in local "
+                "coordinates; leave the format out, or reproject the image (gdalwarp -t_srs)"
+            )
 
 
 def outputs(out) -> list[Path]:

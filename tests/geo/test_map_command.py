@@ -197,3 +197,17 @@ def test_a_scheduler_that_does_not_answer(constant_run, make_scene, tmp_path, ca
     scene, words, message = bad_scene("scheduler", tmp_path, make_scene)
     assert main(command(constant_run, scene, tmp_path / "map", *words)) == 2
     assert message in capsys.readouterr().err
+
+
+def test_formats_in_degrees_need_a_place_on_earth(constant_run, make_scene, tmp_path, capsys):
+    from rasterio.transform import from_origin
+
+    local = 'LOCAL_CS["Local Coordinates (m)",UNIT["metre",1]]'
+    place = {"crs": local, "transform": from_origin(100, 900, 2, 2)}
+    image, dem = make_scene((40, 40), place=place)
+    words = ["map", "--model", constant_run, "--image", image, "--dem", dem, "--out"]
+    out = tmp_path / "map"
+    assert main([str(word) for word in [*words, out, "--geojson"]]) == 2
+    assert "--format geojson: needs longitude and latitude" in capsys.readouterr().err
+    assert not out.exists()
+    assert main([str(word) for word in [*words, out]]) == 0
