@@ -15,6 +15,7 @@ GAP_LIMIT = 0.02  # mIoU; an inference gap beyond it is worth a line
 
 
 def say_gap(train_miou, inference_gap, **_) -> None:
+    """Say so, with the repair, where the inference gap is large."""
     if inference_gap > GAP_LIMIT:
         say(
             f"inference gap {inference_gap:.3f}: the model scores mIoU {train_miou:.3f} on its "
