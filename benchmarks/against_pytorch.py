@@ -30,7 +30,7 @@ from landslide_tf.config import TrainConfig
 from landslide_tf.files import write_json
 from landslide_tf.losses import LOSS_CLASSES
 from landslide_tf.models.cost import forward_gmac
-from landslide_tf.models.probability import predict_probability
+from landslide_tf.models.probability import Predictor
 from landslide_tf.training.environment import environment
 from landslide_tf.training.recipe import build
 
@@ -132,6 +132,8 @@ def compare(model: str, filters: int, batch: int, bfloat16: bool, repeats: int) 
         optimizer.step()
         return loss.item()
 
+    our_prediction = Predictor(ours)  # compiled once
+
     def their_prediction():
         theirs.eval()
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
@@ -141,7 +143,7 @@ def compare(model: str, filters: int, batch: int, bfloat16: bool, repeats: int) 
     times = {}
     for what, a, b in (
         ("step", lambda: float(ours.train_on_batch(x, y)), their_step),
-        ("prediction", lambda: predict_probability(ours, x[:1]), their_prediction),
+        ("prediction", lambda: our_prediction(x[:1]), their_prediction),
     ):
         rows = []
         for _ in range(WARM_UP + repeats):

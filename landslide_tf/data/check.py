@@ -16,6 +16,7 @@ import numpy as np
 from landslide_tf.checks import InputError
 from landslide_tf.data.findings import find_all, format_findings
 from landslide_tf.data.index import Index, Sample, find_samples
+from landslide_tf.data.plausible import without_numbers
 from landslide_tf.data.tile import read_file, read_tile
 from landslide_tf.inputs.spec import InputSpec
 
@@ -64,7 +65,7 @@ def check_folder(folder, **options) -> dict:
             for kind, facts in found.rasters.items():
                 rasters[kind].add(facts)
             for line in found.warnings:  # one group, whatever the numbers are
-                odd[re.sub(r"-?\d[\d.,]*", "#", line)].append((found.name, line))
+                odd[without_numbers(line)].append((found.name, line))
     names = [tile.name for tile in tiles]
     thumbnails = np.array([tile.thumbnail for tile in tiles]) if tiles else np.zeros((0, 1, 1))
     copies = [same for same in images.values() if len(same) > 1]

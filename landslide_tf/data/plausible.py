@@ -48,6 +48,15 @@ def tile_warnings(image: Raster, dem: Raster | None, mask: Raster | None) -> lis
     return lines
 
 
+def without_numbers(line: str) -> str:
+    """What is the same in warnings that differ in numbers alone.
+
+    >>> without_numbers("the value -32768 comes 1,024 times")
+    'the value # comes # times'
+    """
+    return re.sub(r"-?\d[\d.,]*", "#", line)
+
+
 def group_warnings(found: Mapping[str, Iterable[str]]) -> list[str]:
     """The warnings of many tiles, by tile name: one line for those that differ in numbers alone.
 
@@ -59,7 +68,7 @@ def group_warnings(found: Mapping[str, Iterable[str]]) -> list[str]:
     groups: dict[str, list[tuple[str, str]]] = {}
     for name, lines in found.items():
         for line in lines:
-            groups.setdefault(re.sub(r"-?\d[\d.,]*", "#", line), []).append((name, line))
+            groups.setdefault(without_numbers(line), []).append((name, line))
     return [
         f"{len(same)} of {len(found)} tiles ({', '.join(name for name, _ in same[:3])}"
         f"{', …' if len(same) > 3 else ''}): {same[0][1]}"
