@@ -132,6 +132,11 @@ class TrainConfig:
     weight_decay: float = option(
         0.0, "of AdamW; 0 is Adam (Loshchilov and Hutter 2019)", group="training"
     )
+    ema: float = option(
+        0.0,
+        "decay of a moving average of the weights, which is then validated and kept; 0: none",
+        group="training",
+    )
     seed: int = option(0, "decides split, initial weights, order and dropout", group="training")
     weights: str | None = option(
         None,
@@ -175,6 +180,7 @@ class TrainConfig:
         check_number("learning_rate", self.learning_rate, above=0)
         check_number("weight_decay", self.weight_decay, low=0)
         check_number("warmup_epochs", self.warmup_epochs, low=0)
+        check_number("ema", self.ema, low=0, below=1)
         if self.warmup_epochs and self.schedule != "cosine":
             raise InputError("`warmup_epochs` goes with schedule 'cosine'")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs:

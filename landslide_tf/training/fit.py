@@ -212,6 +212,8 @@ def _train(config, parts, folder, policy, given: Given, tensorboard: bool) -> fl
         callbacks = [auc, *given.callbacks, recorder]
         if config.reestimate_batch_norm:
             callbacks.insert(0, _EstimateBatchNorm(parts["train"], config.seed))
+        if config.ema:
+            callbacks.insert(0, keras.callbacks.SwapEMAWeights())  # validation sees the averages
         terminal = sys.stdout is not None and sys.stdout.isatty()
         model.fit(
             training_batches(

@@ -70,7 +70,7 @@ def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizer
     """Adam, or AdamW where there is weight decay, with the config's learning rate over time.
 
     'cosine' falls from the learning rate to 0 over the whole training, after a linear rise over the
-    warm-up epochs.
+    warm-up epochs. With `ema` the optimizer also keeps a moving average of the weights.
 
     >>> config = TrainConfig(epochs=10, learning_rate=1e-3, schedule="cosine", warmup_epochs=1)
     >>> rate = make_optimizer(config, steps_per_epoch=4)._learning_rate
@@ -87,9 +87,27 @@ def make_optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizer
             warmup_target=rate if warmup else None,
             warmup_steps=warmup,
         )
+    average = {"use_ema": True, "ema_momentum": config.ema} if config.ema else {}
     if config.weight_decay:
-        return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay)
-    return keras.optimizers.Adam(rate)
+        return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, **average)
+    return keras.optimizers.Adam(rate, **average)
+
+
+def averaged_variables(model: keras.Model) -> list:
+    """The model's variables, the weights replaced by their moving averages where there are any.
+
+    >>> model = build(TrainConfig(model="unet", filters=2, ema=0.9).with_options(tile_px=32))
+    >>> model.compile(make_optimizer(TrainConfig(ema=0.9), 1))
+    >>> model.optimizer.build(model.trainable_variables)
+    >>> averaged_variables(model)[0] is model.variables[0]
+    False
+    """
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if not optimizer.use_ema:
+        return model.variables
+    averages = optimizer._model_variables_moving_average
+    average_of = {id(v): a for v, a in zip(model.trainable_variables, averages, strict=True)}
+    return [average_of.get(id(v), v) for v in model.variables]
 
 
 def make_loss(config: TrainConfig, train: Part) -> keras.losses.Loss:

@@ -17,6 +17,7 @@ from landslide_tf.checks import InputError, JobError
 from landslide_tf.config import TrainConfig
 from landslide_tf.console import say
 from landslide_tf.files import atomic_path, read_text, reading
+from landslide_tf.training.recipe import averaged_variables
 from landslide_tf.training.run_folder import NEW_RUN, STATE
 
 
@@ -114,7 +115,9 @@ class Recorder(keras.callbacks.Callback):
         self.checkpoint.mkdir(exist_ok=True)
         best = _best_path(self.checkpoint, self.best_epoch)
         if self.best_epoch == self.epoch:
-            _save_arrays(best, {"model": self.model.variables}, {"epoch": self.best_epoch})
+            _save_arrays(
+                best, {"model": averaged_variables(self.model)}, {"epoch": self.best_epoch}
+            )
         facts = {"rows": self.rows, "best_epoch": self.best_epoch}
         _save_arrays(self.checkpoint / "state.npz", _state_of(self.model), facts)
         write_history(self.folder / "history.csv", self.rows)
