@@ -36,11 +36,14 @@ PRESETS = {
         "model": "unet",
         "filters": 16,
         "loss": "bce+dice",
-        "epochs": 40,
+        "epochs": 100,
         "batch_size": 8,
         "learning_rate": 1e-3,
         "schedule": "cosine",
-        "augment": ("flips", "light"),
+        "warmup_epochs": 2,
+        "weight_decay": 0.01,
+        "ema": 0.99,
+        "augment": ("flips", "light", "colour"),
     },
 }
 
