@@ -13,6 +13,7 @@ from landslide_tf.cli.cmd_explain import explain_parser
 from landslide_tf.cli.cmd_export import export_parser
 from landslide_tf.cli.cmd_map import map_parser
 from landslide_tf.cli.cmd_model import evaluate_parser, predict_parser, train_parser
+from landslide_tf.cli.cmd_models import models_parser
 from landslide_tf.cli.cmd_study import study_parser
 from landslide_tf.cli.options import Parser, fail
 from landslide_tf.console import whole_streams
@@ -95,6 +96,7 @@ def all_commands() -> Parser:
     explain_parser(commands)
     export_parser(commands)
     map_parser(commands)
+    models_parser(commands)
     data_parser(commands)
     study_parser(commands)
     benchmark_parser(commands)

@@ -27,7 +27,9 @@ def explain_parser(commands):
     parser = new_parser(
         commands, "explain", "Show what a finished run's model looks at.", EXPLAIN_EXAMPLES
     )
-    parser.add_argument("run_dir", metavar="RUN_DIR", help="folder of a complete run")
+    parser.add_argument(
+        "run_dir", metavar="RUN_DIR", help="folder of a complete run, or a packaged model"
+    )
     parser.add_argument(
         "--tiles", metavar="DIR", help="folder of tiles; masks are not needed (default: the run's)"
     )

@@ -26,7 +26,9 @@ def export_parser(commands):
     parser = new_parser(
         commands, "export", "Write a finished run's model for other runtimes.", EXPORT_EXAMPLES
     )
-    parser.add_argument("run_dir", metavar="RUN_DIR", help="folder of a complete run")
+    parser.add_argument(
+        "run_dir", metavar="RUN_DIR", help="folder of a complete run, or a packaged model"
+    )
     parser.add_argument("--format", required=True, metavar="{savedmodel,onnx,litert}")
     parser.add_argument(
         "--out", metavar="DIR", help="folder to write (default: RUN_DIR/export/FORMAT)"

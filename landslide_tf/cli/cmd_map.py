@@ -5,6 +5,7 @@ from __future__ import annotations
 from landslide_tf.cli.options import import_keras_quietly, new_parser, numbers
 
 EXAMPLES = """examples:
+  landslide map --model bijie-rgb --image scene.tif --out map
   landslide map --model runs/first --image scene.tif --dem dem.tif --out map
   landslide map --model runs/first --image s2.tif --dem dem.tif --bands 4,3,2 \\
       --scale percentile --resolution-m 2.5 --out map
@@ -32,7 +33,11 @@ def map_parser(commands):
     ('scene.tif', 'run')
     """
     parser = new_parser(commands, "map", "Map the landslides of a whole scene.", EXAMPLES)
-    parser.add_argument("--model", metavar="RUN_DIR", help="a complete run")
+    parser.add_argument(
+        "--model",
+        metavar="RUN_DIR",
+        help="a complete run, or the name of a packaged model (see 'landslide models')",
+    )
     parser.add_argument(
         "--from",
         dest="made",

@@ -103,7 +103,9 @@ def evaluate_parser(commands):
     parser = new_parser(
         commands, "evaluate", "Score a finished run again, or on other data.", EVALUATE_EXAMPLES
     )
-    parser.add_argument("run_dir", metavar="RUN_DIR", help="folder of a complete run")
+    parser.add_argument(
+        "run_dir", metavar="RUN_DIR", help="folder of a complete run, or a packaged model"
+    )
     parser.add_argument("--data", metavar="DIR", help="other tiles (default: the run's own)")
     parser.add_argument(
         "--part",
@@ -159,7 +161,9 @@ def predict_parser(commands):
     parser = new_parser(
         commands, "predict", "Write probability and mask files for tiles.", PREDICT_EXAMPLES
     )
-    parser.add_argument("run_dir", metavar="RUN_DIR", help="folder of a complete run")
+    parser.add_argument(
+        "run_dir", metavar="RUN_DIR", help="folder of a complete run, or a packaged model"
+    )
     parser.add_argument(
         "--data", required=True, metavar="DIR", help="folder of tiles; masks are not needed"
     )

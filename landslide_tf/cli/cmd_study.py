@@ -24,6 +24,7 @@ STUDY_EXAMPLES = """examples:
 What a study runs is its --matrix:
   paper       the paper's six models, the other losses of its Table 1, and what the DEM is worth
   batch-norm  U-Net, ResUNet and U-Net++ with dropout at none, one and two of the deepest levels
+  strong      what each part of the preset 'strong' gives (with --preset strong)
   dem         one recipe without the DEM, with it at the input, and in an encoder of its own
 Stopped, it goes on where it was when the same command is given again. --only takes experiments
 (unetpp-none-dice) and groups (of the paper's matrix: six, losses, ablation).
@@ -49,7 +50,7 @@ def study_parser(commands):
     parser.add_argument(
         "--matrix",
         metavar="NAME",
-        help="what is compared: paper, batch-norm or dem (default: paper)",
+        help="what is compared: paper, batch-norm, strong or dem (default: paper)",
     )
     parser.add_argument(
         "--seeds", type=int, metavar="K", help="runs an experiment, K seeds (default: 1)"

@@ -19,6 +19,7 @@ from landslide_tf.inputs import InputSpec, Preprocessor
 from landslide_tf.inputs.resize import resize_bilinear, resize_nearest
 from landslide_tf.models.model_file import load_model
 from landslide_tf.models.probability import PREDICT_BATCH, OnnxPredictor, Predictor
+from landslide_tf.runs.packaged import find_run
 from landslide_tf.training.run_folder import is_complete, read_config, read_split_and_metrics
 
 RUNTIMES = ("keras", "onnx")
@@ -133,10 +134,10 @@ class Run:
 
 
 def load_run(path: str | Path, *, runtime: str = "keras") -> Run:
-    """The complete run in a folder, ready to predict.
+    """The complete run in a folder, or a packaged model, ready to predict.
 
     Args:
-        path: the run's folder.
+        path: the run's folder, or the name of a packaged model (`landslide models`).
         runtime: 'keras', or 'onnx' for the ONNX export in RUN_DIR/export/onnx: the same
             probabilities to 1e-5, two to three times as fast on a CPU for small models.
 
@@ -149,7 +150,7 @@ def load_run(path: str | Path, *, runtime: str = "keras") -> Run:
     (50, 70)
     """
     check_choice("runtime", runtime, RUNTIMES)
-    folder = Path(path)
+    folder = find_run(path)
     config = read_config(folder)
     if not is_complete(folder):
         raise InputError(f"{folder}: the run is not complete; continue it with --resume")

@@ -13,7 +13,10 @@ from landslide_tf.study.markdown import NOTE, comparisons_text, missing_text
 from landslide_tf.study.summary import data_name, how_to_read, protocol, what_it_means
 from landslide_tf.study.tables import Results, score_cells
 
-ASKED = {"dem": "Does the DEM help, and where should it meet the image?"}
+ASKED = {
+    "dem": "Does the DEM help, and where should it meet the image?",
+    "strong": "What does each part of the preset 'strong' give?",
+}
 METRICS = ("miou", "iou", "precision", "recall", "f1")
 
 

@@ -16,8 +16,9 @@ from landslide_tf.files import write_json
 from landslide_tf.study.matrices import ARCHITECTURE, MATRICES, Experiment
 from landslide_tf.training import run_folder
 
-# What a run may differ in from the study's base beside its experiment; the rest must agree.
-FREE = ("data", "split", "preset", "seed")
+# What a run may differ in from the study's base beside its experiment; the rest must agree. The
+# precision in use follows from the hardware, and `environment.json` has it.
+FREE = ("data", "split", "preset", "seed", "mixed_precision")
 
 
 @dataclass(frozen=True)

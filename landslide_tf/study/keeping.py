@@ -99,6 +99,8 @@ def _keep_run(record: Record, folder: Path, split: str, digest: str) -> None:
     write_json(folder / "config.json", config.to_dict())
     command = ["landslide", "train", *config.to_arguments(), "--out", folder.name]
     environment = {"command": shlex.join(command), "split_sha256": digest}
+    if "script" in record.environment:
+        environment["command"] += f"  # the same options, trained by {record.environment['script']}"
     write_json(folder / "environment.json", {**record.environment, **environment})
     for name in KEPT:
         if (record.folder / name).is_file():

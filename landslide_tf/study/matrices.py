@@ -121,6 +121,30 @@ DEM = (
     ("early", {"fusion": "early"}),
     ("bottleneck", {"fusion": "bottleneck"}),
 )
+# What each part of the preset 'strong' gives: one part left out, or another one in its place.
+STRONG = (
+    ("full", {}),
+    ("no-flips", {"augment": ("light", "colour")}),
+    ("no-light", {"augment": ("flips", "colour")}),
+    ("no-colour", {"augment": ("flips", "light")}),
+    ("no-average", {"ema": 0.0}),
+    ("no-decay", {"weight_decay": 0.0}),
+    ("no-warmup", {"warmup_epochs": 0.0}),
+    ("bce-alone", {"loss": "bce"}),
+    ("dice-alone", {"loss": "dice"}),
+    ("40-epochs", {"epochs": 40}),
+    ("40-epochs-simple", {"epochs": 40, "ema": 0.0, "weight_decay": 0.0, "warmup_epochs": 0.0,
+                          "augment": ("flips", "light")}),
+    ("scale", {"augment": ("flips", "light", "scale", "colour")}),
+    ("scale-no-colour", {"augment": ("flips", "light", "scale")}),
+    ("scale-no-average", {"augment": ("flips", "light", "scale", "colour"), "ema": 0.0}),
+    ("scale-40-epochs", {"augment": ("flips", "light", "scale", "colour"), "epochs": 40}),
+    ("dropout-0.2", {"dropout": 0.2}),
+    ("32-filters", {"filters": 32}),
+    ("resunet", {"model": "resunet"}),
+    ("unetpp", {"model": "unetpp"}),
+    ("contextual", {"attention": "contextual"}),
+)  # fmt: skip
 
 
 def paper(base: TrainConfig) -> tuple[Experiment, ...]:
@@ -141,6 +165,7 @@ MATRICES = {
     "paper": paper,
     "batch-norm": lambda base: BATCH_NORM,
     "dem": lambda base: relative(base, DEM, "dem"),
+    "strong": lambda base: relative(base, STRONG, "strong"),
 }
 # Matrices of one recipe: its model, attention and loss are options of the study.
-OF_ONE_RECIPE = ("dem",)
+OF_ONE_RECIPE = ("dem", "strong")
