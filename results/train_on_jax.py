@@ -48,7 +48,7 @@ from landslide_tf.training.batch_norm import _batch_norm_layers, _inference_but_
 from landslide_tf.training.environment import environment
 from landslide_tf.training.recipe import build, compile_model, precision_policy
 from landslide_tf.training.recorder import write_history
-from landslide_tf.training.scores import report
+from landslide_tf.training.scores import AGAIN, report
 from landslide_tf.training.tile_scores import tile_scores
 
 SCORING_BATCH = 16
@@ -342,16 +342,15 @@ def finish(program: Program, config: TrainConfig, folder: Path, trained, job, co
         evaluation.score(predictions_of(data, "train", each, program.predict), 0.5)["miou"]
         for each in (weights, again)
     )
-    kept = ("validation", "test", "test_chosen", "thresholds")
     metrics["batch_norm"] = {
         "train_miou": before,
         "train_miou_reestimated": after,
         "inference_gap": after - before,
-        "reestimated": {k: reestimated[k] for k in kept},
+        "reestimated": {k: reestimated[k] for k in AGAIN},
     }
     if config.augment:
         flipped, _ = score(data, weights, program.predict_flips)
-        metrics["flips"] = {k: flipped[k] for k in kept}
+        metrics["flips"] = {k: flipped[k] for k in AGAIN}
     if "alarms" in job:  # on tiles without landslide too, which the run may not have seen
         wider = Data(dataclasses.replace(config, negatives=True, split=job["alarms"]))
         p = predictions_of(wider, "test", weights, program.predict)

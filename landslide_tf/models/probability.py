@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import keras
@@ -52,6 +54,27 @@ class OnnxPredictor:
         name = self._session.get_inputs()[0].name
         (probability,) = self._session.run(None, {name: np.ascontiguousarray(x, "float32")})
         return probability[..., 0]
+
+
+def over_flips(predict: Callable) -> Callable:
+    """A predictor's mean over the eight flips and quarter turns of square tiles.
+
+    It takes eight times as long.
+
+    >>> left = over_flips(lambda x: x[..., 0] * (np.arange(4) < 2))  # sees the left half alone
+    >>> left(np.ones((1, 4, 4, 1), "float32")).tolist()[0][0]
+    [0.5, 0.5, 0.5, 0.5]
+    """
+
+    def averaged(x):
+        total = np.zeros(x.shape[:3], "float32")
+        for turns, flip in itertools.product(range(4), (False, True)):
+            turned = np.rot90(x, turns, axes=(1, 2))
+            p = predict(turned[:, :, ::-1] if flip else turned)
+            total += np.rot90(p[:, :, ::-1] if flip else p, -turns, axes=(1, 2)) / 8
+        return total
+
+    return averaged
 
 
 def predict_probability(model: keras.Model, x) -> np.ndarray:

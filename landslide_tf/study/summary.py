@@ -18,9 +18,10 @@ from landslide_tf.study.verdicts import BETTER, LEAST_SEEDS, WORSE
 from landslide_tf.training.scores import GAP_LIMIT
 
 # Options whose difference from the paper's values a reader should know of.
-PROTOCOL = ("filters", "epochs", "batch_size", "learning_rate", "dropout", "dropout_levels",
-            "tile_px", "augment", "schedule", "warmup_epochs", "weight_decay", "ema", "fusion", "split", "negatives", "dem_normalisation", "terrain",
-            "deep_supervision", "early_stopping", "reestimate_batch_norm")  # fmt: skip
+PROTOCOL = ("filters", "epochs", "batch_size", "learning_rate", "schedule", "warmup_epochs",
+            "weight_decay", "ema", "dropout", "dropout_levels", "tile_px", "augment", "fusion",
+            "split", "negatives", "dem_normalisation", "terrain", "deep_supervision",
+            "early_stopping", "reestimate_batch_norm")  # fmt: skip
 
 
 MOST_PAIRS = 3  # of a table are named in words
@@ -76,8 +77,8 @@ def protocol(study: Study, results: Results) -> list[str]:
     if records:
         hardware = sorted(
             {
-                f"{r.environment.get('gpu_name') or r.environment['processor']} ({r.machine}), {r.environment['backend']}, "
-                f"{r.environment['dtype_policy']}"
+                f"{r.environment.get('gpu_name') or r.environment['processor']} ({r.machine}), "
+                f"{r.environment['backend']}, {r.environment['dtype_policy']}"
                 for r in records
             }
         )

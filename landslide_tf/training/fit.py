@@ -28,7 +28,7 @@ from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.split import PARTS, make_split, split_content, split_notes
 from landslide_tf.files import read_json, remove_scratch, write_json
 from landslide_tf.models.model_file import check_config, load_model, save_model
-from landslide_tf.models.probability import Predictor
+from landslide_tf.models.probability import Predictor, over_flips
 from landslide_tf.models.registry import inference_model
 from landslide_tf.models.weights import transfer_weights
 from landslide_tf.training import evaluation, figures, run_folder
@@ -36,7 +36,7 @@ from landslide_tf.training.batch_norm import batch_norm_estimator
 from landslide_tf.training.environment import environment
 from landslide_tf.training.recipe import build, compile_model, precision_policy
 from landslide_tf.training.recorder import Recorder, check_tensorboard, load_best, read_history
-from landslide_tf.training.scores import batch_norm_report, report, say_gap, table_rows
+from landslide_tf.training.scores import AGAIN, batch_norm_report, report, say_gap, table_rows
 from landslide_tf.training.tile_scores import tile_scores
 
 
@@ -271,6 +271,9 @@ def _finish(config, parts, folder, seconds, model, facts) -> None:
     normalisation = batch_norm_report(model, parts, config.seed)
     say_gap(**normalisation)
     metrics = report(parts, predictions) | {"batch_norm": normalisation}
+    if "flips" in config.augment:
+        averaged = {n: evaluation.predict_part(over_flips(predict), parts[n]) for n in PARTS[1:]}
+        metrics["flips"] = {k: report(parts, averaged)[k] for k in AGAIN}
     shown = "test" if len(parts["test"]) else "validation"
     figures.prediction_grid(
         parts[shown],

@@ -11,6 +11,8 @@ from landslide_tf.models.probability import Predictor
 from landslide_tf.training import evaluation
 from landslide_tf.training.batch_norm import reestimate_batch_norm
 
+# What is reported of the same weights used in another way.
+AGAIN = ("validation", "test", "test_chosen", "thresholds")
 GAP_LIMIT = 0.02  # mIoU; an inference gap beyond it is worth a line
 
 
@@ -46,7 +48,7 @@ def batch_norm_report(model, parts, seed: int = 0) -> dict:
         "train_miou": as_it_is,
         "train_miou_reestimated": reestimated,
         "inference_gap": reestimated - as_it_is,
-        "reestimated": {k: scores[k] for k in ("validation", "test", "test_chosen", "thresholds")},
+        "reestimated": {k: scores[k] for k in AGAIN},
     }
 
 
@@ -80,6 +82,8 @@ def table_rows(metrics: dict) -> dict[str, dict]:
         "test": metrics["test"],
         f"test, threshold {chosen:.2f}": metrics["test_chosen"],
     }
+    if "flips" in metrics:
+        rows["test, mean of flips"] = metrics["flips"]["test"]
     for name, scores in (metrics["baseline"] or {}).items():
         rows[f"baseline {name}"] = scores
     return {label: scores for label, scores in rows.items() if scores}
