@@ -13,17 +13,23 @@ BRIGHTNESS = 0.1  # added to RGB, at most
 CONTRAST = 0.2  # relative change of the distance to the tile's mean colour, at most
 SMALLEST = 0.6  # side of the part that 'scale' enlarges, as a share of the tile's side
 GAIN = 0.15  # relative change of one band, at most
-DRAWS = 11  # random numbers a tile
+GAMMA = 1.8  # the exponent of 'tone' lies between this and its inverse
+SATURATION = (0.4, 1.3)  # of 'tone'; 0 would be grey
+FIRST, DRAWS = 11, 13  # random numbers a tile; those of 'tone' come after the first ones
 
 
 def draw(count: int, seed: int, epoch: int) -> np.ndarray:
     """The random numbers of an epoch, one row a tile: (count, DRAWS) float32 in [0, 1).
 
     >>> draw(3, seed=0, epoch=1).shape
-    (3, 11)
+    (3, 13)
     """
     # The third number keeps these apart from the order of the tiles in the same epoch.
-    return np.random.default_rng((seed, epoch, 1)).random((count, DRAWS), "float32")
+    parts = ((1, FIRST), (2, DRAWS - FIRST))
+    drawn = [
+        np.random.default_rng((seed, epoch, k)).random((count, n), "float32") for k, n in parts
+    ]
+    return np.concatenate(drawn, axis=1)
 
 
 def augment(x, y, w, numbers, names):
@@ -34,6 +40,7 @@ def augment(x, y, w, numbers, names):
     limits and stay in [0, 1]; elevation and terrain keep their values. 'scale': a square of 60 to
     100 % of the tile's side, somewhere in the tile, fills the whole tile (bilinear; the mask by
     nearest neighbour). 'colour': each band of channels 0 to 2 is multiplied by a number of its own.
+    'tone': channels 0 to 2 are raised to a power, as in shade or haze, and lose or gain colour.
     No data stays 0.
 
     >>> x = np.random.default_rng(0).random((2, 4, 4, 4), "float32")
@@ -51,6 +58,8 @@ def augment(x, y, w, numbers, names):
         gain = 1.0 + (2.0 * numbers[:, None, None, 8:11] - 1.0) * GAIN
         rgb = ops.clip(x[..., :3] * gain, 0.0, 1.0)
         x = ops.concatenate([rgb, x[..., 3:]], axis=-1)
+    if "tone" in names:
+        x = _tone(x, numbers[:, 11], numbers[:, 12])
     if "light" in names:
         x = _light(x, numbers[:, 3], numbers[:, 4])
     return x, y, w
@@ -102,6 +111,17 @@ def _take(array, index, axis):
 
 def _along(numbers, axis):
     return numbers[:, :, None, None] if axis == 1 else numbers[:, None, :, None]
+
+
+def _tone(x, exponent, saturation):
+    """Channels 0 to 2 raised to a power, and nearer to or further from their mean."""
+    low, high = SATURATION
+    exponent = ops.power(GAMMA, 2.0 * exponent - 1.0)[:, None, None, None]
+    saturation = (low + (high - low) * saturation)[:, None, None, None]
+    rgb = ops.power(ops.clip(x[..., :3], 0.0, 1.0), exponent)
+    grey = ops.mean(rgb, axis=-1, keepdims=True)
+    rgb = ops.clip(grey + saturation * (rgb - grey), 0.0, 1.0)
+    return ops.concatenate([rgb, x[..., 3:]], axis=-1)
 
 
 def _light(x, brightness, contrast):

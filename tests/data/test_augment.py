@@ -197,3 +197,19 @@ def test_colour_changes_each_band_by_its_own_gain():
     gains = np.array(gains)
     assert np.abs(gains - 1).max() <= 0.15 + 1e-6
     assert np.abs(np.corrcoef(gains.T)[np.triu_indices(3, 1)]).max() < 0.5  # not one gain for all
+
+
+def test_tone_is_a_power_and_a_distance_to_grey():
+    x = np.full((1, 2, 2, 3), 0.0, "float32")
+    x[0, 0, 0] = 0.25, 0.5, 0.75  # the other pixels are no data
+    key = np.full((1, module.DRAWS), 0.5, "float32")
+    key[0, 12] = (1.0 - 0.4) / (1.3 - 0.4)  # saturation 1: colours stay
+    same = np.asarray(module.augment(x, x[..., :1], x[..., :1], key, ("tone",))[0])
+    np.testing.assert_allclose(same, x, atol=1e-6)  # the middle of the exponents is 1
+    key[0, 11] = 1.0  # exponent 1.8
+    darker = np.asarray(module.augment(x, x[..., :1], x[..., :1], key, ("tone",))[0])
+    np.testing.assert_allclose(darker[0, 0, 0], [0.25**1.8, 0.5**1.8, 0.75**1.8], rtol=1e-5)
+    key[0, 11], key[0, 12] = 0.5, 0.0  # saturation 0.4: 0.5 + 0.4 (c - 0.5)
+    paler = np.asarray(module.augment(x, x[..., :1], x[..., :1], key, ("tone",))[0])
+    np.testing.assert_allclose(paler[0, 0, 0], [0.4, 0.5, 0.6], rtol=1e-5)
+    assert not darker[0, 1].any() and not paler[0, 1].any()
