@@ -1,0 +1,64 @@
+"""What a recipe adds to plain training: averaged weights, scores over flips, float16."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+
+from landslide_tf.models.model_file import load_model
+from landslide_tf.training import fit as training
+from landslide_tf.training import recipe
+
+
+class Steps(keras.callbacks.Callback):
+    """Keeps the weights after each step."""
+
+    def on_train_begin(self, logs=None):
+        self.seen, self.validated = [], None
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen.append([np.array(v) for v in self.model.trainable_variables])
+
+    def on_test_begin(self, logs=None):
+        self.validated = [np.array(v) for v in self.model.trainable_variables]
+
+
+def test_the_average_of_the_weights_is_validated_and_kept(tiny_config, tmp_path):
+    config = dataclasses.replace(tiny_config, epochs=1, ema=0.75)
+    steps = Steps()
+    folder = training.fit(config, tmp_path / "run", callbacks=[steps])
+    assert len(steps.seen) > 1
+    average = steps.seen[0]  # begins as the weights after the first step
+    for weights in steps.seen[1:]:
+        average = [0.75 * a + 0.25 * w for a, w in zip(average, weights, strict=True)]
+    kept = load_model(folder / "model.keras").trainable_variables
+    for a, v, w in zip(average, kept, steps.validated, strict=True):
+        np.testing.assert_allclose(np.array(v), a, atol=1e-6)
+        np.testing.assert_allclose(w, a, atol=1e-6)
+    assert any(np.abs(a - w).max() > 1e-4 for a, w in zip(average, steps.seen[-1], strict=True))
+
+
+def test_runs_that_flip_tiles_are_also_scored_over_flips(tiny_config, tmp_path):
+    config = dataclasses.replace(tiny_config, epochs=1, augment=("flips",))
+    metrics = json.loads((training.fit(config, tmp_path / "run") / "metrics.json").read_text())
+    assert set(metrics["flips"]) == {"validation", "test", "test_chosen", "thresholds"}
+    test = metrics["flips"]["test"]
+    assert test["tp"] + test["fp"] + test["fn"] + test["tn"] == 2 * 32 * 32
+    assert test["auc"] != metrics["test"]["auc"]
+
+
+def test_float16_trains_with_a_scaled_loss(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe, "gpu_available", lambda: True)
+    config = dataclasses.replace(tiny_config, epochs=2, batch_size=4, mixed_precision="on")
+    scales = []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: scales.append(float(watch.model.optimizer.dynamic_scale))
+    )
+    folder = training.fit(config, tmp_path / "run", callbacks=[watch])
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["dtype_policy"] == "mixed_float16"
+    assert len(scales) == 2 and min(scales) > 1  # Keras starts at 2^15 and halves it at overflow
+    assert all(v.dtype == "float32" for v in load_model(folder / "model.keras").weights)
+    losses = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)["loss"]
+    assert np.isfinite(losses).all() and losses[1] < losses[0]
