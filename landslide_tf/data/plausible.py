@@ -91,7 +91,7 @@ def image_warnings(image: Raster) -> list[str]:
     wide = image.scale is None and values.dtype.kind in "iu" and values.dtype.itemsize > 1
     full = image.scale or (np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1.0)
     least = DARK if wide else DARK_8_BIT
-    if np.percentile(values, 98) < least * full:
+    if np.count_nonzero(values >= least * full) <= 0.02 * values.size:
         lines.append(
             f"the image reaches less than {least:.0%} of full scale: the model sees it black; give "
             "--rgb-scale, the value that becomes 1 (3000 suits reflectance x 10000; 'map' has "

@@ -13,7 +13,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from landslide_tf.checks import InputError
 from landslide_tf.data import tags
 from landslide_tf.data.ground import Ground
-from landslide_tf.data.opening import STRICT, open_raster, reading
+from landslide_tf.data.opening import open_raster, reading, strictly
 from landslide_tf.data.orientation import upright
 from landslide_tf.files import atomic_path
 
@@ -116,7 +116,7 @@ def read_window(
                 f"{file.name}: its colours have 3 bands, --bands asks for {max(bands)}; "
                 "count them from 1"
             )
-        with rasterio.Env(**STRICT):
+        with strictly():
             values, valid = _read(file, numbers, window)
             if table is not None:
                 values, opaque = _apply_palette(values[..., 0], table)
@@ -267,6 +267,7 @@ def write_geotiff(path, values, like: Raster, nodata: float | None = None, valid
         profile |= {"crs": like.crs, "transform": like.transform}
     with (
         atomic_path(path) as scratch,
+        strictly(),
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
         rasterio.open(scratch, "w", **profile) as file,
     ):

@@ -20,7 +20,7 @@ from landslide_tf.data.raster import (
     write_geotiff,
 )
 from landslide_tf.data.tags import colour_table, scale_and_offset, white_is_zero
-from landslide_tf.data.tile import check_image
+from landslide_tf.data.tile_rules import check_image
 from landslide_tf.files import SCRATCH, check_outputs
 from landslide_tf.geo.overlay import Grid, open_dem, open_labels
 from landslide_tf.geo.source import say_unit

@@ -17,7 +17,7 @@ from landslide_tf.data.opening import not_a_file, open_raster, reading
 from landslide_tf.data.plausible import dem_warnings, image_warnings
 from landslide_tf.data.raster import Raster, nodata_values, read_window
 from landslide_tf.data.tags import colour_table, unit_note
-from landslide_tf.data.tile import check_brightness
+from landslide_tf.data.tile_rules import check_brightness
 from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference, same_grid
 from landslide_tf.geo.windows import Layout
 from landslide_tf.inputs import InputSpec, Preprocessor

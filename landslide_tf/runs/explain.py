@@ -13,7 +13,8 @@ from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.index import Sample, find_samples
 from landslide_tf.data.raster import write_geotiff
 from landslide_tf.data.split import PARTS
-from landslide_tf.data.tile import check_has_dem, read_file, read_tile, stack_tiles
+from landslide_tf.data.tile import read_file, read_tile, stack_tiles
+from landslide_tf.data.tile_rules import check_has_dem
 from landslide_tf.files import atomic_path, sha256, write_json
 from landslide_tf.inputs.resize import resize_map
 from landslide_tf.runs.gradcam import (

@@ -12,7 +12,8 @@ from landslide_tf.console import say, whole_streams
 from landslide_tf.data.index import Sample, find_samples
 from landslide_tf.data.plausible import group_warnings, tile_warnings
 from landslide_tf.data.raster import Raster, write_geotiff
-from landslide_tf.data.tile import check_dem, check_fit, check_has_dem, check_image, read_file
+from landslide_tf.data.tile import read_file
+from landslide_tf.data.tile_rules import check_dem, check_fit, check_has_dem, check_image
 from landslide_tf.files import check_outputs
 from landslide_tf.models.probability import PREDICT_BATCH
 from landslide_tf.runs.run import Run, load_run

@@ -8,8 +8,9 @@ from scipy import ndimage
 from conftest import write_raster
 from landslide_tf.checks import InputError
 from landslide_tf.data.arrays import load_tiles
-from landslide_tf.data.check import check_folder, format_report, near_duplicates
+from landslide_tf.data.check import check_folder, format_report
 from landslide_tf.data.index import find_samples
+from landslide_tf.data.near_duplicates import near_duplicates
 from landslide_tf.inputs import InputSpec
 
 # ---- near-duplicates ---------------------------------------------------------------------------
@@ -43,7 +44,7 @@ def test_inverted_and_flat_tiles_are_no_duplicates(rng):
 
 
 def test_pairs_are_found_across_blocks_of_the_table(rng, monkeypatch):
-    monkeypatch.setattr("landslide_tf.data.check.CHUNK", 3)
+    monkeypatch.setattr("landslide_tf.data.near_duplicates.CHUNK", 3)
     thumbnails = rng.random((11, 8, 8))
     thumbnails[9] = np.rot90(thumbnails[1])
     thumbnails[5] = thumbnails[4][:, ::-1]
