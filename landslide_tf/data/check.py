@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from landslide_tf.checks import InputError, JobError
+from landslide_tf.console import progress_bar
 from landslide_tf.data.alignment import alignment_warnings, looked_at, mask_fit
 from landslide_tf.data.findings import find_all, format_findings
 from landslide_tf.data.index import Index, Sample, find_samples
@@ -104,13 +105,11 @@ def check_folder(folder, *, processes: int = 1, **options) -> dict:
 
 def _look_at_all(samples, spec: InputSpec, processes: int):
     """`_look` at each sample, in order, with a bar of progress."""
-    from tqdm import tqdm
-
     drawn = [i for i, sample in enumerate(samples) if sample.mask is not None]
     chosen = {drawn[i] for i in looked_at(len(drawn))}
     look = functools.partial(_look, spec)
     work = samples, [i in chosen for i in range(len(samples))]
-    bar = functools.partial(tqdm, desc="checking", total=len(samples), unit="tile", disable=None)
+    bar = functools.partial(progress_bar, desc="checking", total=len(samples), unit="tile")
     if processes > 1 and len(samples) >= MANY:
         # 'spawn': a process that has started threads, as TensorFlow's, must not be forked
         pool = ProcessPoolExecutor(

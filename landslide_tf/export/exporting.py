@@ -20,6 +20,7 @@ from landslide_tf.models.probability import Predictor
 from landslide_tf.runs.run import Run, load_run
 from landslide_tf.training.environment import PACKAGES, versions
 
+CARD = "model-card.json"
 CHECKED_TILES = 16
 CALIBRATION_TILES = 100
 MAX_DIFFERENCE = 1e-4  # in probability, for float32
@@ -62,6 +63,11 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
     out = Path(out) if out is not None else Path(run_dir) / "export" / format_
     if out.exists() and not overwrite:
         raise InputError(f"{out}: exists; give --overwrite to replace it, or another --out")
+    if out.exists() and not (out / CARD).is_file():
+        raise InputError(
+            f"{out}: is no export (it has no {CARD}), which --overwrite would delete with all that "
+            "is in it; give another --out"
+        )
     formats.check_installed(format_)
     run = load_run(run_dir)
     model = formats.float32_model(run.model)
@@ -77,7 +83,7 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
         if calibration is not None:
             checks, failure = _add_int8(run, model, scratch, x, calibration, checks)
         run.spec.save(scratch)
-        write_json(scratch / "model-card.json", model_card(run, format_, checks, scratch))
+        write_json(scratch / CARD, model_card(run, format_, checks, scratch))
         if out.exists():
             shutil.rmtree(out)
         scratch.replace(out)

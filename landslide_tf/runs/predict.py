@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from landslide_tf.checks import InputError
-from landslide_tf.console import say, whole_streams
+from landslide_tf.console import progress_bar, say, whole_streams
 from landslide_tf.data.index import Sample, find_samples
 from landslide_tf.data.plausible import group_warnings, tile_warnings
 from landslide_tf.data.raster import Raster, write_geotiff
@@ -72,10 +72,8 @@ def predict_folder(
     if exists and not overwrite:
         raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
     out.mkdir(parents=True, exist_ok=True)
-    from tqdm import tqdm
-
     written = []
-    progress = tqdm(total=len(good), desc="predicting", unit="tile", disable=None)
+    bar = progress_bar(total=len(good), desc="predicting", unit="tile")
     for start in range(0, len(good), PREDICT_BATCH):
         batch = good[start : start + PREDICT_BATCH]
         rasters = [_read(sample, run) for sample, *_ in batch]
@@ -86,8 +84,8 @@ def predict_folder(
             write_geotiff(paths[0], probability, image, nodata=float("nan"))
             write_geotiff(paths[1], mask, image, nodata=255)
             written += paths
-            progress.update()
-    progress.close()
+            bar.update()
+    bar.close()
     say(f"{len(good)} tiles predicted in {out}, threshold {threshold:.2f}")
     return written
 
