@@ -167,4 +167,6 @@ def _read_tiles(arguments, **fixed):
     tiles = load_tiles(arguments.folder, InputSpec(fusion=fusion, **typed, **fixed), **chosen)
     for line in tiles.skipped:
         say(f"left out: {line}")
+    for line in tiles.warnings:
+        say(f"warning: {line}")
     return tiles

@@ -97,10 +97,15 @@ def check_folder(folder, *, processes: int = 1, **options) -> dict:
         "unreadable": unreadable,
         "misplaced": alignment_warnings(fits),
         "copies": [[names[i] for i in same] for same in images.values() if len(same) > 1],
-        "near_duplicates": near_duplicates([names[i] for i in alone], thumbnails[alone]),
+        "near_duplicates": near_duplicates([names[i] for i in alone], _rows(thumbnails, alone)),
     }
     report["findings"] = find_all(report, tiles, index.samples, odd)
     return report
+
+
+def _rows(array: np.ndarray, numbers: list[int]) -> np.ndarray:
+    """Rows of an array, in order; without a copy where they are all."""
+    return array[: len(numbers)] if numbers == list(range(len(numbers))) else array[numbers]
 
 
 def _look_at_all(samples, spec: InputSpec, processes: int):
@@ -197,8 +202,6 @@ def _look(spec: InputSpec, sample: Sample, judge: bool):
         return tile, _thumbnail(image), digest, tile_warnings(scaled, dem, mask), fit
     except InputError as error:
         return str(error)
-    except UnicodeEncodeError as error:  # GDAL knows names in UTF-8 alone
-        return f"{error.object}: the name is not in UTF-8; rename the file or folder"
 
 
 _METRES: dict[tuple, float | None] = {}  # some CRS take a quarter of a second to ask

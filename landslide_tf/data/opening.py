@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import warnings
 from pathlib import Path
@@ -100,8 +101,11 @@ def reading(path):
     """
     try:
         yield
-    except (InputError, UnicodeEncodeError):  # the caller has a sentence for strange names
+    except InputError:
         raise
+    except UnicodeEncodeError:  # GDAL knows names in UTF-8 alone
+        name = os.fsencode(path).decode("utf-8", "replace")
+        raise InputError(f"{name}: the name is not in UTF-8; rename the file or folder") from None
     except MemoryError as error:
         raise InputError(
             f"{path}: is too large for the memory ({_first_line(error)}); cut it (gdal_translate "

@@ -14,7 +14,7 @@ from landslide_tf.checks import InputError
 from landslide_tf.data import tags
 from landslide_tf.data.ground import Ground
 from landslide_tf.data.opening import open_raster, reading, strictly
-from landslide_tf.data.orientation import upright
+from landslide_tf.data.orientation import is_nowhere, upright
 from landslide_tf.files import atomic_path
 
 
@@ -127,7 +127,7 @@ def read_window(
             if kind != "mask" and table is None:
                 values, notes = _interpret(tagged or file, values, numbers, kind)
         # PNG and plain TIFF come with the identity transform
-        transform = None if file.transform.is_identity else file.transform
+        transform = None if is_nowhere(file.transform) else file.transform
         if window is not None and transform is not None:
             transform = file.window_transform(window)
         return Raster(values, valid, file.crs, transform, notes=notes)

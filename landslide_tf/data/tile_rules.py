@@ -91,14 +91,25 @@ def check_mask(mask: Raster, path) -> Raster:
     found = np.flatnonzero(np.bincount(found)) if values.dtype == "uint8" else np.unique(found)
     if not (np.isin(found, (0, 1)).all() or np.isin(found, (0, 255)).all()):
         shown = ", ".join(f"{value:g}" for value in found[:5]) + (" …" if len(found) > 5 else "")
-        repair = "write the mask again without compression or resampling"
-        if len(found) <= 5 and (found == np.round(found)).all() and not {0, 255} <= set(found):
-            repair = f'write one class as 1, all else as 0 (gdal_calc --calc="A=={found[-1]:g}")'
         raise InputError(
-            f"{path}: mask values must be 0 and 1, or 0 and 255; found {shown}; {repair}"
+            f"{path}: mask values must be 0 and 1, or 0 and 255; found {shown}; {_repair(found)}"
         )
     labels = ((values[..., :1] != 0) & mask.valid[..., None]).astype("uint8")
     return Raster(labels, mask.valid, mask.crs, mask.transform)
+
+
+def _repair(found) -> str:
+    """What to do about a mask with these numbers, sorted."""
+    classes = found[found != 0]
+    others = [value for value in (set(found) - {0, 1}, set(found) - {0, 255}) if len(value) == 1]
+    if len(found) == 3 and others:  # {0, 1, 255}, {0, 128, 255}, {-9999, 0, 1}
+        (odd,) = others[0]
+        return f"if {odd:g} means not known, mark it so (gdal_edit -a_nodata {odd:g})"
+    if (found != np.round(found)).any() or {0, 255} <= set(found):
+        return "write the mask again without compression or resampling"
+    if len(found) <= 5:
+        return f'write one class as 1, all else as 0 (gdal_calc --calc="A=={classes[-1]:g}")'
+    return 'if all but 0 are landslides, write them as 1 (gdal_calc --calc="A!=0")'
 
 
 def _bands_agree(raster: Raster) -> bool:

@@ -13,6 +13,7 @@ from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
 from landslide_tf.console import progress_bar, say
+from landslide_tf.data.alignment import LOOKED_AT, alignment_warnings, mask_fit
 from landslide_tf.data.opening import open_raster, reading
 from landslide_tf.data.raster import (
     Raster,
@@ -189,6 +190,7 @@ def _cut(windows, readers, limits, folder, write) -> dict[str, int]:
     counts = dict.fromkeys(
         ("landslide", "non_landslide", "no_data", "few_landslide_px", "landslide_px", "valid_px"), 0
     )
+    fits = []
     for tile, window in progress_bar(windows, "cutting", unit="tile"):
         image = read_image(window)
         if image.valid.sum() < least_px:  # before the work on the others
@@ -207,6 +209,8 @@ def _cut(windows, readers, limits, folder, write) -> dict[str, int]:
             continue
         part = "landslide" if landslide else "non-landslide"
         counts[part.replace("-", "_")] += 1
+        if landslide and len(fits) < LOOKED_AT:
+            fits.append(mask_fit(image.values, mask.values[..., 0], known))
         counts["landslide_px"] += landslide
         counts["valid_px"] += int(known.sum())
         # a tile of non-landslide/ has no mask that could say where it is not known
@@ -218,6 +222,8 @@ def _cut(windows, readers, limits, folder, write) -> dict[str, int]:
         if landslide:
             values = (mask.values > 0).astype("uint8")
             write(folder / part / "mask" / tile, values, mask.valid, image, fill=MASK_NODATA)
+    for line in alignment_warnings(fits):
+        say(f"warning: {line}")
     return counts
 
 

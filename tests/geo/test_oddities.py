@@ -40,7 +40,7 @@ def test_a_single_pixel_that_a_sample_would_miss(value, grid, tmp_path, monkeypa
     path = dem(tmp_path, voids=[(13, 7, value)])
     (line,) = dem_oddities(path, grid)
     given = f"{np.float32(value):.10g}"
-    assert f"the DEM holds the value {given}" in line and line.endswith(f"--nodata {given}")
+    assert f"the DEM holds the value {given}" in line and line.endswith(f"--nodata={given}")
     assert line.startswith(str(path))
     assert dem_oddities(path, grid, nodata=float(np.float32(value))) == []
     assert dem_oddities(dem(tmp_path), grid) == []

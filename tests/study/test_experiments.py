@@ -154,7 +154,7 @@ def test_study_file_round_trip(tmp_path):
     write_study(study, tmp_path)
     assert read_study(tmp_path) == study
     (tmp_path / "study.json").write_text('{"base": 3}')
-    with pytest.raises(InputError, match="study.json: cannot be read"):
+    with pytest.raises(InputError, match="study.json: is damaged"):
         read_study(tmp_path)
 
 
