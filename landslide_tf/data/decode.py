@@ -176,4 +176,7 @@ def _reserve(folder: Path) -> None:
     for path in folder.iterdir():
         with open(path, "r+b") as file:
             if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+                try:
+                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+                except OSError as error:
+                    raise OSError(error.errno, error.strerror, str(folder)) from None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.io import MemoryFile
 
 from landslide_tf.checks import InputError
 from landslide_tf.data import tags
@@ -265,12 +266,14 @@ def write_geotiff(path, values, like: Raster, nodata: float | None = None, valid
         profile["photometric"] = "RGB"
     if like.transform is not None:
         profile |= {"crs": like.crs, "transform": like.transform}
-    with (
-        atomic_path(path) as scratch,
-        strictly(),
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-        rasterio.open(scratch, "w", **profile) as file,
-    ):
-        file.write(np.moveaxis(values, -1, 0))
-        if valid is not None:
-            file.write_mask(valid)
+    # In memory first: GDAL tells nobody of a disk that fills while it closes a file.
+    with strictly(), MemoryFile() as memory:
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            memory.open(**profile) as file,
+        ):
+            file.write(np.moveaxis(values, -1, 0))
+            if valid is not None:
+                file.write_mask(valid)
+        with atomic_path(path) as scratch:
+            scratch.write_bytes(memory.getbuffer())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -21,6 +22,7 @@ from landslide_tf.runs.run import Run, load_run
 from landslide_tf.training.environment import PACKAGES, versions
 
 CARD = "model-card.json"
+FULL_DISK = 2**20  # bytes: with less free, a failed write is one for want of space
 CHECKED_TILES = 16
 CALIBRATION_TILES = 100
 MAX_DIFFERENCE = 1e-4  # in probability, for float32
@@ -87,6 +89,12 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
         if out.exists():
             shutil.rmtree(out)
         scratch.replace(out)
+    except (OSError, JobError, InputError):
+        raise
+    except Exception as error:  # TensorFlow, ONNX and LiteRT each have their own for a full disk
+        if shutil.disk_usage(out.parent).free > FULL_DISK and "No space left" not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, "No space left on device", str(out)) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     for name, check in checks.items():

@@ -145,6 +145,40 @@ def test_report_of_nothing(tmp_path):
         check_folder(tmp_path / "missing")
 
 
+def test_files_passed_over_are_named(folder):
+    (folder / "wrapped/landslide/image/a_half.heic").touch()
+    (folder / "wrapped/landslide/dem/notes").mkdir()
+    (folder / "wrapped/landslide/image/Thumbs.db").touch()  # nobody misses it
+    report = check_folder(folder)
+    assert len(report["passed_over"]) == 2
+    text = format_report(report)
+    assert "note: 2 files are passed over" in text
+    assert "a_half.heic: is of a format (.heic) that is not read" in text
+    assert "dem/notes: is a folder that is not read" in text
+
+
+def test_processes_tell_what_threads_tell(folder, monkeypatch):
+    monkeypatch.setattr("landslide_tf.data.check.MANY", 1)
+    assert format_report(check_folder(folder, processes=2)) == format_report(check_folder(folder))
+
+
+def test_of_copies_one_is_compared(tmp_path, rng):
+    image = rng.integers(1, 256, (32, 32, 3)).astype("uint8")
+    for name in "abc":
+        write_raster(tmp_path / f"landslide/image/{name}.png", image)
+        write_raster(tmp_path / f"landslide/mask/{name}.png", np.eye(32, dtype="uint8"))
+    report = check_folder(tmp_path)
+    assert report["copies"] == [["a", "b", "c"]] and report["near_duplicates"] == []
+
+
+def test_a_report_without_a_usable_mask_says_no_share(tmp_path, rng):
+    image = rng.integers(1, 256, (32, 32, 3)).astype("uint8")
+    write_raster(tmp_path / "landslide/image/a.png", image)
+    write_raster(tmp_path / "landslide/mask/a.png", np.full((32, 32), 3, "uint8"))
+    text = format_report(check_folder(tmp_path))
+    assert "nan" not in text and "error: 1 tile cannot be used" in text
+
+
 # ---- the real sets: what the README beside them says ------------------------------------------
 
 

@@ -103,7 +103,7 @@ def test_an_srtm_void_is_found_on_any_ground(low, height, mark, corner):
     assert dem_warnings(raster(dem)) == []
     dem[corner : corner + 2, corner] = mark
     (line,) = dem_warnings(raster(dem))
-    assert line.endswith(f"give --nodata {mark}")
+    assert line.endswith(f"give --nodata={mark}")
 
 
 # ---- image -------------------------------------------------------------------------------------
