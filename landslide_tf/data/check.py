@@ -42,8 +42,9 @@ def check_folder(folder, *, processes: int = 1, **options) -> dict:
     asks for them must begin under `if __name__ == "__main__":`.
 
     Returns:
-        `root`, `landslide_tiles`, `negative_tiles`, `with_dem`, `georeferenced`, `rasters` (by
-        kind: types, height and width range, value range, share of valid pixels),
+        `root`, `landslide_tiles`, `negative_tiles`, `with_dem`, `georeferenced`, `crs` (tiles by
+        its name), `resolution_m` (lowest and highest, or None), `rasters` (by kind: types, height
+        and width range, value range, share of valid pixels),
         `positive_share_mean` (over tiles), `positive_share_pooled` (over pixels of the masks at
         their own size), `empty_masks`, `unpaired`, `passed_over` and `unreadable` (a line each),
         `copies` (lists of names of tiles with the same image), `near_duplicates` (pairs of names;
@@ -88,6 +89,8 @@ def check_folder(folder, *, processes: int = 1, **options) -> dict:
         "negative_tiles": sum(sample.negative for sample in index.samples),
         "with_dem": sum(sample.dem is not None for sample in index.samples),
         "georeferenced": sum(tile.place is not None for tile in tiles),
+        "crs": dict(Counter(tile.crs for tile in tiles if tile.crs).most_common()),
+        "resolution_m": _extremes([tile.resolution_m for tile in tiles if tile.resolution_m]),
         "rasters": {kind: summary.result() for kind, summary in rasters.items() if summary.count},
         "positive_share_mean": float(np.mean(shares)) if shares else float("nan"),
         "positive_share_pooled": sum(p for p, _ in masks) / pixels if pixels else float("nan"),
@@ -101,6 +104,10 @@ def check_folder(folder, *, processes: int = 1, **options) -> dict:
     }
     report["findings"] = find_all(report, tiles, index.samples, odd)
     return report
+
+
+def _extremes(values) -> list[float] | None:
+    return [min(values), max(values)] if values else None
 
 
 def _rows(array: np.ndarray, numbers: list[int]) -> np.ndarray:
@@ -291,6 +298,11 @@ def format_report(report: dict) -> str:
             f"  {kind:<6}{types}; {_range(r['height_px'])} x {_range(r['width_px'])} px; "
             f"values {r['values'][0]:g} to {r['values'][1]:g}; {r['valid_share']:.1%} valid"
         )
+    if report["crs"]:
+        names = ", ".join(f"{name} ({count})" for name, count in report["crs"].items())
+        metres = report["resolution_m"]
+        metres = [f"{value:.3g}" for value in metres] if metres else ["?", "?"]
+        lines.append(f"  ground {names}; {_range(metres)} m a pixel")
     if "mask" in report["rasters"]:
         lines.append(
             f"  landslide: {report['positive_share_mean']:.1%} of a tile on average, "

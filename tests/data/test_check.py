@@ -96,6 +96,8 @@ def test_report_of_a_folder_with_one_defect_of_each_kind(folder):
     # a to f pair; the negative is counted on its own
     assert (report["landslide_tiles"], report["negative_tiles"]) == (6, 1)
     assert report["with_dem"] == 5 and report["georeferenced"] == 1
+    assert report["crs"] == {"WGS 84 / UTM zone 47N": 1}
+    assert report["resolution_m"] == pytest.approx([1, 1], rel=1e-2)
     assert report["unpaired"] == ["landslide/image/g_alone.png: has no mask"]
     assert len(report["unreadable"]) == 2
     assert "e_values.png" in report["unreadable"][0] and "found 3" in report["unreadable"][0]
@@ -119,6 +121,7 @@ def test_report_as_text(folder):
     assert (
         "16 to 64 x 16 to 96 px" in text and "50.0% of a tile" in text and "1 masks empty" in text
     )
+    assert "ground WGS 84 / UTM zone 47N (1); 1 m a pixel" in text
     for name in ("g_alone.png", "e_values.png", "f_torn.png", "a_half ~ b_same"):
         assert name in text
 
