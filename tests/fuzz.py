@@ -19,6 +19,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -367,7 +368,7 @@ def try_kind(name: str, folder: Path, number: int, examples: int) -> int:
             shutil.copy(WHOLE / "image.tif", folder)
         (folder / "how.txt").write_text(repr((name, how.__name__, where)))
         tried += 1
-        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)  # of this process, however busy others are
         try:
             got = read(path)
         except (InputError, JobError) as error:
@@ -375,7 +376,7 @@ def try_kind(name: str, folder: Path, number: int, examples: int) -> int:
             assert str(error).strip(), "says nothing"
             return
         finally:
-            faulthandler.cancel_dump_traceback_later()
+            signal.setitimer(signal.ITIMER_PROF, 0)
         if how is cut and expected is not None:
             alike = all(np.array_equal(a, b) for a, b in zip(got, expected, strict=True))
             assert alike, "a file that is cut off is read as something else"
@@ -390,6 +391,7 @@ def worker(arguments) -> None:
 
     resource.setrlimit(resource.RLIMIT_AS, (GIB * 2**30,) * 2)
     faulthandler.enable()
+    faulthandler.register(signal.SIGPROF, chain=True)  # says where, and ends the process
     result, slow = {}, arguments.kind.startswith(SLOW)
     try:
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
