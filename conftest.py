@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import rasterio
 
+collect_ignore = ["tests/fuzz.py"]  # a tool, not a test
+
 
 @pytest.fixture
 def rng():

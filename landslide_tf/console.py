@@ -44,3 +44,14 @@ def whole_streams():
                 stream.reconfigure(errors="replace")
                 stack.callback(stream.reconfigure, errors="strict")
         yield
+
+
+def progress_bar(*arguments, **options):
+    """A bar of `tqdm` on a terminal; nothing elsewhere, nor without a stderr.
+
+    >>> list(progress_bar(range(3), "counting"))
+    [0, 1, 2]
+    """
+    from tqdm import tqdm
+
+    return tqdm(*arguments, disable=True if sys.stderr is None else None, **options)

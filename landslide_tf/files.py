@@ -45,6 +45,10 @@ def atomic_path(path):
         with open(scratch, "r+b") as file:  # Windows flushes only what is open for writing
             os.fsync(file.fileno())
         scratch.replace(path)
+    except OSError as error:
+        if error.errno is not None and error.filename in (None, os.fspath(scratch)):
+            error.filename = os.fspath(path)  # the name that the user knows
+        raise
     finally:
         scratch.unlink(missing_ok=True)
 

@@ -156,3 +156,55 @@ def test_a_map_beside_its_inputs_is_fine(map_words, tmp_path, capsys):
     words = [str(word) for word in (*map_words, "--out", tmp_path)]
     assert main(words) == 0 == main([*words, "--overwrite"])
     assert json.loads((tmp_path / "report.json").read_text())["landslides"] >= 0
+
+
+def test_a_map_made_anew_keeps_the_reference_that_was_its_polygons(
+    constant_run, map_words, refuse, tmp_path
+):
+    assert main([str(word) for word in (*map_words, "--out", tmp_path / "map")]) == 0
+    polygons = tmp_path / "map/landslides.gpkg"
+    refuse("map", "--from", tmp_path / "map", "--reference", polygons, "--overwrite")
+    (tmp_path / "link.gpkg").symlink_to(polygons)
+    refuse("map", "--from", tmp_path / "map", "--reference", tmp_path / "link.gpkg", "--overwrite")
+
+
+def test_export_replaces_nothing_but_an_export(finished_run, tmp_path, capsys):
+    out = tmp_path / "photos"
+    out.mkdir()
+    (out / "a.jpg").write_bytes(b"...")
+    words = ["export", str(finished_run), "--format", "savedmodel", "--out", str(out)]
+    assert main([*words, "--overwrite"]) == 2
+    assert "is no export" in capsys.readouterr().err
+    assert (out / "a.jpg").read_bytes() == b"..."
+
+
+@pytest.fixture
+def small_disk():
+    """No file can grow beyond 2,000 bytes, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_tile_that_does_not_fit_on_the_disk_is_an_error(small_disk, tmp_path, rng):
+    """GDAL alone says nothing when it closes a file that it could not write to its end."""
+    from landslide_tf.data.raster import Raster, write_geotiff
+
+    values = rng.integers(0, 255, (100, 100, 3)).astype("uint8")
+    with pytest.raises(OSError) as error:
+        write_geotiff(tmp_path / "a.tif", values, Raster(values, values[..., 0] >= 0))
+    assert error.value.filename == str(tmp_path / "a.tif")
+    assert list(tmp_path.iterdir()) == []
+    write_geotiff(tmp_path / "b.tif", values[:9, :9], Raster(values, values[..., 0] >= 0))
+
+
+def test_tiles_that_do_not_fit_leave_nothing(
+    small_disk, tmp_path, example_scene, example_dem, example_landslides, capsys
+):
+    words = ["--image", example_scene, "--dem", example_dem, "--polygons", example_landslides]
+    out = tmp_path / "cut"
+    assert main(["data", "tiles", *map(str, words), "--out", str(out), "--tile-px", "32"]) == 1
+    assert capsys.readouterr().err.count("error: ") == 1
+    assert list(tmp_path.iterdir()) == []

@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None, parser=None) -> int:
     except UnicodeEncodeError as error:  # GDAL knows names in UTF-8 alone
         return fail(f"{error.object}: the name is not in UTF-8; rename the file or folder", 2)
     except OSError as error:
-        return fail(*_os_error(error))
+        return fail(*_os_error(error, hasattr(arguments, "resume")))
     return 0
 
 
@@ -70,10 +70,11 @@ def run(words: list[str]) -> None:
         raise RuntimeError(f"{command} ended with exit code {code}, see the line above")
 
 
-def _os_error(error: OSError) -> tuple[str, int]:
+def _os_error(error: OSError, resumable: bool) -> tuple[str, int]:
+    again = "continue with --resume" if resumable else "give the command again"
     where = f"{error.filename}: " if error.filename else ""
     if error.errno == errno.ENOSPC:
-        return f"{where}the disk is full; free some space and continue with --resume", 1
+        return f"{where}the disk is full; free some space and {again}", 1
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{where}cannot be written or read ({error.strerror}); choose another place", 2
     return f"{where}{error.strerror or error}", 1

@@ -102,11 +102,10 @@ def data_parser(commands):
 
 
 def _data_check(arguments) -> None:
-    import_keras_quietly()
     from landslide_tf.data.check import check_folder, format_report
 
     typed = {name: value for name, value in vars(arguments).items() if name in CHECK_OPTIONS}
-    report = check_folder(arguments.folder, **typed)
+    report = check_folder(arguments.folder, processes=os.cpu_count() or 1, **typed)
     say(format_report(report))
     if report["unreadable"] or report["unpaired"]:
         count = len(report["unreadable"]) + len(report["unpaired"])
@@ -168,4 +167,6 @@ def _read_tiles(arguments, **fixed):
     tiles = load_tiles(arguments.folder, InputSpec(fusion=fusion, **typed, **fixed), **chosen)
     for line in tiles.skipped:
         say(f"left out: {line}")
+    for line in tiles.warnings:
+        say(f"warning: {line}")
     return tiles

@@ -75,16 +75,10 @@ def tiles_parser(actions) -> None:
 def _tiles(arguments) -> None:
     import_keras_quietly()
     from landslide_tf.geo.cut import cut_scene
-    from landslide_tf.geo.source import raster_warnings
 
     options = {name: value for name, value in vars(arguments).items() if name != "run"}
     # checked as everywhere
     bands = InputSpec(bands=options.pop("bands", None)).bands
-    for path, kind in ((arguments.image, "image"), (arguments.dem, "dem")):
-        chosen = bands if kind == "image" else None
-        if path:
-            for line in raster_warnings(path, kind, nodata=options.get("nodata"), bands=chosen):
-                say(f"warning: {line}")
     counts = cut_scene(
         options.pop("image"), options.pop("polygons"), options.pop("out"), bands=bands, **options
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from landslide_tf.checks import InputError
 from landslide_tf.data import landslide4sense
+from landslide_tf.data.alignment import LEAST_TILES, alignment_warnings, looked_at, mask_fit
 from landslide_tf.data.decode import FORMAT, array_shapes, decode
 from landslide_tf.data.index import Sample, find_samples
 from landslide_tf.data.plausible import group_warnings
@@ -111,7 +112,17 @@ def load_tiles(
             f"{data}: {missing} of {len(tiles)} tiles have no DEM, which --fusion {spec.fusion} "
             "needs; add dem/NAME.*, or use --fusion rgb"
         )
-    return tiles
+    return dataclasses.replace(tiles, warnings=(*tiles.warnings, *_misplaced(tiles)))
+
+
+def _misplaced(tiles: Tiles) -> list[str]:
+    """A warning where the masks of the data set look turned or shifted."""
+    drawn = np.flatnonzero(~tiles.negative)
+    if len(drawn) < LEAST_TILES:
+        return []
+    chosen = drawn[sorted(looked_at(len(drawn)))]
+    arrays = (tiles.rgb, tiles.mask, tiles.valid)
+    return alignment_warnings(mask_fit(*(array[i] for array in arrays)) for i in chosen)
 
 
 def resolve_spec(spec: InputSpec, samples: list[Sample]) -> InputSpec:

@@ -4,72 +4,82 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
+import multiprocessing
 import os
 import re
+import signal
+import sys
 from collections import Counter, defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
 
-from landslide_tf.checks import InputError
+from landslide_tf.checks import InputError, JobError
+from landslide_tf.console import progress_bar
+from landslide_tf.data.alignment import alignment_warnings, looked_at, mask_fit
 from landslide_tf.data.findings import find_all, format_findings
 from landslide_tf.data.index import Index, Sample, find_samples
-from landslide_tf.data.plausible import without_numbers
-from landslide_tf.data.tile import read_file, read_tile
+from landslide_tf.data.near_duplicates import near_duplicates
+from landslide_tf.data.opening import strictly
+from landslide_tf.data.plausible import tile_warnings, without_numbers
+from landslide_tf.data.raster import Raster
+from landslide_tf.data.tile import place_of, read_rasters
 from landslide_tf.inputs.spec import InputSpec
 
 THUMBNAIL_PX = 32
-SAME_FROM = 0.97  # correlation of two thumbnails from which tiles count as near-duplicates
-COARSE_PX = 8  # thumbnails are compared at this size first
-CHUNK = 512
-MAX_PAIRS = 100_000  # a folder with more near-duplicates needs no longer list
+MANY = 2000  # tiles that are worth processes of their own
 
 
-def check_folder(folder, **options) -> dict:
+def check_folder(folder, *, processes: int = 1, **options) -> dict:
     """Counts, sizes, value ranges and problems of a folder of tiles.
 
     Reads every file, with the `options` of `TrainConfig` that concern reading: `nodata`,
-    `rgb_scale`, `bands`. Keys: `root`, `landslide_tiles`, `negative_tiles`, `with_dem`,
-    `georeferenced`, `rasters` (by kind: types, height and width range, value range, share of
-    valid pixels), `positive_share_mean` (over tiles), `positive_share_pooled` (over pixels of
-    the masks at their own size), `empty_masks`, `unpaired` and `unreadable` (a line each),
-    `copies` (lists of names of tiles with the same image), `near_duplicates` (pairs of names),
-    and `findings` (what is wrong or odd, worst first; see `Finding`).
+    `rgb_scale`, `bands`. Thousands of tiles are read by `processes` of their own; a script that
+    asks for them must begin under `if __name__ == "__main__":`.
+
+    Returns:
+        `root`, `landslide_tiles`, `negative_tiles`, `with_dem`, `georeferenced`, `crs` (tiles by
+        its name), `resolution_m` (lowest and highest, or None), `rasters` (by kind: types, height
+        and width range, value range, share of valid pixels),
+        `positive_share_mean` (over tiles), `positive_share_pooled` (over pixels of the masks at
+        their own size), `empty_masks`, `unpaired`, `passed_over` and `unreadable` (a line each),
+        `copies` (lists of names of tiles with the same image), `near_duplicates` (pairs of names;
+        of copies the first), `misplaced` (a warning where masks look turned or shifted),
+        and `findings` (what is wrong or odd, worst first; see `Finding`).
 
     Raises:
         InputError: no such folder, or not one complete tile in it.
+        JobError: one of the processes died.
 
     >>> report = check_folder("tiles")
     >>> report["landslide_tiles"], report["with_dem"], report["unreadable"]
     (12, 12, [])
     """
-    from tqdm import tqdm
-
     spec = InputSpec(tile_px=THUMBNAIL_PX, fusion="rgb", **options)
     index = _find(folder)
     rasters = {kind: _Summary() for kind in ("image", "dem", "mask")}
-    unreadable, tiles, images = [], [], defaultdict(list)
+    unreadable, tiles, images, fits = [], [], defaultdict(list), []
+    thumbnails = np.empty((len(index.samples), THUMBNAIL_PX, THUMBNAIL_PX), "float16")
     odd: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # GDAL and NumPy release the lock
-        metres: dict = {}
-        looked = pool.map(lambda sample: _look(sample, spec, metres), index.samples)
-        count = len(index.samples)
-        for found in tqdm(looked, "checking", total=count, unit="tile", disable=None):
-            if isinstance(found, str):
-                unreadable.append(found)
-                continue
-            tiles.append(found)
-            images[found.digest].append(found.name)
-            for kind, facts in found.rasters.items():
-                rasters[kind].add(facts)
-            for line in found.warnings:  # one group, whatever the numbers are
-                odd[without_numbers(line)].append((found.name, line))
+    for found in _look_at_all(index.samples, spec, processes):
+        if isinstance(found, str):
+            unreadable.append(found)
+            continue
+        tile, thumbnail, digest, warnings, fit = found
+        thumbnails[len(tiles)] = thumbnail
+        images[digest].append(len(tiles))
+        tiles.append(tile)
+        fits.append(fit)
+        for kind, facts in tile.rasters.items():
+            rasters[kind].add(facts)
+        for line in warnings:  # one group, whatever the numbers are
+            odd[without_numbers(line)].append((tile.name, line))
     names = [tile.name for tile in tiles]
-    thumbnails = np.array([tile.thumbnail for tile in tiles]) if tiles else np.zeros((0, 1, 1))
-    copies = [same for same in images.values() if len(same) > 1]
-    known = {frozenset(pair) for same in copies for pair in zip(same, same[1:], strict=False)}
+    alone = [same[0] for same in images.values()]  # of copies, one is compared
     masks = [tile.rasters["mask"].positive for tile in tiles if "mask" in tile.rasters]
     shares = [positive / max(1, pixels) for positive, pixels in masks]
     pixels = sum(pixels for _, pixels in masks)
@@ -79,19 +89,55 @@ def check_folder(folder, **options) -> dict:
         "negative_tiles": sum(sample.negative for sample in index.samples),
         "with_dem": sum(sample.dem is not None for sample in index.samples),
         "georeferenced": sum(tile.place is not None for tile in tiles),
+        "crs": dict(Counter(tile.crs for tile in tiles if tile.crs).most_common()),
+        "resolution_m": _extremes([tile.resolution_m for tile in tiles if tile.resolution_m]),
         "rasters": {kind: summary.result() for kind, summary in rasters.items() if summary.count},
         "positive_share_mean": float(np.mean(shares)) if shares else float("nan"),
         "positive_share_pooled": sum(p for p, _ in masks) / pixels if pixels else float("nan"),
         "empty_masks": sum(share == 0 for share in shares),
         "unpaired": list(index.unpaired),
+        "passed_over": list(index.passed_over),
         "unreadable": unreadable,
-        "copies": copies,
-        "near_duplicates": [
-            pair for pair in near_duplicates(names, thumbnails) if frozenset(pair) not in known
-        ],
+        "misplaced": alignment_warnings(fits),
+        "copies": [[names[i] for i in same] for same in images.values() if len(same) > 1],
+        "near_duplicates": near_duplicates([names[i] for i in alone], _rows(thumbnails, alone)),
     }
     report["findings"] = find_all(report, tiles, index.samples, odd)
     return report
+
+
+def _extremes(values) -> list[float] | None:
+    return [min(values), max(values)] if values else None
+
+
+def _rows(array: np.ndarray, numbers: list[int]) -> np.ndarray:
+    """Rows of an array, in order; without a copy where they are all."""
+    return array[: len(numbers)] if numbers == list(range(len(numbers))) else array[numbers]
+
+
+def _look_at_all(samples, spec: InputSpec, processes: int):
+    """`_look` at each sample, in order, with a bar of progress."""
+    drawn = [i for i, sample in enumerate(samples) if sample.mask is not None]
+    chosen = {drawn[i] for i in looked_at(len(drawn))}
+    look = functools.partial(_look, spec)
+    work = samples, [i in chosen for i in range(len(samples))]
+    bar = functools.partial(progress_bar, desc="checking", total=len(samples), unit="tile")
+    if processes > 1 and len(samples) >= MANY:
+        # 'spawn': a process that has started threads, as TensorFlow's, must not be forked
+        pool = ProcessPoolExecutor(
+            processes, multiprocessing.get_context("spawn"), signal.signal,
+            (signal.SIGINT, signal.SIG_IGN),
+        )  # fmt: skip
+        try:
+            with pool:
+                yield from bar(pool.map(look, *work, chunksize=100))
+        except BrokenProcessPool:
+            raise JobError(
+                "a process that read tiles died, for want of memory or by the system"
+            ) from None
+    else:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # GDAL and NumPy release the lock
+            yield from bar(pool.map(look, *work))
 
 
 def _find(folder) -> Index:
@@ -120,7 +166,7 @@ def tile_files(data) -> list[Path]:
     return [path for sample in samples for path in sample.files.values()]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Facts:
     """What is kept of one raster."""
 
@@ -131,7 +177,7 @@ class _Facts:
     positive: tuple[int, int]  # pixels above 0, valid pixels
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Tile:
     """What is kept of one tile."""
 
@@ -140,51 +186,68 @@ class _Tile:
     place: tuple[float, float, float] | None
     crs: str | None  # its name
     resolution_m: float | None
-    digest: str  # of the image's pixels
-    thumbnail: np.ndarray  # (S, S) float16, grey
-    warnings: list[str]
 
 
-def _look(sample: Sample, spec: InputSpec, metres: dict) -> _Tile | str:
-    """Read one tile; the line that `train` would refuse it with where it cannot be used.
-
-    `metres` keeps what a pixel measures, because some CRS take a quarter of a second to ask.
-    """
+def _look(spec: InputSpec, sample: Sample, judge: bool):
+    """Read one tile: what is kept of it, its thumbnail, a digest of its image, what is odd about
+    it, and, if it is to be judged by, how its mask fits. Or the line that refuses it."""
     try:
-        tile, place = read_tile(sample, spec)
-        rasters = {kind: read_file(sample, kind, spec) for kind in sample.files}
-        image = rasters["image"]
-        wkt, key = image.crs.to_wkt() if image.crs else None, None
-        if wkt and image.transform is not None:
-            key = (wkt, *np.round(np.array(image.transform)[[0, 1, 3, 4]], 9))
-            if key not in metres:
-                metres[key] = None  # a CRS of no known unit
-                with contextlib.suppress(Exception):
-                    metres[key] = float(np.mean(image.resolution_m()))
-        return _Tile(
+        with strictly():
+            image, dem, mask = read_rasters(sample, spec)
+        rasters = {"image": image, "dem": dem, "mask": mask}
+        wkt = image.crs.to_wkt() if image.crs else None
+        tile = _Tile(
             sample.name,
-            {kind: _facts(raster) for kind, raster in rasters.items()},
-            place,
-            re.search(r'"(.*?)"', wkt).group(1) if wkt else None,
-            metres.get(key),
-            hashlib.sha256(np.ascontiguousarray(image.values)).hexdigest(),
-            tile.rgb.mean(axis=-1).astype("float16"),
-            list(tile.warnings),
+            {kind: _facts(raster) for kind, raster in rasters.items() if raster is not None},
+            place_of(image),
+            sys.intern(re.search(r'"(.*?)"', wkt).group(1)) if wkt else None,
+            _pixel_m(image, wkt),
         )
+        scaled = dataclasses.replace(image, scale=spec.rgb_scale or image.scale)
+        fit = mask_fit(image.values, mask.values[..., 0], image.valid) if judge else None
+        digest = hashlib.blake2b(np.ascontiguousarray(image.values), digest_size=16).digest()
+        return tile, _thumbnail(image), digest, tile_warnings(scaled, dem, mask), fit
     except InputError as error:
         return str(error)
-    except UnicodeEncodeError as error:  # GDAL knows names in UTF-8 alone
-        return f"{error.object}: the name is not in UTF-8; rename the file or folder"
 
 
-def _facts(raster) -> _Facts:
-    values = raster.values[raster.valid]
+_METRES: dict[tuple, float | None] = {}  # some CRS take a quarter of a second to ask
+
+
+def _pixel_m(image: Raster, wkt: str | None) -> float | None:
+    if wkt is None or image.transform is None:
+        return None
+    key = (wkt, *np.round(np.array(image.transform)[[0, 1, 3, 4]], 9).tolist())
+    if key not in _METRES:
+        _METRES[key] = None  # a CRS of no known unit
+        with contextlib.suppress(Exception):
+            _METRES[key] = float(np.mean(image.resolution_m()))
+    return _METRES[key]
+
+
+def _thumbnail(image: Raster) -> np.ndarray:
+    """(S, S) float16, grey, 0 where there is no data; brightness has no unit."""
+    import cv2
+
+    values = image.values.astype("float32")
+    grey = np.where(image.valid, values.mean(axis=-1), 0)
+    grey /= max(float(np.abs(grey).max()), 1e-30)  # float16 ends at 65504
+    small = cv2.resize(grey, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
+    return small.astype("float16")
+
+
+def _facts(raster: Raster) -> _Facts:
+    values, count = raster.values, raster.valid.size
+    known = int(np.count_nonzero(raster.valid))
+    if known < count:
+        values = values[raster.valid]
+    labels = values[..., 0]
     return _Facts(
-        f"{raster.values.dtype} x {raster.values.shape[-1]}",
+        sys.intern(f"{raster.values.dtype} x {raster.values.shape[-1]}"),
         raster.size,
-        (float(values.min()), float(values.max())) if values.size else None,
-        float(raster.valid.mean()),
-        (int((values[:, 0] > 0).sum()), len(values)),
+        (float(values.min()), float(values.max())) if known else None,
+        known / count,
+        (int(np.count_nonzero(labels > 0)), known),
     )
 
 
@@ -215,64 +278,6 @@ class _Summary:
         }
 
 
-def near_duplicates(names: list[str], thumbnails) -> list[tuple[str, str]]:
-    """Pairs of tiles that look alike, also when one is flipped, turned, brighter or darker.
-
-    `thumbnails` is (N, S, S), grey. Two tiles are alike when their thumbnails, each less its mean
-    and divided by its deviation, correlate above 0.97 in one of the eight orientations. Flat
-    tiles, which say nothing, are left out. The list ends after about 100,000 pairs.
-
-    >>> a = np.random.default_rng(0).random((8, 8))
-    >>> near_duplicates(["a", "b", "c"], np.array([a, 0.5 * np.rot90(a), a**5]))
-    [('a', 'b')]
-    """
-    thumbnails, count = np.asarray(thumbnails), len(names)
-    if count == 0:
-        return []
-    side = thumbnails.shape[1]
-    block = side // COARSE_PX if side % COARSE_PX == 0 else 1
-    coarse = np.zeros((count, side // block, side // block), "float32")
-    for start in range(0, count, CHUNK):
-        unit = _unit(thumbnails[start : start + CHUNK])
-        shape = (len(unit), side // block, block, side // block, block)
-        coarse[start : start + CHUNK] = unit.reshape(shape).sum(axis=(2, 4)) / block
-    rows = coarse.reshape(count, -1)
-    lengths = (rows**2).sum(axis=1)
-    pairs: set[tuple[int, int]] = set()
-    for flip in (False, True):
-        for turns in range(4):
-            moved = _orient(coarse, flip, turns).reshape(count, -1)
-            for start in range(0, count, CHUNK):  # a block of the upper half of the N x N table
-                near = rows[start : start + CHUNK] @ moved[start:].T
-                # Averaging over blocks brings no two thumbnails further apart, and two units that
-                # correlate by r are sqrt(2 - 2 r) apart.
-                apart = lengths[start : start + CHUNK, None] + lengths[None, start:] - 2 * near
-                seen = lengths[start : start + CHUNK, None] > 0
-                i, j = np.nonzero((apart < 2 - 2 * SAME_FROM + 1e-4) & seen)
-                i, j = start + i[i < j], start + j[i < j]
-                for k in range(0, len(i), CHUNK):
-                    a, b = i[k : k + CHUNK], j[k : k + CHUNK]
-                    turned = _orient(_unit(thumbnails[b]), flip, turns)
-                    alike = (_unit(thumbnails[a]) * turned).sum(axis=(1, 2)) > SAME_FROM
-                    pairs.update(zip(a[alike].tolist(), b[alike].tolist(), strict=True))
-                    if len(pairs) > MAX_PAIRS:
-                        break
-    return [(names[i], names[j]) for i, j in sorted(pairs)]
-
-
-def _orient(images: np.ndarray, flip: bool, turns: int) -> np.ndarray:
-    return np.rot90(images[:, :, ::-1] if flip else images, turns, axes=(1, 2))
-
-
-def _unit(thumbnails) -> np.ndarray:
-    """Thumbnails less their mean, of length 1 each; flat ones are 0."""
-    centred = thumbnails.astype("float64")
-    centred -= centred.mean(axis=(1, 2), keepdims=True)
-    norm = np.sqrt((centred**2).sum(axis=(1, 2), keepdims=True))
-    flat = norm < 1e-3 * centred.shape[1]
-    return np.where(flat, 0, centred / np.maximum(norm, 1e-12)).astype("float32")
-
-
 def format_report(report: dict) -> str:
     """The report of `check_folder` as text for the terminal.
 
@@ -293,10 +298,17 @@ def format_report(report: dict) -> str:
             f"  {kind:<6}{types}; {_range(r['height_px'])} x {_range(r['width_px'])} px; "
             f"values {r['values'][0]:g} to {r['values'][1]:g}; {r['valid_share']:.1%} valid"
         )
-    lines.append(
-        f"  landslide: {report['positive_share_mean']:.1%} of a tile on average, "
-        f"{report['positive_share_pooled']:.1%} of all pixels, {report['empty_masks']} masks empty"
-    )
+    if report["crs"]:
+        names = ", ".join(f"{name} ({count})" for name, count in report["crs"].items())
+        metres = report["resolution_m"]
+        metres = [f"{value:.3g}" for value in metres] if metres else ["?", "?"]
+        lines.append(f"  ground {names}; {_range(metres)} m a pixel")
+    if "mask" in report["rasters"]:
+        lines.append(
+            f"  landslide: {report['positive_share_mean']:.1%} of a tile on average, "
+            f"{report['positive_share_pooled']:.1%} of all pixels, {report['empty_masks']} masks "
+            "empty"
+        )
     return "\n".join([*lines, *format_findings(report["findings"])])
 
 

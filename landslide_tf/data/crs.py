@@ -63,7 +63,11 @@ def unit_m(crs) -> float | None:
     >>> unit_m(CRS.from_epsg(32647)), unit_m(CRS.from_epsg(4326))
     (1.0, None)
     """
-    flat = horizontal(crs)
+    return _unit_m(horizontal(crs))
+
+
+@functools.lru_cache(maxsize=64)
+def _unit_m(flat: pyproj.CRS) -> float | None:
     if flat.is_geographic or flat.is_geocentric or not flat.axis_info:
         return None
     axis = flat.axis_info[0]
@@ -81,8 +85,13 @@ def height_unit(crs) -> tuple[str, float] | None:
     >>> height_unit(CRS.from_string("EPSG:26911+5773")), height_unit(CRS.from_epsg(32647))
     (('metre', 1.0), None)
     """
+    return _height_unit(crs.to_wkt())
+
+
+@functools.lru_cache(maxsize=64)
+def _height_unit(wkt: str) -> tuple[str, float] | None:
     try:
-        full = pyproj.CRS.from_wkt(crs.to_wkt())
+        full = pyproj.CRS.from_wkt(wkt)
     except (ProjError, ValueError):
         return None
     while full.is_bound:

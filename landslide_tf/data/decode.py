@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,12 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from landslide_tf.checks import InputError
+from landslide_tf.console import progress_bar
 from landslide_tf.data.index import Sample
 from landslide_tf.data.tile import read_tile
-from landslide_tf.files import sha256
+from landslide_tf.files import read_json, reading, sha256
 from landslide_tf.inputs.spec import InputSpec
 
 FORMAT = 3  # of cache folders and pack files
+KEYS = ("files", "place", "warnings")  # facts of a tile that can be used
 
 
 def array_shapes(count: int, spec: InputSpec) -> dict[str, tuple]:
@@ -92,7 +93,6 @@ def available_memory() -> int | None:
 
 def _fill(samples, spec, arrays) -> dict[str, dict]:
     """Fill `arrays`; return for each tile its hashes and place, or the error that it has."""
-    from tqdm import tqdm
 
     def one(i: int, sample: Sample):
         try:
@@ -110,12 +110,11 @@ def _fill(samples, spec, arrays) -> dict[str, dict]:
         }
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # GDAL and NumPy release the lock
-        done = tqdm(
+        done = progress_bar(
             pool.map(one, range(len(samples)), samples),
+            "reading tiles",
             total=len(samples),
-            desc="reading tiles",
             unit="tile",
-            disable=not sys.stderr.isatty(),
         )
         return {sample.name: fact for sample, fact in zip(samples, done, strict=True)}
 
@@ -135,28 +134,41 @@ def _decode_cached(samples, spec, shapes, cache: Path):
         cache.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=".tiles-", dir=cache))
         try:
-            arrays = {
-                name: np.lib.format.open_memmap(scratch / f"{name}.npy", "w+", dtype, shape)
-                for name, (shape, dtype) in shapes.items()
-                if 0 not in shape
-            }
-            _reserve(scratch)
-            facts = _fill(samples, spec, arrays)
-            for array in arrays.values():
-                array.flush()
-            (scratch / "facts.json").write_text(json.dumps(facts))
+            _write_cache(samples, spec, shapes, scratch)
             shutil.rmtree(folder, ignore_errors=True)
             scratch.rename(folder)
         except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
             raise
+    repair = "delete this folder, it is made again"
+    with reading(folder, repair):
+        arrays = {
+            name: np.zeros(shape, dtype)
+            if 0 in shape
+            else np.load(folder / f"{name}.npy", mmap_mode="r")
+            for name, (shape, dtype) in shapes.items()
+        }
+        if any(array.shape != shapes[name][0] for name, array in arrays.items()):
+            raise ValueError("its arrays are of another size")
+    facts = read_json(folder / "facts.json", repair)
+    with reading(folder / "facts.json", repair):
+        for sample in samples:
+            facts[sample.name].get("error") or [facts[sample.name][key] for key in KEYS]
+    return arrays, facts
+
+
+def _write_cache(samples, spec, shapes, scratch: Path) -> None:
+    """All files of a cache folder, none open afterwards: Windows renames no open file."""
     arrays = {
-        name: np.zeros(shape, dtype)
-        if 0 in shape
-        else np.load(folder / f"{name}.npy", mmap_mode="r")
+        name: np.lib.format.open_memmap(scratch / f"{name}.npy", "w+", dtype, shape)
         for name, (shape, dtype) in shapes.items()
+        if 0 not in shape
     }
-    return arrays, json.loads((folder / "facts.json").read_text())
+    _reserve(scratch)
+    facts = _fill(samples, spec, arrays)
+    for array in arrays.values():
+        array.flush()
+    (scratch / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
 def _reserve(folder: Path) -> None:
@@ -164,4 +176,7 @@ def _reserve(folder: Path) -> None:
     for path in folder.iterdir():
         with open(path, "r+b") as file:
             if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+                try:
+                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+                except OSError as error:
+                    raise OSError(error.errno, error.strerror, str(folder)) from None

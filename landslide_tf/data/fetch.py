@@ -13,7 +13,7 @@ from pathlib import Path
 
 from landslide_tf import __version__
 from landslide_tf.checks import JobError
-from landslide_tf.console import say
+from landslide_tf.console import progress_bar, say
 
 ATTEMPTS = 5  # without one more byte
 PAUSE_S = 1.0  # before the second attempt; doubles
@@ -95,7 +95,6 @@ class _Lost(Exception):
 def _transfer(file: RemoteFile, part: Path, note: Path) -> None:
     import requests
     from requests.exceptions import ChunkedEncodingError
-    from tqdm import tqdm
 
     begun, headers = _begun(note, file.url), dict(HEADERS)
     # Without either, nothing would say that the file there is still the one that was begun.
@@ -119,9 +118,10 @@ def _transfer(file: RemoteFile, part: Path, note: Path) -> None:
                 note.write_text(json.dumps(content))
             with (
                 open(part, "r+b" if start else "wb") as out,
-                tqdm(desc=file.name, total=total, initial=start, unit="B", unit_scale=True,
-                     disable=None) as bar,
-            ):  # fmt: skip
+                progress_bar(
+                    desc=file.name, total=total, initial=start, unit="B", unit_scale=True
+                ) as bar,
+            ):
                 out.seek(start)
                 for chunk in response.iter_content(CHUNK):
                     out.write(chunk)

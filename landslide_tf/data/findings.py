@@ -40,8 +40,10 @@ def find_all(report: dict, tiles, samples, odd: dict) -> list[Finding]:
     `report` is what `check_folder` has counted, `tiles` what it kept of each tile that can be
     used, `samples` all of the index, `odd` the warnings about single tiles by their wording.
 
-    >>> find_all({"unpaired": ["a.png: has no mask"], "unreadable": [], "copies": [],
-    ...           "near_duplicates": []}, [], [], {})[0].what
+    >>> report = dict.fromkeys(
+    ...     ("unreadable", "passed_over", "misplaced", "copies", "near_duplicates"), []
+    ... )
+    >>> find_all(report | {"unpaired": ["a.png: has no mask"]}, [], [], {})[0].what
     '1 file belongs to no tile'
     """
     found = [*_broken(report), *_odd(odd), *_alike(report), *_mixed(tiles), *_without_dem(samples)]
@@ -65,6 +67,23 @@ def _broken(report):
             "training stops at the first of them",
             "mend each as its line says, or leave them out with --skip-bad",
             lines,
+        )
+    if lines := report["passed_over"]:
+        yield Finding(
+            "note",
+            _count(lines, "file is", "files are", "passed over"),
+            "they lie among the tiles, and nothing reads them",
+            "write what is meant to be read as GeoTIFF or PNG; move the others away",
+            lines,
+        )
+    for line in report["misplaced"]:
+        what, _, repair = line.partition("; ")
+        yield Finding(
+            "warning",
+            what,
+            "a model learns nothing from masks that lie on other ground, and no score shows why",
+            repair,
+            [],
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,7 +150,9 @@ def _pair(folder: Path, root: Path, *, negative: bool, need_mask: bool):
     others: dict[str, dict[str, Path]] = {}  # files of other formats by kind and stem
     for kind, kind_folder in _folders(folder).items():
         files, others[kind] = {}, {}
-        for path in sorted(kind_folder.glob("*")):
+        # names are sorted and joined: paths take ten times as long, which 100,000 files feel
+        listed = sorted(os.listdir(kind_folder)) if kind_folder.is_dir() else []
+        for path in (kind_folder / name for name in listed):
             suffix = path.suffix.lower()
             if path.name.startswith(".") or suffix in SIDECARS:
                 continue

@@ -11,7 +11,8 @@ ORIENTATION = 274  # of the tags of TIFF, which EXIF took over
 def upright(array, file):
     """(H, W, ...) turned as the open file's EXIF orientation says; as it is in a file with a place.
 
-    JPEG, PNG and TIFF are looked into. A GIS places images by their transform and ignores the tag.
+    JPEG, PNG, TIFF and WebP are looked into. A GIS places images by their transform and ignores
+    the tag.
 
     >>> import numpy as np
     >>> from landslide_tf.data.raster import open_raster
@@ -19,7 +20,7 @@ def upright(array, file):
     ...     upright(np.zeros((64, 96)), file).shape
     (64, 96)
     """
-    number = _orientation(file) if file.transform.is_identity else 1
+    number = _orientation(file) if is_nowhere(file.transform) else 1
     if number >= 5:  # rows and columns change places
         array = array.swapaxes(0, 1)
     if number in (3, 4, 7, 8):
@@ -29,15 +30,26 @@ def upright(array, file):
     return array
 
 
+def is_nowhere(transform) -> bool:
+    """Whether it is the identity, which files without a place come with.
+
+    >>> from affine import Affine
+    >>> is_nowhere(Affine.identity()), is_nowhere(Affine.scale(2))
+    (True, False)
+    """
+    a, b, c, d, e, f, *_ = transform
+    return (a, b, c, d, e, f) == (1, 0, 0, 0, 1, 0)
+
+
 def _orientation(file) -> int:
     """1 to 8; 1 where nothing, or nonsense, is said."""
     number = 1
     with contextlib.suppress(ValueError, OSError, struct.error):
         if file.driver == "JPEG":
             number = int(file.tags().get("EXIF_Orientation", "1").strip())
-        elif file.driver in ("GTiff", "PNG"):
+        elif file.driver in READERS:
             with open(file.name, "rb") as stream:
-                number = _of_png(stream) if file.driver == "PNG" else _of_tiff(stream)
+                number = READERS[file.driver](stream)
     return number if 1 <= number <= 8 else 1
 
 
@@ -65,3 +77,17 @@ def _of_tiff(stream) -> int:
         if tag == ORIENTATION:
             return value
     return 1
+
+
+def _of_webp(stream) -> int:
+    stream.seek(12)
+    while True:
+        name, length = struct.unpack("<4sI", stream.read(8))
+        if name == b"EXIF":
+            mark = stream.read(6)  # that some programs write before it
+            stream.seek(0 if mark == b"Exif\0\0" else -6, 1)
+            return _of_tiff(stream)
+        stream.seek(length + length % 2, 1)
+
+
+READERS = {"GTiff": _of_tiff, "PNG": _of_png, "WEBP": _of_webp}

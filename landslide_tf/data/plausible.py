@@ -38,7 +38,7 @@ def tile_warnings(image: Raster, dem: Raster | None, mask: Raster | None) -> lis
     >>> for line in tile_warnings(image, dem, mask):
     ...     print(line)
     the image reaches less than 25% of full scale: ...; give --rgb-scale, ...
-    the DEM holds the value -32768, which is no elevation here: ... give --nodata -32768
+    the DEM holds the value -32768, which is no elevation here: ... give --nodata=-32768
     """
     lines = [*image.notes, *image_warnings(image)]
     if dem is not None:
@@ -91,7 +91,7 @@ def image_warnings(image: Raster) -> list[str]:
     wide = image.scale is None and values.dtype.kind in "iu" and values.dtype.itemsize > 1
     full = image.scale or (np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1.0)
     least = DARK if wide else DARK_8_BIT
-    if np.percentile(values, 98) < least * full:
+    if np.count_nonzero(values >= least * full) <= 0.02 * values.size:
         lines.append(
             f"the image reaches less than {least:.0%} of full scale: the model sees it black; give "
             "--rgb-scale, the value that becomes 1 (3000 suits reflectance x 10000; 'map' has "
@@ -106,7 +106,7 @@ def dem_warnings(dem: Raster) -> list[str]:
     >>> dem = np.add.outer(np.arange(8.0), np.arange(1500.0, 1508.0))
     >>> dem[2:4, 2:4] = 0  # voids filled with 0, 1500 m below the ground around them
     >>> dem_warnings(Raster(dem[..., None], np.ones((8, 8), bool)))
-    ['the DEM holds the value 0, which is no elevation here: ... give --nodata 0']
+    ['the DEM holds the value 0, which is no elevation here: ... give --nodata=0']
     """
     found, count = np.unique(dem.values[..., 0][dem.valid].astype("float64"), return_counts=True)
     found, count = found[np.isfinite(found)], count[np.isfinite(found)]
@@ -119,16 +119,18 @@ def dem_warnings(dem: Raster) -> list[str]:
             f"the DEM is {found[0]:g} everywhere: it tells the model nothing; look at the file, "
             "or use --fusion rgb"
         ]
-    lines = []
-    for _ in range(MAX_MARKS):
-        mark = _mark(found, count)
-        if mark is None:
-            break
-        lines.append(
-            f"the DEM holds the value {mark:.10g}, which is no elevation here: it looks like "
-            f"missing data that the file does not declare; give --nodata {mark:.10g}"
-        )
+    marks, lines = [], []
+    while len(marks) < MAX_MARKS and (mark := _mark(found, count)) is not None:
+        marks.append(mark)
         found, count = found[found != mark], count[found != mark]
+    if marks:
+        shown = [f"{mark:.10g}" for mark in marks]
+        one = len(marks) == 1
+        lines.append(
+            f"the DEM holds the {'value' if one else 'values'} {' and '.join(shown)}, "
+            f"{'which is no elevation' if one else 'which are no elevations'} here: missing data, "
+            f"it seems, that the file does not declare; give --nodata={','.join(shown)}"
+        )
     low, high = found.min(), found.max()
     if low < LOWEST_M or high > HIGHEST_M:
         lines.append(

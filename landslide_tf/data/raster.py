@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.io import MemoryFile
 
 from landslide_tf.checks import InputError
 from landslide_tf.data import tags
 from landslide_tf.data.ground import Ground
-from landslide_tf.data.opening import STRICT, open_raster, reading
-from landslide_tf.data.orientation import upright
+from landslide_tf.data.opening import open_raster, reading, strictly
+from landslide_tf.data.orientation import is_nowhere, upright
 from landslide_tf.files import atomic_path
 
 
@@ -116,7 +117,7 @@ def read_window(
                 f"{file.name}: its colours have 3 bands, --bands asks for {max(bands)}; "
                 "count them from 1"
             )
-        with rasterio.Env(**STRICT):
+        with strictly():
             values, valid = _read(file, numbers, window)
             if table is not None:
                 values, opaque = _apply_palette(values[..., 0], table)
@@ -127,7 +128,7 @@ def read_window(
             if kind != "mask" and table is None:
                 values, notes = _interpret(tagged or file, values, numbers, kind)
         # PNG and plain TIFF come with the identity transform
-        transform = None if file.transform.is_identity else file.transform
+        transform = None if is_nowhere(file.transform) else file.transform
         if window is not None and transform is not None:
             transform = file.window_transform(window)
         return Raster(values, valid, file.crs, transform, notes=notes)
@@ -265,11 +266,14 @@ def write_geotiff(path, values, like: Raster, nodata: float | None = None, valid
         profile["photometric"] = "RGB"
     if like.transform is not None:
         profile |= {"crs": like.crs, "transform": like.transform}
-    with (
-        atomic_path(path) as scratch,
-        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-        rasterio.open(scratch, "w", **profile) as file,
-    ):
-        file.write(np.moveaxis(values, -1, 0))
-        if valid is not None:
-            file.write_mask(valid)
+    # In memory first: GDAL tells nobody of a disk that fills while it closes a file.
+    with strictly(), MemoryFile() as memory:
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            memory.open(**profile) as file,
+        ):
+            file.write(np.moveaxis(values, -1, 0))
+            if valid is not None:
+                file.write_mask(valid)
+        with atomic_path(path) as scratch:
+            scratch.write_bytes(memory.getbuffer())

@@ -10,11 +10,17 @@ import numpy as np
 
 from landslide_tf.checks import InputError
 from landslide_tf.data import landslide4sense
-from landslide_tf.data.crs import SHIFT_PX, crs_name, horizontal, same_ground
 from landslide_tf.data.index import Sample
 from landslide_tf.data.labels import read_mask
 from landslide_tf.data.plausible import tile_warnings
 from landslide_tf.data.raster import Raster, read_raster
+from landslide_tf.data.tile_rules import (
+    check_brightness,
+    check_dem,
+    check_fit,
+    check_image,
+    check_mask,
+)
 from landslide_tf.inputs.spec import InputSpec
 
 if TYPE_CHECKING:
@@ -56,30 +62,73 @@ def read_tile(sample: Sample, spec: InputSpec) -> tuple[Tile, tuple[float, float
     >>> tile.rgb.shape, place  # PNG files lie nowhere
     ((16, 16, 3), None)
     """
-    image = read_file(sample, "image", spec)
-    check_image(image, sample.image)
-    dem = mask = None
-    if sample.dem is not None:
-        dem = read_file(sample, "dem", spec)
-        check_dem(dem, sample.dem)
-        check_fit(image, dem, sample.image, sample.dem)
-    if sample.mask is not None:
-        mask = check_mask(read_file(sample, "mask", spec), sample.mask)
-        check_fit(image, mask, sample.image, sample.mask)
+    image, dem, mask = read_rasters(sample, spec)
     try:
         tile = make_tile(image, dem, mask, spec)
     except InputError as error:
         raise InputError(f"{sample.image}: {error}") from None
     if not tile.valid.any():
-        raise InputError(
-            f"{sample.image}: the tile is no data throughout; remove it or give --skip-bad"
-        )
+        raise _nothing_known(sample)
     scaled = dataclasses.replace(image, scale=spec.rgb_scale or image.scale)
     tile = dataclasses.replace(tile, warnings=tuple(tile_warnings(scaled, dem, mask)))
+    return tile, place_of(image)
+
+
+def read_rasters(sample: Sample, spec: InputSpec) -> tuple[Raster, Raster | None, Raster | None]:
+    """Image, DEM and mask of a sample at their own size, checked; the mask has labels 0 and 1.
+
+    Raises:
+        InputError: as in `read_tile`.
+
+    >>> from landslide_tf.data.index import find_samples
+    >>> image, dem, mask = read_rasters(find_samples("tiles").samples[0], InputSpec())
+    >>> image.size, np.unique(mask.values).tolist()
+    ((32, 32), [0, 1])
+    """
+    image = read_file(sample, "image", spec)
+    check_image(image, sample.image)
+    try:
+        check_brightness(image, spec)
+    except InputError as error:
+        raise InputError(f"{sample.image}: {error}") from None
+    known, dem, mask = image.valid, None, None
+    if sample.dem is not None:
+        dem = read_file(sample, "dem", spec)
+        check_dem(dem, sample.dem)
+        check_fit(image, dem, sample.image, sample.dem)
+        known = known & _at_size(dem.valid, image.size)
+    if sample.mask is not None:
+        mask = check_mask(read_file(sample, "mask", spec), sample.mask)
+        check_fit(image, mask, sample.image, sample.mask)
+        known = known & _at_size(mask.valid, image.size)
+    if not known.any():
+        raise _nothing_known(sample)
+    return image, dem, mask
+
+
+def _at_size(valid, size) -> np.ndarray:
+    """(h, w) seen at another size, by nearest neighbour."""
+    rows, columns = (
+        (np.arange(n) * own + own // 2) // n for n, own in zip(size, valid.shape, strict=True)
+    )
+    return valid if valid.shape == size else valid[np.ix_(rows, columns)]
+
+
+def _nothing_known(sample: Sample) -> InputError:
+    return InputError(
+        f"{sample.image}: the tile is no data throughout; remove it or give --skip-bad"
+    )
+
+
+def place_of(image: Raster) -> tuple[float, float, float] | None:
+    """x and y of the centre and the larger side, in units of the CRS; None without georeference.
+
+    >>> place_of(Raster(np.zeros((4, 6, 3)), np.ones((4, 6), bool)))
+    """
     if image.bounds is None:
-        return tile, None
+        return None
     left, bottom, right, top = image.bounds
-    return tile, ((left + right) / 2, (bottom + top) / 2, max(right - left, top - bottom))
+    return (left + right) / 2, (bottom + top) / 2, max(right - left, top - bottom)
 
 
 def read_file(sample: Sample, kind: str, spec: InputSpec) -> Raster:
@@ -199,26 +248,6 @@ def _size_alike(pairs, spec: InputSpec) -> Sized:
     )
 
 
-def check_brightness(image: Raster, spec: InputSpec) -> None:
-    """Raise `InputError` for a float image beyond [0, 1] where nothing says what becomes 1.
-
-    >>> float_image = Raster(np.full((4, 4, 3), 3000.0), np.ones((4, 4), bool))
-    >>> check_brightness(float_image, InputSpec())
-    Traceback (most recent call last):
-    landslide_tf.checks.InputError: float image has values from 3000 to 3000, expected 0 to 1; ...
-    """
-    known = spec.rgb_scale is not None or image.scale is not None
-    if known or not np.issubdtype(image.values.dtype, np.floating):
-        return
-    values = image.values[image.valid]
-    values = values[np.isfinite(values)]
-    if values.size and (values.min() < -0.01 or values.max() > 1.01):
-        raise InputError(
-            f"float image has values from {values.min():g} to {values.max():g}, expected "
-            "0 to 1; give --rgb-scale, the value that becomes 1"
-        )
-
-
 def _one(tensor) -> np.ndarray:
     """The only item of a batch, as NumPy."""
     return np.asarray(tensor)[0]
@@ -236,130 +265,3 @@ def _dem_resolution_m(image: Raster, dem: Raster, spec: InputSpec) -> tuple[floa
         pixel = known
     # `pixel` is the image's; the DEM covers the same ground with its own number of pixels
     return tuple(p * i / d for p, i, d in zip(pixel, image.size, dem.size, strict=True))
-
-
-def check_image(image: Raster, path) -> None:
-    """Raise `InputError` unless the image has three bands (an alpha band apart).
-
-    >>> check_image(Raster(np.zeros((4, 4, 2)), np.ones((4, 4), bool)), "a.tif")
-    Traceback (most recent call last):
-        ...
-    landslide_tf.checks.InputError: a.tif: ...
-    """
-    bands = image.values.shape[-1]
-    if bands != 3:
-        raise InputError(
-            f"{path}: has {bands} bands, expected 3 (red, green, blue); name them with --bands"
-        )
-
-
-def check_has_dem(sample: Sample, spec: InputSpec) -> None:
-    """Raise `InputError` where the model reads a DEM and the sample has none.
-
-    >>> sample = Sample("a", "a.png", dem=None, mask=None)
-    >>> check_has_dem(sample, InputSpec(fusion="rgb"))
-    >>> check_has_dem(sample, InputSpec(fusion="early"))
-    Traceback (most recent call last):
-        ...
-    landslide_tf.checks.InputError: ...
-    """
-    if spec.fusion != "rgb" and sample.dem is None:
-        raise InputError(f"{sample.image}: has no DEM, which this model needs; add dem/NAME.*")
-
-
-def check_dem(dem: Raster, path) -> None:
-    """Raise `InputError` unless the DEM has one band, or several that are equal (grey as RGB).
-
-    >>> check_dem(Raster(np.full((4, 4, 3), 120), np.ones((4, 4), bool)), "dem.png")  # grey as RGB
-    """
-    if not _bands_agree(dem):
-        raise InputError(
-            f"{path}: has {dem.values.shape[-1]} different bands, expected one band of elevation; "
-            "write it to a file of its own (gdal_translate -b 1)"
-        )
-
-
-def check_mask(mask: Raster, path) -> Raster:
-    """The mask as one band of 0 and 1 (uint8); `InputError` where it has other values.
-
-    What the nodata tag or alpha band declares to be no data is not looked at.
-
-    >>> mask = Raster(np.array([[[0], [255]]], "uint8"), np.ones((1, 2), bool))
-    >>> check_mask(mask, "mask.png").values[..., 0].tolist()
-    [[0, 1]]
-    """
-    values = mask.values
-    if not _bands_agree(mask):
-        raise InputError(
-            f"{path}: a mask has one band; its {values.shape[-1]} bands differ; write one "
-            "of 0 and 255 (gdal_translate -b 1)"
-        )
-    found = np.unique(values[mask.valid])
-    if not (np.isin(found, (0, 1)).all() or np.isin(found, (0, 255)).all()):
-        shown = ", ".join(f"{value:g}" for value in found[:5]) + (" …" if len(found) > 5 else "")
-        repair = "write the mask again without compression or resampling"
-        if len(found) <= 5 and (found == np.round(found)).all() and not {0, 255} <= set(found):
-            repair = f'write one class as 1, all else as 0 (gdal_calc --calc="A=={found[-1]:g}")'
-        raise InputError(
-            f"{path}: mask values must be 0 and 1, or 0 and 255; found {shown}; {repair}"
-        )
-    labels = ((values[..., :1] != 0) & mask.valid[..., None]).astype("uint8")
-    return Raster(labels, mask.valid, mask.crs, mask.transform)
-
-
-def _bands_agree(raster: Raster) -> bool:
-    values = raster.values[raster.valid]  # (pixels, bands)
-    return bool((values == values[:, :1]).all())
-
-
-def check_fit(image: Raster, other: Raster, image_path, other_path) -> None:
-    """Raise `InputError` unless `other` covers the same ground as `image`.
-
-    Sizes may differ, shapes (aspects) not by more than the rounding of one pixel; where both
-    carry a georeference, CRS and bounds must agree (to half a pixel of the coarser one).
-
-    >>> image = Raster(np.zeros((100, 50, 3)), np.ones((100, 50), bool))
-    >>> dem = Raster(np.zeros((10, 5, 1)), np.ones((10, 5), bool))
-    >>> check_fit(image, dem, "a.png", "dem.png")  # another size, the same shape
-    """
-    (h, w), (other_h, other_w) = image.size, other.size
-    # one pixel of the coarser raster, measured in its own pixels
-    if abs(w * other_h - other_w * h) > max(w, h, other_w, other_h):
-        raise InputError(
-            f"{other_path}: is {other_h} x {other_w} pixels (height x width), another shape than "
-            f"its image with {h} x {w} ({image_path}); crop both to the same ground"
-        )
-    if image.transform is None or other.transform is None:
-        return
-    a, b = np.array(image.bounds), np.array(other.bounds)
-    pixels = [
-        (a[2] - a[0]) / w,
-        (a[3] - a[1]) / h,
-        (b[2] - b[0]) / other_w,
-        (b[3] - b[1]) / other_h,
-    ]
-    geographic = False
-    if image.crs is not None and other.crs is not None:
-        try:
-            geographic = horizontal(image.crs).is_geographic
-            same = same_ground(image.crs, other.crs, image.corners, SHIFT_PX * min(pixels))
-        except InputError as error:
-            raise InputError(f"{other_path}: {error}") from None
-        if not same:
-            raise InputError(
-                f"{other_path}: its CRS {crs_name(other.crs)} is not its image's "
-                f"{crs_name(image.crs)} ({image_path}); reproject it (gdalwarp -t_srs)"
-            )
-    # Corner by corner: a raster stored upside down has the same bounds.
-    apart = np.array(image.corners) - np.array(other.corners)
-    if geographic:  # 181 degrees east is 179 degrees west
-        apart[:, 0] -= 360 * np.round(apart[:, 0] / 360)
-    if not np.abs(apart).max() <= max(pixels) / 2:
-        raise InputError(
-            f"{other_path}: covers {_box(b)}, its image {_box(a)} ({image_path}); "
-            "resample it onto the image's grid (gdalwarp -te)"
-        )
-
-
-def _box(bounds) -> str:
-    return "(" + ", ".join(f"{value:.6g}" for value in bounds) + ")"

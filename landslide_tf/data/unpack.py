@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import lzma
 import os
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -15,6 +17,10 @@ from landslide_tf.files import SCRATCH
 
 BYTES_LIMIT = 100 * 2**30
 FILES_LIMIT = 500_000
+# NotImplementedError is zipfile's word for a compression or encryption that it cannot read; the
+# last three come from headers that are damaged.
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, struct.error,
+           lzma.LZMAError)  # fmt: skip
 
 
 def unzip(archive, folder, *, bytes_limit: int = BYTES_LIMIT, files_limit: int = FILES_LIMIT):
@@ -50,8 +56,7 @@ def unzip(archive, folder, *, bytes_limit: int = BYTES_LIMIT, files_limit: int =
                 with file.open(info) as source, open(target, "xb") as copy:
                     shutil.copyfileobj(source, copy, 2**20)  # checks the size and the CRC
         scratch.rename(folder)
-    # NotImplementedError: zipfile's word for a compression or encryption that it cannot read
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise InputError(f"{archive}: is not a whole zip archive ({error})") from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         name = Path(error.filename).name
@@ -59,6 +64,8 @@ def unzip(archive, folder, *, bytes_limit: int = BYTES_LIMIT, files_limit: int =
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise JobError(f"{archive}: the disk is full; free some space") from None
+        if error.errno == errno.EINVAL:  # a place before the file's beginning
+            raise InputError(f"{archive}: is not a whole zip archive") from None
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -20,6 +21,8 @@ from landslide_tf.models.probability import Predictor
 from landslide_tf.runs.run import Run, load_run
 from landslide_tf.training.environment import PACKAGES, versions
 
+CARD = "model-card.json"
+FULL_DISK = 2**20  # bytes: with less free, a failed write is one for want of space
 CHECKED_TILES = 16
 CALIBRATION_TILES = 100
 MAX_DIFFERENCE = 1e-4  # in probability, for float32
@@ -62,6 +65,11 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
     out = Path(out) if out is not None else Path(run_dir) / "export" / format_
     if out.exists() and not overwrite:
         raise InputError(f"{out}: exists; give --overwrite to replace it, or another --out")
+    if out.exists() and not (out / CARD).is_file():
+        raise InputError(
+            f"{out}: is no export (it has no {CARD}), which --overwrite would delete with all that "
+            "is in it; give another --out"
+        )
     formats.check_installed(format_)
     run = load_run(run_dir)
     model = formats.float32_model(run.model)
@@ -77,10 +85,16 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
         if calibration is not None:
             checks, failure = _add_int8(run, model, scratch, x, calibration, checks)
         run.spec.save(scratch)
-        write_json(scratch / "model-card.json", model_card(run, format_, checks, scratch))
+        write_json(scratch / CARD, model_card(run, format_, checks, scratch))
         if out.exists():
             shutil.rmtree(out)
         scratch.replace(out)
+    except (OSError, JobError, InputError):
+        raise
+    except Exception as error:  # TensorFlow, ONNX and LiteRT each have their own for a full disk
+        if shutil.disk_usage(out.parent).free > FULL_DISK and "No space left" not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, "No space left on device", str(out)) from None
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     for name, check in checks.items():

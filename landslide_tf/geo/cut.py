@@ -12,6 +12,8 @@ import numpy as np
 from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
+from landslide_tf.console import progress_bar, say
+from landslide_tf.data.alignment import LOOKED_AT, alignment_warnings, mask_fit
 from landslide_tf.data.opening import open_raster, reading
 from landslide_tf.data.raster import (
     Raster,
@@ -20,10 +22,10 @@ from landslide_tf.data.raster import (
     write_geotiff,
 )
 from landslide_tf.data.tags import colour_table, scale_and_offset, white_is_zero
-from landslide_tf.data.tile import check_image
+from landslide_tf.data.tile_rules import check_image
 from landslide_tf.files import SCRATCH, check_outputs
+from landslide_tf.geo.oddities import dem_oddities, image_oddities
 from landslide_tf.geo.overlay import Grid, open_dem, open_labels
-from landslide_tf.geo.source import say_unit
 
 MASK_NODATA = 255
 
@@ -102,14 +104,15 @@ def cut_scene(
             corner = Window(0, 0, min(scene.width, 8), min(scene.height, 8))
             sample = read_window(scene, corner, bands=bands)
             check_image(sample, image)
-            if dem:
-                with open_raster(dem) as file, reading(dem):
-                    say_unit(file)
             readers = (
                 functools.partial(read_window, scene, nodata=nodata, bands=bands),
                 open_labels(polygons, grid, all_touched),
                 open_dem(dem, grid, nodata) if dem else None,
             )
+            odd = image_oddities(image, nodata=nodata, bands=bands)
+            odd += dem_oddities(dem, grid, nodata=nodata) if dem else []
+            for line in odd:
+                say(f"warning: {line}")
             limits = (min_valid * tile_px**2, min_landslide_px)
             write = functools.partial(_write, tile_px=tile_px, fill=_fill(scene, nodata, sample))
             counts = _cut(_windows(scene, name, tile_px, overlap), readers, limits, scratch, write)
@@ -182,14 +185,13 @@ def _cut(windows, readers, limits, folder, write) -> dict[str, int]:
     `readers` of image, labels and DEM (or None) take a window; `limits` are the pixels with data
     and the landslide pixels that a tile needs.
     """
-    from tqdm import tqdm
-
     read_image, read_mask, read_dem = readers
     least_px, least_landslide_px = limits
     counts = dict.fromkeys(
         ("landslide", "non_landslide", "no_data", "few_landslide_px", "landslide_px", "valid_px"), 0
     )
-    for tile, window in tqdm(windows, "cutting", unit="tile", disable=None):
+    fits = []
+    for tile, window in progress_bar(windows, "cutting", unit="tile"):
         image = read_image(window)
         if image.valid.sum() < least_px:  # before the work on the others
             counts["no_data"] += 1
@@ -207,6 +209,8 @@ def _cut(windows, readers, limits, folder, write) -> dict[str, int]:
             continue
         part = "landslide" if landslide else "non-landslide"
         counts[part.replace("-", "_")] += 1
+        if landslide and len(fits) < LOOKED_AT:
+            fits.append(mask_fit(image.values, mask.values[..., 0], known))
         counts["landslide_px"] += landslide
         counts["valid_px"] += int(known.sum())
         # a tile of non-landslide/ has no mask that could say where it is not known
@@ -218,6 +222,8 @@ def _cut(windows, readers, limits, folder, write) -> dict[str, int]:
         if landslide:
             values = (mask.values > 0).astype("uint8")
             write(folder / part / "mask" / tile, values, mask.valid, image, fill=MASK_NODATA)
+    for line in alignment_warnings(fits):
+        say(f"warning: {line}")
     return counts
 
 

@@ -12,15 +12,18 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from landslide_tf.checks import InputError
-from landslide_tf.console import say, whole_streams
+from landslide_tf.console import progress_bar, say, whole_streams
+from landslide_tf.data.opening import open_raster
 from landslide_tf.files import check_outputs, read_json, remove_scratch, write_json
 from landslide_tf.geo import cluster
 from landslide_tf.geo.infer import compute_blocks
 from landslide_tf.geo.job import Job, MapOptions, describe, make_job, outputs, sources
 from landslide_tf.geo.joining import About, join, open_reference
+from landslide_tf.geo.oddities import dem_oddities
 from landslide_tf.geo.outputs import CACHE_MB, write_error
+from landslide_tf.geo.overlay import Grid
 from landslide_tf.geo.resolution import model_resolution, resolution_notes
-from landslide_tf.geo.source import raster_warnings, scale_note, thumbnail
+from landslide_tf.geo.source import scale_note, thumbnail
 from landslide_tf.geo.store import is_stored, load_facts, save_block, strips
 from landslide_tf.geo.watch import Watch
 from landslide_tf.runs.run import Run, load_run
@@ -204,7 +207,8 @@ def _warnings(run: Run, job: Job) -> list[str]:
     notes = resolution_notes(options.resolution_m, used, run.metrics.get("resolution_m"), own)
     notes += filter(None, [scale_note(scene, values, valid, run.spec)])
     if scene.dem is not None:
-        notes += raster_warnings(scene.dem, "dem", nodata=scene.nodata)
+        with open_raster(scene.image) as file:
+            notes += dem_oddities(scene.dem, Grid(file), nodata=scene.nodata)
     for note in notes:
         say(f"warning: {note}")
     return notes
@@ -212,8 +216,6 @@ def _warnings(run: Run, job: Job) -> list[str]:
 
 def _compute(run: Run, job: Job, client, watch: Watch) -> int:
     """Compute and keep the blocks that are not there yet; returns the windows computed."""
-    from tqdm import tqdm
-
     layout, options = job.scene.layout, job.options
     todo = [block for block in layout.blocks if not is_stored(job.work, block)]
     arguments = {"tta": options.tta, "batch": options.batch_size}
@@ -231,7 +233,7 @@ def _compute(run: Run, job: Job, client, watch: Watch) -> int:
     computed = 0
     with (
         ThreadPoolExecutor(1) as writer,
-        tqdm(total=total, initial=done, desc=job.out.name, unit="window", disable=None) as bar,
+        progress_bar(total=total, initial=done, desc=job.out.name, unit="window") as bar,
     ):
         saving = None
         for result in results:

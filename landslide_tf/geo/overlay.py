@@ -17,7 +17,7 @@ from landslide_tf.data.crs import SHIFT_PX, crs_name, flat_crs, horizontal, same
 from landslide_tf.data.labels import label_numbers, read_numbers
 from landslide_tf.data.opening import READ_ERRORS, open_raster, reading
 from landslide_tf.data.raster import Raster, nodata_values, read_window
-from landslide_tf.data.tile import check_dem, check_mask
+from landslide_tf.data.tile_rules import check_dem, check_mask
 from landslide_tf.geo.vector import box_text, is_vector, read_polygons
 from landslide_tf.geo.virtual import views
 
@@ -61,13 +61,13 @@ class Grid:
         if options.get("src_nodata", file.nodata) is None:
             options["add_alpha"] = True
         crs = flat_crs(self.crs)
-        src_crs = crs if self._same_crs(source or file) else flat_crs(file.crs)
+        src_crs = crs if self.same_crs(source or file) else flat_crs(file.crs)
         return WarpedVRT(
             file, src_crs=src_crs, crs=crs, transform=self.transform, width=self.width,
             height=self.height, resampling=resampling, tolerance=TOLERANCE_PX, **options,
         )  # fmt: skip
 
-    def _same_crs(self, file) -> bool:
+    def same_crs(self, file) -> bool:
         """Whether coordinates of an open raster are those of the scene, to a part of a pixel."""
         t = self.transform
         pixel = min(np.hypot(t.a, t.d), np.hypot(t.b, t.e))
@@ -126,7 +126,7 @@ def same_grid(grid: Grid, file) -> bool:
     to_pixel = np.linalg.inv(np.reshape(grid.transform, (3, 3)))
     corners = np.array([[0, 0, 1], [file.width, file.height, 1]]).T
     apart = to_pixel @ np.reshape(file.transform, (3, 3)) @ corners - corners
-    return bool(np.abs(apart).max() < TOLERANCE_PX) and grid._same_crs(file)
+    return bool(np.abs(apart).max() < TOLERANCE_PX) and grid.same_crs(file)
 
 
 def bounds_apart(file, grid: Grid) -> tuple[str, str] | None:
@@ -143,16 +143,16 @@ def bounds_apart(file, grid: Grid) -> tuple[str, str] | None:
     """
     if not file.transform.is_rectilinear:
         return None
-    here, there = grid.outline().bounds, _sorted_bounds(file.bounds)
-    if grid._same_crs(file):
+    here, there = grid.outline().bounds, sorted_bounds(file.bounds)
+    if grid.same_crs(file):
         if _overlap(here, there, horizontal(grid.crs).is_geographic):
             return None
         return box_text(file.bounds), box_text(here)
     # Either way will do: a raster of the whole Earth cannot be brought to every CRS.
-    seen = _moved(here, grid.crs, file.crs)
+    seen = moved_bounds(here, grid.crs, file.crs)
     if seen is not None and _overlap(seen, there, horizontal(file.crs).is_geographic):
         return None
-    moved = _moved(there, file.crs, grid.crs)
+    moved = moved_bounds(there, file.crs, grid.crs)
     if moved is not None and _overlap(here, moved, horizontal(grid.crs).is_geographic):
         return None
     if seen is None and moved is None:
@@ -163,13 +163,13 @@ def bounds_apart(file, grid: Grid) -> tuple[str, str] | None:
     return box_text(there if moved is None else moved), box_text(here)
 
 
-def _sorted_bounds(bounds):
+def sorted_bounds(bounds):
     """Left, bottom, right, top, of a raster with south up, too."""
     (west, east), (south, north) = sorted(bounds[0::2]), sorted(bounds[1::2])
     return west, south, east, north
 
 
-def _moved(bounds, from_crs, to_crs):
+def moved_bounds(bounds, from_crs, to_crs):
     """Bounds in another CRS, across 180 degrees with a right side beyond 180; None if nowhere."""
     try:
         left, bottom, right, top = transform_bounds(
@@ -181,7 +181,7 @@ def _moved(bounds, from_crs, to_crs):
         return None
     if left > right and horizontal(to_crs).is_geographic:
         right += 360
-    return _sorted_bounds((left, bottom, right, top))
+    return sorted_bounds((left, bottom, right, top))
 
 
 def _overlap(a, b, turns: bool) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from pathlib import Path
 
@@ -13,8 +12,10 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
-from landslide_tf.files import write_json
-from landslide_tf.geo.job import OUTPUTS, UNFINISHED, Job, MapOptions
+from landslide_tf.data.opening import open_raster
+from landslide_tf.data.opening import reading as reading_raster
+from landslide_tf.files import check_outputs, read_json, reading, write_json
+from landslide_tf.geo.job import OUTPUTS, UNFINISHED, Job, MapOptions, outputs, sources
 from landslide_tf.geo.joining import About, join, open_reference
 from landslide_tf.geo.mapping import say_found
 from landslide_tf.geo.outputs import CACHE_MB, STRIP_PX, write_error
@@ -56,9 +57,11 @@ def redo_map(
     started = time.perf_counter()
     folder, out = Path(folder), Path(out or folder)
     report = _read_report(folder)
-    job = _job(folder, out, report, changes or {})
+    with reading(folder / "report.json", "map the scene again"):
+        job = _job(folder, out, report, changes or {})
+        about = About(_threshold(report, job.options), dict(report["model"]))
+    check_outputs(outputs(out), sources(job.scene.image, job.scene.dem, job.options.reference))
     _check_free(out, overwrite)
-    about = About(_threshold(report, job.options), report["model"])
     with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
         labels = open_reference(job)
         job.work.mkdir(parents=True)
@@ -80,14 +83,10 @@ def _read_report(folder: Path) -> dict:
     for name in ("report.json", "probability.tif"):
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: no such file; --from takes the folder of a map")
-    try:
-        report = json.loads((folder / "report.json").read_text())
-        if not {"inputs", "model", "options", "job", "threshold"} <= report.keys():
-            raise ValueError("not of a map")
-    except (ValueError, AttributeError) as error:
-        raise InputError(
-            f"{folder / 'report.json'}: cannot be read ({error}); map the scene again"
-        ) from None
+    repair = "map the scene again"
+    report = read_json(folder / "report.json", repair)
+    if not {"inputs", "model", "options", "job", "threshold"} <= report.keys():
+        raise InputError(f"{folder / 'report.json'}: is not of a map; {repair}")
     return report
 
 
@@ -96,8 +95,11 @@ def _job(folder: Path, out: Path, report: dict, changes: dict) -> Job:
     known = {field.name for field in dataclasses.fields(MapOptions)}
     options = {name: value for name, value in report["options"].items() if name in known}
     options |= {name: value for name, value in changes.items() if value is not None}
-    options["dtype"] = _dtype(folder / "probability.tif")
     inputs, key = report["inputs"], report["job"]
+    with open_raster(folder / "probability.tif") as file:
+        options["dtype"] = file.dtypes[0]
+        if list(file.shape) != list(inputs["size_px"]):
+            raise ValueError(f"it tells of another size than {file.name} has")
     image, dem = inputs["image"]["path"], (inputs.get("dem") or {}).get("path")
     for path in filter(None, (image, dem)):
         if not Path(path).is_file():
@@ -116,13 +118,8 @@ def _job(folder: Path, out: Path, report: dict, changes: dict) -> Job:
     return Job(out, scene, MapOptions(**options), key, "start")
 
 
-def _dtype(path) -> str:
-    with rasterio.open(path) as file:
-        return file.dtypes[0]
-
-
 def _threshold(report: dict, options: MapOptions) -> float:
-    return report["threshold"] if options.threshold is None else options.threshold
+    return float(report["threshold"] if options.threshold is None else options.threshold)
 
 
 def _check_free(out: Path, overwrite: bool) -> None:
@@ -135,7 +132,7 @@ def _check_free(out: Path, overwrite: bool) -> None:
 
 def _strips(path, dtype: str):
     """(top, probability) of a `probability.tif`, as of `store.strips`."""
-    with rasterio.open(path) as file:
+    with open_raster(path) as file, reading_raster(path):
         height, width = file.shape
         rows = max(1, STRIP_PX // width)
         for top in range(0, height, rows):

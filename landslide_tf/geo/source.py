@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from dataclasses import dataclass
 
@@ -11,13 +10,11 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
-from landslide_tf.console import say
 from landslide_tf.data.ground import Ground
 from landslide_tf.data.opening import not_a_file, open_raster, reading
-from landslide_tf.data.plausible import dem_warnings, image_warnings
 from landslide_tf.data.raster import Raster, nodata_values, read_window
 from landslide_tf.data.tags import colour_table, unit_note
-from landslide_tf.data.tile import check_brightness
+from landslide_tf.data.tile_rules import check_brightness
 from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference, same_grid
 from landslide_tf.geo.windows import Layout
 from landslide_tf.inputs import InputSpec, Preprocessor
@@ -186,24 +183,12 @@ def _window_px(tile_px, pixel, resolution_m) -> tuple[int, int]:
 def _check_overlap(dem, grid: Grid) -> None:
     with open_raster(dem) as file, reading(dem):
         check_georeference(file)
-        say_unit(file)
         apart = bounds_apart(file, grid)
     if apart:
         raise InputError(
             f"{dem}: covers {apart[0]} in the image's CRS, the image {apart[1]}: they do not "
             "overlap; give the DEM of this place"
         )
-
-
-def say_unit(dem) -> None:
-    """Print a line if the elevations of an open DEM are not known to be in metres.
-
-    >>> with open_raster("dem.tif") as dem:  # metres: nothing to say
-    ...     say_unit(dem)
-    """
-    note = unit_note(dem)
-    if note:
-        say(f"{dem.name}: {note}")
 
 
 def dem_note(scene: Scene) -> str | None:
@@ -225,31 +210,6 @@ def dem_note(scene: Scene) -> str | None:
             f"resampled onto the image's grid by bilinear interpolation, from {dem.height} x "
             f"{dem.width} pixels in {crs}{said}"
         )
-
-
-def raster_warnings(path, kind: str, *, nodata=None, bands=None) -> list[str]:
-    """What is odd about an image or a DEM (`kind`), from a sample of its pixels; see `plausible`.
-
-    Every n-th row and column is looked at, so that memory does not grow with the file.
-
-    >>> raster_warnings("dem.tif", "dem")
-    []
-    """
-    with open_raster(path) as file:
-        step = -(-max(file.height, file.width) // THUMBNAIL_PX)
-        rows = []
-        for y in range(0, file.height, step):
-            window = Window(0, y, file.width, 1)
-            with contextlib.suppress(InputError):  # what is damaged is told where it is needed
-                rows.append(read_window(file, window, nodata=nodata, bands=bands, kind=kind))
-    if not rows:
-        return []
-    values, valid = (
-        np.concatenate([getattr(row, name)[:, ::step] for row in rows])
-        for name in ("values", "valid")
-    )
-    look = image_warnings if kind == "image" else dem_warnings
-    return [f"{path}: {line}" for line in (*rows[0].notes, *look(Raster(values, valid)))]
 
 
 def thumbnail(scene: Scene):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from shapely.errors import ShapelyError
 
 from landslide_tf.checks import InputError
 from landslide_tf.data.crs import horizontal, unit_m
-from landslide_tf.data.opening import SUFFIXES, is_local, open_raster
+from landslide_tf.data.opening import SUFFIXES, is_local, not_a_file, open_raster
 
 TURN = 360.0
 # What GDAL, GEOS and PROJ raise of damaged files; pyogrio fails by a name of its own where the CRS
@@ -32,10 +33,10 @@ def is_vector(path) -> bool:
     if is_local(path) and not Path(path).exists():
         raise InputError(f"{path}: no such file")
     try:
-        pyogrio.list_layers(path)
+        pyogrio.list_layers(_for_pyogrio(path))
         return True
     except ERRORS as error:
-        no_vector = _reason(error)
+        no_vector, repair = _reason(error, path)
     try:
         open_raster(path).close()
         return False
@@ -43,8 +44,7 @@ def is_vector(path) -> bool:
         if Path(path).suffix.lower() in SUFFIXES:
             raise
         raise InputError(
-            f"{path}: holds no polygons that can be read ({no_vector}); give a vector file or a "
-            "mask raster"
+            f"{path}: holds no polygons that can be read ({no_vector}); {repair}"
         ) from None
 
 
@@ -70,6 +70,8 @@ def read_polygons(path, grid):
     with _reading(path):
         shapes, info, boxes = _read_around(path, grid, around)
         shapes = shapes[~(shapes.isna() | shapes.is_empty)]
+        while (shapes.geom_type == "GeometryCollection").any():  # collections may hold others
+            shapes = shapes.explode()
         other = set(shapes.geom_type) - {"Polygon", "MultiPolygon"}
         if other:
             raise InputError(
@@ -94,19 +96,27 @@ def _read_around(path, grid, around):
     import pyogrio
     import pyproj
 
-    layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+    source = _for_pyogrio(path)
+    layers = [str(name) for name, kind in pyogrio.list_layers(source) if kind is not None]
     if len(layers) > 1:
         raise InputError(
             f"{path}: holds several layers ({', '.join(layers)}); export one (ogr2ogr)"
         )
     # Field names may have any encoding; this one takes all bytes.
     options = {"layer": layers[0] if layers else None, "encoding": "ISO-8859-1"}
-    info = pyogrio.read_info(path, force_total_bounds=True, **options)
-    if not layers or not np.isfinite(info["total_bounds"] or np.nan).all():
+    info = pyogrio.read_info(source, force_total_bounds=True, **options)
+    bounds = info["total_bounds"]
+    if not layers or info["features"] == 0 or not np.isfinite(bounds or np.nan).all():
         raise InputError(f"{path}: holds no polygons; give a file of landslide polygons")
     if info["crs"] is None:
         raise InputError(f"{path}: has no CRS; assign one (ogr2ogr -a_srs)")
     own, here = pyproj.CRS.from_user_input(info["crs"]), horizontal(grid.crs)
+    if own.is_geographic and np.abs(bounds).max() > TURN:
+        raise InputError(
+            f"{path}: its coordinates {box_text(bounds)} are no degrees, which its CRS "
+            f"({own.name}) has; GeoJSON without a CRS counts as longitude and latitude; assign the "
+            "right one (ogr2ogr -a_srs)"
+        )
     local = own.is_engineering
     if local != here.is_engineering or (local and unit_m(own) != unit_m(grid.crs)):
         raise InputError(
@@ -121,7 +131,7 @@ def _read_around(path, grid, around):
             boxes.append(tuple(placed.total_bounds))
     # of a world-wide inventory only what is here: elsewhere the scene's CRS may not reach
     found = [
-        pyogrio.read_dataframe(path, columns=[], bbox=box, **options).geometry
+        pyogrio.read_dataframe(source, columns=[], bbox=box, **options).geometry
         for box in dict.fromkeys(boxes)
     ]
     shapes = geopandas.GeoSeries(
@@ -163,13 +173,37 @@ def _reading(path):
     except InputError as error:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
     except ERRORS as error:
+        reason, repair = _reason(error, path)
         raise InputError(
-            f"{path}: holds no polygons that can be read ({_reason(error)}); give a vector file"
+            f"{path}: holds no polygons that can be read ({reason}); {repair}"
         ) from None
 
 
-def _reason(error) -> str:
-    return (str(error).strip().splitlines() or ["damaged"])[0]
+def _reason(error, path) -> tuple[str, str]:
+    """What is wrong, in one line, and the repair."""
+    archive = not_a_file(path)
+    if archive is not None and is_local(path) and Path(path).is_file():
+        return archive
+    if isinstance(error, UnicodeEncodeError):
+        return "its name is not in UTF-8", "rename the file or folder"
+    reason = (str(error).strip().splitlines() or ["damaged"])[0]
+    if "not recognized" in reason:
+        reason = "it is of no format that is known"
+    if ".shx" in reason:
+        return reason.split(". Set")[0], "copy all files of the shapefile, or export it again"
+    return reason, "give a vector file or a mask raster"
+
+
+def _for_pyogrio(path) -> str:
+    """A path as pyogrio takes it: in a plain one, '!' would divide an archive from its member.
+
+    >>> _for_pyogrio("a!b.gpkg").endswith("/a!b.gpkg"), _for_pyogrio("a.gpkg")
+    (True, 'a.gpkg')
+    """
+    path = str(path)
+    if "!" not in path or not is_local(path):
+        return path
+    return f"/vsisubfile/0,{os.path.abspath(path)}"
 
 
 def box_text(bounds) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from landslide_tf.checks import InputError, check_choice, check_multiple
 from landslide_tf.fields import check_number, option
-from landslide_tf.files import write_json
+from landslide_tf.files import read_json, write_json
 
 FUSIONS = ("early", "bottleneck", "rgb")
 DEM_NORMALISATIONS = ("relief", "zscore", "dataset")
@@ -173,9 +172,9 @@ class InputSpec:
             InputError: it is missing or damaged.
         """
         path = Path(folder) / FILE_NAME
+        repair = "restore it, or train the run again"
+        content = read_json(path, repair)
         try:
-            return cls.from_dict(json.loads(path.read_text()))
-        except FileNotFoundError:
-            raise InputError(f"{path}: is missing; restore it, or train the run again") from None
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise InputError(f"{path}: cannot be read ({error}); restore it") from None
+            return cls.from_dict(content)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path}: is damaged ({error}); {repair}") from None

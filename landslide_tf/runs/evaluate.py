@@ -11,10 +11,10 @@ from landslide_tf.data.check import tile_files
 from landslide_tf.data.dataset import Part
 from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.split import PARTS
-from landslide_tf.files import check_outputs, write_json
+from landslide_tf.files import check_outputs, reading, write_json
 from landslide_tf.runs.run import Run, load_run
 from landslide_tf.training import evaluation
-from landslide_tf.training.run_folder import run_files
+from landslide_tf.training.run_folder import NEW_RUN, run_files
 
 
 def evaluate_run(
@@ -64,6 +64,8 @@ def evaluate_run(
         raise InputError(f"{out}: exists; give --overwrite to replace it, or another name")
     run = load_run(run_dir)
     tiles = _load(run, data, negatives or run.config.negatives, skip_bad)
+    for line in tiles.warnings:
+        say(f"warning: {line}")
     own = _is_own(run, tiles)
     part = part or ("test" if own else "all")
     if part != "all" and not own:
@@ -71,7 +73,9 @@ def evaluate_run(
             f"{data}: is not the data that {run_dir} was split on; give --part all to score "
             "every tile of it"
         )
-    names = tiles.names if part == "all" else list(run.split[part])
+    with reading(run.folder / "split.json", NEW_RUN):
+        names = tiles.names if part == "all" else list(run.split[part])
+        tiles.indices(names)
     if part != "all" and negatives and not run.config.negatives:
         names += [name for name, is_it in zip(tiles.names, tiles.negative, strict=True) if is_it]
     if not names:
@@ -85,7 +89,8 @@ def evaluate_run(
                 f"{run.config.data}: no longer holds the run's validation tiles, which --recall "
                 "needs; give --data with the run's own data"
             )
-        validation = _part(run, own_tiles, run.split["validation"])
+        with reading(run.folder / "split.json", NEW_RUN):
+            validation = _part(run, own_tiles, run.split["validation"])
         thresholds["recall"] = evaluation.threshold_for_recall(
             evaluation.predict_part(run.predictor, validation), recall
         )
@@ -127,7 +132,8 @@ def _load(run: Run, data, negatives: bool, skip_bad: bool) -> Tiles:
 
 def _is_own(run: Run, tiles: Tiles) -> bool:
     """Whether the tiles hold all files of the run's split, unchanged, wherever they lie now."""
-    return all(tiles.files.get(name) == files for name, files in run.split["files"].items())
+    with reading(run.folder / "split.json", NEW_RUN):
+        return all(tiles.files.get(name) == files for name, files in run.split["files"].items())
 
 
 def _part(run: Run, tiles: Tiles, names, dem: str = "own") -> Part:

@@ -13,8 +13,9 @@ from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.index import Sample, find_samples
 from landslide_tf.data.raster import write_geotiff
 from landslide_tf.data.split import PARTS
-from landslide_tf.data.tile import check_has_dem, read_file, read_tile, stack_tiles
-from landslide_tf.files import atomic_path, sha256, write_json
+from landslide_tf.data.tile import read_file, read_tile, stack_tiles
+from landslide_tf.data.tile_rules import check_has_dem
+from landslide_tf.files import atomic_path, reading, sha256, write_json
 from landslide_tf.inputs.resize import resize_map
 from landslide_tf.runs.gradcam import (
     REGIONS,
@@ -26,6 +27,7 @@ from landslide_tf.runs.gradcam import (
 )
 from landslide_tf.runs.run import Run, load_run
 from landslide_tf.training import figures
+from landslide_tf.training.run_folder import NEW_RUN
 
 
 def explain_run(
@@ -142,7 +144,8 @@ def _choose(run: Run, tiles, part: str, names, count: int, region: str) -> list[
         candidates = list(names)
     elif tiles is None:
         check_choice("part", part or "test", PARTS)
-        candidates = run.split[part or "test"]
+        with reading(run.folder / "split.json", NEW_RUN):
+            candidates = [str(name) for name in run.split[part or "test"]]
     else:
         candidates = list(found)
     for name in candidates:
@@ -154,8 +157,10 @@ def _choose(run: Run, tiles, part: str, names, count: int, region: str) -> list[
     chosen = list(names) or [candidates[i] for i in steps]
     samples = [found[name] for name in chosen]
     for sample in samples:
-        known = run.split["files"].get(sample.name) if tiles is None else None
-        if known and any(sha256(path) != known[kind] for kind, path in sample.files.items()):
+        with reading(run.folder / "split.json", NEW_RUN):
+            known = run.split["files"].get(sample.name) if tiles is None else None
+            digests = {} if known is None else {kind: known[kind] for kind in sample.files}
+        if any(sha256(sample.files[kind]) != digest for kind, digest in digests.items()):
             raise InputError(
                 f"{sample.image}: has changed since the run was made; give --tiles DIR"
             )

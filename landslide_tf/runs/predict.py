@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from landslide_tf.checks import InputError
-from landslide_tf.console import say, whole_streams
+from landslide_tf.console import progress_bar, say, whole_streams
 from landslide_tf.data.index import Sample, find_samples
 from landslide_tf.data.plausible import group_warnings, tile_warnings
 from landslide_tf.data.raster import Raster, write_geotiff
-from landslide_tf.data.tile import check_dem, check_fit, check_has_dem, check_image, read_file
+from landslide_tf.data.tile import read_file
+from landslide_tf.data.tile_rules import check_dem, check_fit, check_has_dem, check_image
 from landslide_tf.files import check_outputs
 from landslide_tf.models.probability import PREDICT_BATCH
 from landslide_tf.runs.run import Run, load_run
@@ -71,10 +72,8 @@ def predict_folder(
     if exists and not overwrite:
         raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
     out.mkdir(parents=True, exist_ok=True)
-    from tqdm import tqdm
-
     written = []
-    progress = tqdm(total=len(good), desc="predicting", unit="tile", disable=None)
+    bar = progress_bar(total=len(good), desc="predicting", unit="tile")
     for start in range(0, len(good), PREDICT_BATCH):
         batch = good[start : start + PREDICT_BATCH]
         rasters = [_read(sample, run) for sample, *_ in batch]
@@ -85,8 +84,8 @@ def predict_folder(
             write_geotiff(paths[0], probability, image, nodata=float("nan"))
             write_geotiff(paths[1], mask, image, nodata=255)
             written += paths
-            progress.update()
-    progress.close()
+            bar.update()
+    bar.close()
     say(f"{len(good)} tiles predicted in {out}, threshold {threshold:.2f}")
     return written
 

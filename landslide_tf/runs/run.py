@@ -13,7 +13,8 @@ import numpy as np
 from landslide_tf.checks import InputError, check_choice
 from landslide_tf.config import TrainConfig
 from landslide_tf.data.raster import Raster
-from landslide_tf.data.tile import check_fit, size_rasters
+from landslide_tf.data.tile import size_rasters
+from landslide_tf.data.tile_rules import check_fit
 from landslide_tf.files import sha256
 from landslide_tf.inputs import InputSpec, Preprocessor
 from landslide_tf.inputs.resize import resize_bilinear, resize_nearest

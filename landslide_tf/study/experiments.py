@@ -6,13 +6,12 @@ A run is one seed of an experiment. `matrices` holds the experiments.
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from landslide_tf.checks import InputError, check_choice
 from landslide_tf.config import TrainConfig
-from landslide_tf.files import write_json
+from landslide_tf.files import read_json, write_json
 from landslide_tf.study.matrices import ARCHITECTURE, MATRICES, Experiment
 from landslide_tf.training import run_folder
 
@@ -194,13 +193,14 @@ def read_study(out) -> Study | None:
     path = Path(out) / "study.json"
     if not path.is_file():
         return None
+    repair = "delete it to begin anew"
+    content = read_json(path, repair)
     try:
-        content = json.loads(path.read_text())
         base = TrainConfig.from_dict(content["base"])
         matrix = content.get("matrix", "paper")  # the only one that there was at first
         return Study(base, content["seeds"], content["resplit"], matrix)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); delete it to begin anew") from None
+        raise InputError(f"{path}: is damaged ({error}); {repair}") from None
 
 
 def write_study(study: Study, out) -> None:

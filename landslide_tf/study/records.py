@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +9,14 @@ import numpy as np
 
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
-from landslide_tf.files import sha256
+from landslide_tf.files import read_json, reading, sha256
 from landslide_tf.metrics import scores_from_counts
 from landslide_tf.study.experiments import Study, differences
 from landslide_tf.study.matrices import Experiment
 from landslide_tf.training import run_folder
 from landslide_tf.training.evaluation import THRESHOLDS
 from landslide_tf.training.recorder import read_history
+from landslide_tf.training.run_folder import NEW_RUN
 from landslide_tf.training.tile_scores import TileScores, read_tile_scores
 
 DEM_SCORES = {"zero": "dem-zero.json", "others": "dem-others.json"}
@@ -175,11 +175,13 @@ def read_record(folder) -> Record:
     folder = Path(folder)
     content = {}
     for name in ("metrics", "environment"):
-        content[name] = _read_json(folder / f"{name}.json")
-    try:
-        content["history"] = read_history(folder / "history.csv")
-    except (OSError, ValueError) as error:  # pandas' errors are ValueErrors
-        raise InputError(f"{folder / 'history.csv'}: cannot be read ({error})") from None
+        content[name] = read_json(folder / f"{name}.json", NEW_RUN)
+    content["history"] = read_history(folder / "history.csv")
+    epochs, rows = content["metrics"].get("epochs"), len(content["history"])
+    if epochs is not None and epochs != rows:
+        raise InputError(
+            f"{folder / 'history.csv'}: has {rows} epochs, metrics.json has {epochs}; {NEW_RUN}"
+        )
     counts = {"tiles": "tile_scores.npz", "validation_tiles": "validation_scores.npz"}
     return Record(
         folder,
@@ -198,21 +200,14 @@ def read_record(folder) -> Record:
     )
 
 
-def _read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
-
-
 def _read_split(folder: Path, environment: dict) -> dict:
     """The split of a run: its own file, or the file beside it that has the recorded digest."""
     digest, own = environment.get("split_sha256"), folder / "split.json"
     if own.is_file() or digest is None:
-        return _read_json(own)
+        return read_json(own, NEW_RUN)
     for path in sorted(folder.parent.glob("split*.json")):
         if sha256(path) == digest:
-            return _read_json(path)
+            return read_json(path, NEW_RUN)
     raise InputError(
         f"{folder}: its split is missing or was changed; {folder.parent} has no split file "
         f"with the digest {digest[:8]}… that environment.json names"
@@ -220,10 +215,10 @@ def _read_split(folder: Path, environment: dict) -> dict:
 
 
 def _dem_scores(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text())["scores"]["default"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); delete it, it is made again") from None
+    repair = "delete it, it is made again"
+    content = read_json(path, repair)
+    with reading(path, repair):
+        return dict(content["scores"]["default"])
 
 
 def read_results(study: Study, out) -> dict[str, Result]:

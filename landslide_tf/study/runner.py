@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import queue
 import signal
@@ -16,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from landslide_tf.checks import InputError
-from landslide_tf.console import say
-from landslide_tf.files import write_json
+from landslide_tf.console import progress_bar, say
+from landslide_tf.files import read_json, write_json
 from landslide_tf.study.experiments import PlannedRun, Study, split_file
 from landslide_tf.study.planning import OVERHEAD_S, duration, epochs_done, seconds_left
 from landslide_tf.study.records import DEM_SCORES
@@ -48,11 +47,9 @@ def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict
     1/1 unet-none-bce-seed0: complete
     {}
     """
-    from tqdm import tqdm
-
     cores = _share_cores(jobs)
     out = Path(out)
-    bar = tqdm(total=100, bar_format="{percentage:3.0f}% |{bar}| {desc}", disable=None)
+    bar = progress_bar(total=100, bar_format="{percentage:3.0f}% |{bar}| {desc}")
     numbers = {run.folder: number for number, run in enumerate(planned, 1)}
     failures, stop = read_failures(out), threading.Event()
     overheads, failed = [], set()  # of the runs made now: seconds outside the epochs; folders
@@ -186,10 +183,7 @@ def read_failures(out) -> dict[str, str]:
     {}
     """
     path = Path(out) / "failures.json"
-    try:
-        return json.loads(path.read_text()) if path.exists() else {}
-    except ValueError as error:
-        raise InputError(f"{path}: cannot be read ({error}); delete it") from None
+    return read_json(path, "delete it") if path.exists() else {}
 
 
 def _keep_split(study: Study, out: Path) -> None:
@@ -199,7 +193,7 @@ def _keep_split(study: Study, out: Path) -> None:
         return
     for folder in sorted(path.parent.glob("*/split.json")):
         if run_folder.read_config(folder.parent).seed == study.base.seed:
-            write_json(path, json.loads(folder.read_text()))
+            write_json(path, read_json(folder, run_folder.NEW_RUN))
             return
 
 

@@ -4,6 +4,8 @@ import json
 import os
 import pickle
 import shutil
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -316,3 +318,36 @@ def test_ground_resolution_of_the_models_input(tmp_path, tiny_tiles):
     assert ground_resolution_m(tmp_path, spec) == pytest.approx(5)
     assert ground_resolution_m(tiny_tiles, spec) is None  # PNG
     assert ground_resolution_m(tmp_path / "pack.npz", spec) is None
+
+
+@pytest.mark.parametrize("name", ["facts.json", "rgb.npy", "valid.npy"])
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", None])
+def test_a_damaged_cache_is_one_line(name, content, folder, tmp_path):
+    cache = tmp_path / "cache"
+    load_tiles(folder, SPEC, cache=cache)
+    (path,) = cache.glob(f"*/{name}")
+    path.write_bytes(path.read_bytes()[:-20] if content is None else content)
+    with pytest.raises(InputError, match="delete this folder") as error:
+        load_tiles(folder, SPEC, cache=cache)
+    assert str(path.parent) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux")
+def test_no_file_of_a_cache_is_open_when_it_gets_its_name(folder, tmp_path, monkeypatch):
+    """Windows renames no folder with open files."""
+    rename, seen = Path.rename, []
+
+    def watched(self, target):
+        seen.append(str(self) in Path("/proc/self/maps").read_text())
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", watched)
+    load_tiles(folder, SPEC, cache=tmp_path / "cache")
+    assert seen == [False]
+
+
+def test_reading_needs_no_stderr_and_leaves_the_warning_filters(folder, monkeypatch):
+    before = list(warnings.filters)
+    monkeypatch.setattr("sys.stderr", None)
+    assert len(load_tiles(folder, SPEC)) > 0
+    assert list(warnings.filters) == before

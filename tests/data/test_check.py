@@ -8,8 +8,9 @@ from scipy import ndimage
 from conftest import write_raster
 from landslide_tf.checks import InputError
 from landslide_tf.data.arrays import load_tiles
-from landslide_tf.data.check import check_folder, format_report, near_duplicates
+from landslide_tf.data.check import check_folder, format_report
 from landslide_tf.data.index import find_samples
+from landslide_tf.data.near_duplicates import near_duplicates
 from landslide_tf.inputs import InputSpec
 
 # ---- near-duplicates ---------------------------------------------------------------------------
@@ -43,7 +44,7 @@ def test_inverted_and_flat_tiles_are_no_duplicates(rng):
 
 
 def test_pairs_are_found_across_blocks_of_the_table(rng, monkeypatch):
-    monkeypatch.setattr("landslide_tf.data.check.CHUNK", 3)
+    monkeypatch.setattr("landslide_tf.data.near_duplicates.CHUNK", 3)
     thumbnails = rng.random((11, 8, 8))
     thumbnails[9] = np.rot90(thumbnails[1])
     thumbnails[5] = thumbnails[4][:, ::-1]
@@ -95,6 +96,8 @@ def test_report_of_a_folder_with_one_defect_of_each_kind(folder):
     # a to f pair; the negative is counted on its own
     assert (report["landslide_tiles"], report["negative_tiles"]) == (6, 1)
     assert report["with_dem"] == 5 and report["georeferenced"] == 1
+    assert report["crs"] == {"WGS 84 / UTM zone 47N": 1}
+    assert report["resolution_m"] == pytest.approx([1, 1], rel=1e-2)
     assert report["unpaired"] == ["landslide/image/g_alone.png: has no mask"]
     assert len(report["unreadable"]) == 2
     assert "e_values.png" in report["unreadable"][0] and "found 3" in report["unreadable"][0]
@@ -118,6 +121,7 @@ def test_report_as_text(folder):
     assert (
         "16 to 64 x 16 to 96 px" in text and "50.0% of a tile" in text and "1 masks empty" in text
     )
+    assert "ground WGS 84 / UTM zone 47N (1); 1 m a pixel" in text
     for name in ("g_alone.png", "e_values.png", "f_torn.png", "a_half ~ b_same"):
         assert name in text
 
@@ -142,6 +146,40 @@ def test_report_of_nothing(tmp_path):
         check_folder(tmp_path)
     with pytest.raises(InputError, match="does not exist"):
         check_folder(tmp_path / "missing")
+
+
+def test_files_passed_over_are_named(folder):
+    (folder / "wrapped/landslide/image/a_half.heic").touch()
+    (folder / "wrapped/landslide/dem/notes").mkdir()
+    (folder / "wrapped/landslide/image/Thumbs.db").touch()  # nobody misses it
+    report = check_folder(folder)
+    assert len(report["passed_over"]) == 2
+    text = format_report(report)
+    assert "note: 2 files are passed over" in text
+    assert "a_half.heic: is of a format (.heic) that is not read" in text
+    assert "dem/notes: is a folder that is not read" in text
+
+
+def test_processes_tell_what_threads_tell(folder, monkeypatch):
+    monkeypatch.setattr("landslide_tf.data.check.MANY", 1)
+    assert format_report(check_folder(folder, processes=2)) == format_report(check_folder(folder))
+
+
+def test_of_copies_one_is_compared(tmp_path, rng):
+    image = rng.integers(1, 256, (32, 32, 3)).astype("uint8")
+    for name in "abc":
+        write_raster(tmp_path / f"landslide/image/{name}.png", image)
+        write_raster(tmp_path / f"landslide/mask/{name}.png", np.eye(32, dtype="uint8"))
+    report = check_folder(tmp_path)
+    assert report["copies"] == [["a", "b", "c"]] and report["near_duplicates"] == []
+
+
+def test_a_report_without_a_usable_mask_says_no_share(tmp_path, rng):
+    image = rng.integers(1, 256, (32, 32, 3)).astype("uint8")
+    write_raster(tmp_path / "landslide/image/a.png", image)
+    write_raster(tmp_path / "landslide/mask/a.png", np.full((32, 32), 3, "uint8"))
+    text = format_report(check_folder(tmp_path))
+    assert "nan" not in text and "error: 1 tile cannot be used" in text
 
 
 # ---- the real sets: what the README beside them says ------------------------------------------

@@ -66,7 +66,7 @@ def test_what_is_worst_comes_first_with_counts_and_examples(tile, tmp_path):
     assert len(alone.examples) == 7 and "x0.png: has no mask" in alone.examples[0]
     voids = one(found, "-32768")
     assert voids.level == "warning" and voids.what.startswith("8 tiles: ")
-    assert voids.repair == "give --nodata -32768" or "--nodata -32768" in voids.what
+    assert voids.repair.startswith("give --nodata=-32768")
     assert voids.examples == [f"a{i}" for i in range(8)]
     assert one(found, "1 mask has no landslide pixel").examples == ["b0"]
     text = format_report(check_folder(tmp_path / "t"))
@@ -82,10 +82,10 @@ def test_copies_are_told_from_what_only_looks_alike(tile, tmp_path):
     tile("a3", image=image[::-1])
     report = check_folder(tmp_path / "t")
     assert report["copies"] == [["a1", "a2"]]
-    assert report["near_duplicates"] == [("a1", "a3"), ("a2", "a3")]
+    assert report["near_duplicates"] == [("a1", "a3")]  # a2 is a1
     found = findings(tmp_path, "warning")
     assert one(found, "1 image is there more than once").examples == ["a1 = a2"]
-    assert one(found, "2 pairs of tiles look alike").examples == ["a1 ~ a3", "a2 ~ a3"]
+    assert one(found, "1 pair of tiles looks alike").examples == ["a1 ~ a3"]
 
 
 def test_mixed_sizes_and_types(tile, tmp_path, rng):

@@ -12,7 +12,7 @@ from rasterio.transform import from_origin
 from conftest import write_raster
 from landslide_tf.checks import InputError
 from landslide_tf.data.labels import read_mask
-from landslide_tf.data.tile import check_mask
+from landslide_tf.data.tile_rules import check_mask
 
 LANDSLIDE = np.zeros((6, 8), bool)
 LANDSLIDE[1:3, 2:5] = True

@@ -205,7 +205,7 @@ def test_bands_of_a_colour_table(tmp_path):
     refused(path, "3 bands", bands=(4, 1, 2))
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation(orientation, suffix, tmp_path):
     from PIL import ImageOps

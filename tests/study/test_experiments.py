@@ -8,6 +8,7 @@ from made_runs import BASE, write_run
 
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
+from landslide_tf.files import write_json
 from landslide_tf.inputs import InputSpec
 from landslide_tf.study.experiments import (
     Study,
@@ -19,6 +20,7 @@ from landslide_tf.study.experiments import (
 )
 from landslide_tf.study.matrices import MATRICES, relative
 from landslide_tf.study.records import read_record, read_results
+from landslide_tf.training.recorder import write_history
 
 SIX = [
     "unet-none-bce",
@@ -154,7 +156,7 @@ def test_study_file_round_trip(tmp_path):
     write_study(study, tmp_path)
     assert read_study(tmp_path) == study
     (tmp_path / "study.json").write_text('{"base": 3}')
-    with pytest.raises(InputError, match="study.json: cannot be read"):
+    with pytest.raises(InputError, match="study.json: is damaged"):
         read_study(tmp_path)
 
 
@@ -189,5 +191,30 @@ def test_a_run_without_its_history_is_named(content, tmp_path):
     (folder / "history.csv").unlink()
     if content is not None:
         (folder / "history.csv").write_text(content)
-    with pytest.raises(InputError, match=r"history.csv: cannot be read"):
+    with pytest.raises(InputError, match=r"history.csv: is (missing|damaged)"):
         read_record(folder)
+
+
+def test_a_history_of_fewer_epochs_than_were_scored_is_named(tmp_path):
+    folder = write_run(tmp_path / "run", BASE, 0.9)
+    rows = read_record(folder).history
+    metrics = json.loads((folder / "metrics.json").read_text())
+    write_json(folder / "metrics.json", metrics | {"epochs": len(rows)})
+    assert len(read_record(folder).history) == len(rows)
+    write_history(folder / "history.csv", rows[:-1])
+    wanted = f"history.csv: has {len(rows) - 1} epochs, metrics.json has {len(rows)}"
+    with pytest.raises(InputError, match=wanted):
+        read_record(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"null", b"\xff\xfe\x00", b'{"base": {}, "seeds"'])
+@pytest.mark.parametrize("name", ["study.json", "environment.json", "metrics.json", "split.json"])
+def test_damaged_files_of_a_study_are_one_line(name, content, study, tmp_path):
+    write_study(study, tmp_path)
+    folder = write_run(tmp_path / "run", BASE, 0.9)
+    path = (tmp_path if name == "study.json" else folder) / name
+    path.write_bytes(content)
+    with pytest.raises(InputError) as error:
+        read_study(tmp_path)
+        read_record(folder)
+    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import rasterio
 from rasterio.enums import ColorInterp
+from rasterio.io import MemoryFile
 from tqdm import tqdm
 
 from landslide_tf.checks import InputError
@@ -211,21 +212,22 @@ def _write_tiff(path, bands, transform, nodata):
     colour = len(bands) == 3
     # Differencing neighbours before deflate: 2 is for integers, 3 for floating point.
     predictor = 3 if bands.dtype.kind == "f" else 2
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        count=len(bands),
-        height=bands.shape[1],
-        width=bands.shape[2],
-        dtype=bands.dtype,
-        crs=CRS,
-        transform=transform,
-        nodata=nodata,
-        compress="deflate",
-        predictor=predictor,
-        photometric="RGB" if colour else "MINISBLACK",
-    ) as file:
-        file.write(bands)
-        if colour:
-            file.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+    # in memory first, as `landslide_tf.data.raster.write_geotiff` does
+    with MemoryFile() as memory:
+        with memory.open(
+            driver="GTiff",
+            count=len(bands),
+            height=bands.shape[1],
+            width=bands.shape[2],
+            dtype=bands.dtype,
+            crs=CRS,
+            transform=transform,
+            nodata=nodata,
+            compress="deflate",
+            predictor=predictor,
+            photometric="RGB" if colour else "MINISBLACK",
+        ) as file:
+            file.write(bands)
+            if colour:
+                file.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+        Path(path).write_bytes(memory.getbuffer())

@@ -1,0 +1,122 @@
+"""Whether masks lie on their images: over a data set, the edges of both come together.
+
+A single landslide says little. Over tens of tiles the image is more often rugged under the
+outlines of its landslides than where the same outlines are put a little off, turned or mirrored.
+Where another place fits better by many standard errors, the masks belong to other ground.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SIDE_PX = 64  # tiles are compared at this size
+REACH_PX = 16  # the furthest shift that is looked for
+LOOKED_AT = 256  # tiles of a set, which take a second
+LEAST_TILES = 20
+NEAR_PX = 3  # masks drawn by hand are not more exact than this
+SURE, BETTER = 6.0, 0.15  # standard errors, and deviations, by which another place must fit better
+LEAST_KNOWN, SMALLEST, LARGEST = 0.9, 0.005, 0.8  # share of data; of landslide
+ORIENTATIONS = [(flip, turns) for flip in (False, True) for turns in range(4)]
+WORDS = (
+    "",
+    "turned to the left by 90 degrees",
+    "turned by 180 degrees",
+    "turned to the right by 90 degrees",
+    "mirrored left to right",
+    "with rows and columns exchanged",
+    "mirrored top to bottom",
+    "mirrored along their other diagonal",
+)
+
+
+def looked_at(count: int) -> set[int]:
+    """Which of `count` tiles are enough to judge a data set by.
+
+    >>> len(looked_at(100)), len(looked_at(100_000))
+    (100, 256)
+    """
+    return set(np.linspace(0, count - 1, min(count, LOOKED_AT)).astype(int).tolist())
+
+
+def mask_fit(image, labels, known) -> np.ndarray | None:
+    """How well the outline of a mask lies on edges of its image, by where it is put: (8, 33, 33).
+
+    First the eight orientations of the mask, then its shift down and to the right by -16 to 16
+    pixels of 64; [0, 16, 16] is in place. A number is the mean strength of the image's edges under
+    the outline, less that of the tile, in deviations. None where that says nothing: without an
+    outline, a relief of brightness or enough data.
+
+    Args:
+        image: (H, W, C), of any brightness.
+        labels: (h, w), landslide where not 0.
+        known: (H, W) bool.
+
+    >>> image = np.zeros((64, 64, 1))
+    >>> image[20:40, 10:30] = 1
+    >>> fits = mask_fit(image, image[:, ::-1, 0], np.ones((64, 64), bool))  # mirrored
+    >>> bool(fits[4, 16, 16] > fits[0, 16, 16])  # mirrored once more, and in place
+    True
+    """
+    import cv2
+
+    size = (SIDE_PX, SIDE_PX)
+    drawn = cv2.resize(np.asarray(labels, "uint8"), size, interpolation=cv2.INTER_NEAREST)
+    drawn = (drawn > 0).astype("uint8")
+    if np.mean(known) < LEAST_KNOWN or not SMALLEST < drawn.mean() < LARGEST:
+        return None
+    grey = np.asarray(image, "float32").mean(axis=-1)
+    grey = np.where(known, grey, grey[known].mean())
+    grey = cv2.GaussianBlur(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), (0, 0), 1.0)
+    edges = np.hypot(*np.gradient(grey))
+    deviation = edges.std()
+    around = np.ones((3, 3), "uint8")
+    outline = (cv2.dilate(drawn, around) - cv2.erode(drawn, around)).astype("float32")
+    outline[[0, -1]] = outline[:, [0, -1]] = 0  # where the tile ends, not the landslide
+    if outline.sum() < 8 or not np.isfinite(deviation) or deviation <= 1e-6 * np.abs(grey).max():
+        return None
+    # Padded, so that what is put over the rim finds nothing there, instead of the other side.
+    padded = (2 * SIDE_PX, 2 * SIDE_PX)
+    spectra = [np.fft.rfft2(a, padded) for a in ((edges - edges.mean()) / deviation, edges * 0 + 1)]
+    shifts = np.arange(-REACH_PX, REACH_PX + 1)
+    fits = np.empty((8, len(shifts), len(shifts)), "float32")
+    for k, (flip, turns) in enumerate(ORIENTATIONS):
+        put = np.conj(np.fft.rfft2(np.rot90(outline[:, ::-1] if flip else outline, turns), padded))
+        strength, count = (
+            np.fft.irfft2(spectrum * put, padded)[np.ix_(shifts, shifts)] for spectrum in spectra
+        )
+        fits[k] = strength / np.maximum(count, 0.5 * outline.sum())
+    return fits
+
+
+def alignment_warnings(fits) -> list[str]:
+    """A warning where masks fit their images better turned, mirrored or shifted, else [].
+
+    `fits` are those of `mask_fit`, one a tile; a None is left out.
+
+    >>> alignment_warnings([None] * 30)
+    []
+    """
+    fits = [fit for fit in fits if fit is not None]
+    if len(fits) < LEAST_TILES:
+        return []
+    fits = np.stack(fits)
+    mean, middle = fits.mean(axis=0), slice(REACH_PX - NEAR_PX, REACH_PX + NEAR_PX + 1)
+    elsewhere = mean.copy()
+    elsewhere[0, middle, middle] = -np.inf
+    best = np.unravel_index(elsewhere.argmax(), mean.shape)
+    here = np.unravel_index(mean[0, middle, middle].argmax(), (2 * NEAR_PX + 1,) * 2)
+    here = (0, *(int(i) + REACH_PX - NEAR_PX for i in here))
+    better = fits[:, *best] - fits[:, *here]
+    error = better.std(ddof=1) / np.sqrt(len(better))
+    if better.mean() < max(BETTER, SURE * error):
+        return []
+    kind, (down, right) = int(best[0]), (int(i) - REACH_PX for i in best[1:])
+    moves = [WORDS[kind]] if kind else []
+    for pixels, words in ((down, ("down", "up")), (right, ("right", "left"))):
+        if abs(pixels) > NEAR_PX:
+            share = abs(pixels) / SIDE_PX
+            moves.append(f"shifted {words[pixels < 0]} by {share:.0%} of a tile")
+    return [
+        f"the masks look misplaced: over {len(fits)} tiles their outlines fit the images better "
+        f"when {' and '.join(moves)}; look at some tiles in a GIS, and make the masks again"
+    ]

@@ -1,0 +1,117 @@
+"""Tiles that look alike, also when one is flipped, turned, brighter or darker."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SAME_FROM = 0.97  # correlation of two thumbnails from which tiles count as near-duplicates
+# Thumbnails of length 1 that correlate by r are sqrt(2 - 2 r) apart; and a little for rounding.
+APART = 2 - 2 * SAME_FROM + 1e-4
+COARSE_PX = 8  # thumbnails are compared at this size first
+CHUNK = 512
+MAX_PAIRS = 100_000  # a folder with more near-duplicates needs no longer list
+
+
+def near_duplicates(names: list[str], thumbnails) -> list[tuple[str, str]]:
+    """Pairs of tiles that look alike.
+
+    `thumbnails` is (N, S, S), grey. Two tiles are alike when their thumbnails, each less its mean
+    and divided by its deviation, correlate above 0.97 in one of the eight orientations. Flat
+    tiles, which say nothing, are left out. The list ends after about 100,000 pairs.
+
+    >>> a = np.random.default_rng(0).random((8, 8))
+    >>> near_duplicates(["a", "b", "c"], np.array([a, 0.5 * np.rot90(a), a**5]))
+    [('a', 'b')]
+    """
+    thumbnails = np.asarray(thumbnails)
+    if len(thumbnails) == 0:
+        return []
+    side = thumbnails.shape[1]
+    block = side // COARSE_PX if side % COARSE_PX == 0 else 1
+    coarse = np.zeros((len(thumbnails), side // block, side // block), "float32")
+    for start in range(0, len(thumbnails), CHUNK):
+        unit = _unit(thumbnails[start : start + CHUNK])
+        shape = (len(unit), side // block, block, side // block, block)
+        # Averaging over blocks brings no two thumbnails further apart.
+        coarse[start : start + CHUNK] = unit.reshape(shape).sum(axis=(2, 4)) / block
+    seen = np.flatnonzero((coarse**2).sum(axis=(1, 2)) > 0)
+    pairs: set[tuple[int, int]] = set()
+    for i, j in _candidates(_invariants(coarse[seen])):
+        for k in range(0, len(i) if len(pairs) < MAX_PAIRS else 0, CHUNK):
+            a, b = seen[i[k : k + CHUNK]], seen[j[k : k + CHUNK]]
+            near = _closest(coarse[a], coarse[b]) < APART
+            a, b = a[near], b[near]
+            alike = _closest(_unit(thumbnails[a]), _unit(thumbnails[b])) < 2 - 2 * SAME_FROM
+            pairs.update(zip(a[alike].tolist(), b[alike].tolist(), strict=True))
+    return [(names[i], names[j]) for i, j in sorted(pairs)]
+
+
+def _candidates(features):
+    """Blocks of pairs i < j whose features (N, F) are less than `APART` apart, squared."""
+    length, one = (features**2).sum(axis=1, keepdims=True), np.ones((len(features), 1), "float32")
+    rows, columns = np.hstack([features, length, one]), np.hstack([-2 * features, one, length]).T
+    for top in range(0, len(features), CHUNK):  # a block of the upper half of the N x N table
+        for left in range(top, len(features), 16 * CHUNK):
+            squares = rows[top : top + CHUNK] @ columns[:, left : left + 16 * CHUNK]
+            i, j = np.nonzero(squares < APART)
+            i, j = top + i, left + j
+            yield i[i < j], j[i < j]
+
+
+def _invariants(images) -> np.ndarray:
+    """(N, F): numbers that no turn or flip of the images (N, S, S) changes.
+
+    The eight orientations are a group. An image is a sum of parts that it does not mix: a symmetric
+    one, three that change their sign at most, and a rest; nor does it mix rings of pixels that it
+    carries into each other. So the symmetric part and the length of each other part on each ring
+    stay, and no two images are further apart in these numbers than in any orientation.
+    """
+    count, side = images.shape[:2]
+    turns = [(flip, turn) for flip in (False, True) for turn in range(4)]
+    places = np.arange(side * side).reshape(1, side, side)
+    ring = np.min([_orient(places, *turn) for turn in turns], axis=0).ravel()
+    rings, ring = np.unique(ring, return_inverse=True)
+    on_ring = (ring[:, None] == np.arange(len(rings))).astype("float32")
+    features = np.zeros((count, 5, len(rings)), "float32")
+    for start in range(0, count, CHUNK):
+        part = images[start : start + CHUNK]
+        turned = [_orient(part, *turn) for turn in turns]
+        rest, here = part.astype("float32"), features[start : start + CHUNK]
+        for kind, sign in enumerate((
+            lambda flip, turn: 1,
+            lambda flip, turn: -1 if flip else 1,
+            lambda flip, turn: -1 if turn % 2 else 1,
+            lambda flip, turn: -1 if flip != bool(turn % 2) else 1,
+        )):  # fmt: skip
+            alone = sum(sign(*t) * image for t, image in zip(turns, turned, strict=True)) / 8
+            rest = rest - alone
+            flat = alone.reshape(len(part), -1)
+            if kind == 0:  # the same all along a ring
+                here[:, 0] = flat @ on_ring / np.sqrt(on_ring.sum(axis=0))
+            else:
+                here[:, kind] = np.sqrt(flat**2 @ on_ring)
+        here[:, 4] = np.sqrt(rest.reshape(len(part), -1) ** 2 @ on_ring)
+    features = features.reshape(count, -1)
+    return features[:, (features != 0).any(axis=0)]
+
+
+def _closest(a, b) -> np.ndarray:
+    """Smallest squared distance of images a and b (N, S, S) over the eight orientations of b."""
+    both = (a**2).sum(axis=(1, 2)) + (b**2).sum(axis=(1, 2))
+    like = [
+        (a * _orient(b, flip, turn)).sum(axis=(1, 2)) for flip in (False, True) for turn in range(4)
+    ]
+    return both - 2 * np.max(like, axis=0)
+
+
+def _orient(images: np.ndarray, flip: bool, turns: int) -> np.ndarray:
+    return np.rot90(images[:, :, ::-1] if flip else images, turns, axes=(1, 2))
+
+
+def _unit(thumbnails) -> np.ndarray:
+    """Thumbnails less their mean, of length 1 each; flat ones are 0."""
+    centred = thumbnails.astype("float64")
+    centred -= centred.mean(axis=(1, 2), keepdims=True)
+    norm = np.sqrt((centred**2).sum(axis=(1, 2), keepdims=True))
+    flat = norm < 1e-3 * centred.shape[1]
+    return np.where(flat, 0, centred / np.maximum(norm, 1e-12)).astype("float32")

@@ -1,0 +1,122 @@
+"""What is odd about a scene and its DEM, found before the work; see `data.plausible`."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+from rasterio.windows import Window
+
+from landslide_tf.checks import InputError
+from landslide_tf.data.crs import horizontal
+from landslide_tf.data.opening import open_raster
+from landslide_tf.data.plausible import MAX_MARKS, dem_warnings, image_warnings
+from landslide_tf.data.raster import Raster, read_window
+from landslide_tf.geo.overlay import Grid, moved_bounds, sorted_bounds
+
+KEPT_PX = 1200  # of the longer side
+STRIP_PX = 2**22
+
+
+def image_oddities(path, *, nodata=None, bands=None) -> list[str]:
+    """Warnings about an image, from a sample of its rows and columns.
+
+    >>> image_oddities("scene.tif")
+    []
+    """
+    with open_raster(path) as file:
+        step = -(-max(file.height, file.width) // KEPT_PX)
+        rows = [
+            strip
+            for y in range(0, file.height, step)
+            for strip in _read(file, Window(0, y, file.width, 1), nodata, bands, "image")
+        ]
+    return _lines(path, rows, [_thin(row, step) for row in rows], image_warnings)
+
+
+def dem_oddities(path, grid: Grid, *, nodata=None) -> list[str]:
+    """Warnings about the part of a DEM that lies beneath a scene.
+
+    All of its pixels are looked at, because missing data may be few; what is kept is a sample, and
+    the lowest and highest values of each strip.
+
+    >>> with open_raster("scene.tif") as scene:
+    ...     dem_oddities("dem.tif", Grid(scene))
+    []
+    """
+    with open_raster(path) as file:
+        left, top, width, height = (int(n) for n in window_beneath(file, grid).flatten())
+        step, rows = -(-max(width, height) // KEPT_PX), max(1, STRIP_PX // width)
+        strips, kept = [], []
+        for y in range(top, top + height, rows):
+            window = Window(left, y, width, min(rows, top + height - y))
+            for strip in _read(file, window, nodata, None, "dem"):
+                strips = [strip]  # the last one tells the notes
+                kept += [_thin(strip, step), _ends(strip)]
+    return _lines(path, strips, kept, dem_warnings)
+
+
+def _read(file, window, nodata, bands, kind) -> list[Raster]:
+    """A part of a file; none where it is damaged, which is told where it is needed."""
+    with contextlib.suppress(InputError):
+        return [read_window(file, window, nodata=nodata, bands=bands, kind=kind)]
+    return []
+
+
+def _thin(raster: Raster, step: int) -> np.ndarray:
+    """Some of the pixels with data, (N, C)."""
+    return raster.values[::step, ::step][raster.valid[::step, ::step]]
+
+
+def _ends(dem: Raster) -> np.ndarray:
+    """The few lowest and highest elevations, (N, 1), twice where they come more than once.
+
+    >>> dem = Raster(np.array([[[-9999.0], [-9999.0], [5.0]]]), np.ones((1, 3), bool))
+    >>> _ends(dem).ravel().tolist()
+    [-9999.0, -9999.0, 5.0, 5.0, -9999.0, -9999.0]
+    """
+    known, found = dem.values[..., 0][dem.valid], []
+    for extreme in (np.min, np.max):
+        left = known
+        for _ in range(MAX_MARKS + 1):
+            if len(left):
+                value, before = extreme(left), len(left)
+                left = left[left != value]
+                found += [value] * min(2, before - len(left))
+    return np.array(found, known.dtype)[:, None]
+
+
+def _lines(path, rasters, pixels, look) -> list[str]:
+    if not rasters:
+        return []
+    bands = min(part.shape[-1] for part in pixels)  # of a DEM the first one is looked at
+    values = np.concatenate([part[:, :bands] for part in pixels])[None]
+    lines = (*rasters[-1].notes, *look(Raster(values, np.ones(values.shape[:2], bool))))
+    return [f"{path}: {line}" for line in lines]
+
+
+def window_beneath(file, grid: Grid) -> Window:
+    """The part of an open raster that lies beneath the scene; all of it where that is not known.
+
+    >>> with open_raster("scene.tif") as scene, open_raster("dem.tif") as dem:
+    ...     window_beneath(dem, Grid(scene)).flatten()
+    (0, 0, 96, 64)
+    """
+    whole, t, box = Window(0, 0, file.width, file.height), file.transform, grid.outline().bounds
+    if not grid.same_crs(file):
+        box = moved_bounds(box, grid.crs, file.crs)
+    if box is None or t.b or t.d:
+        return whole
+    west, _, east, _ = sorted_bounds(file.bounds)
+    if horizontal(file.crs).is_geographic and not west <= box[0] <= box[2] <= east:
+        return whole  # a part of the scene may lie a turn of 360 degrees away
+    columns, rows = (
+        sorted((side - origin) / size for side in sides)
+        for sides, origin, size in ((box[0::2], t.c, t.a), (box[1::2], t.f, t.e))
+    )
+    # two pixels more, which interpolation reads
+    left, top = (max(0, int(first) - 2) for first, _ in (columns, rows))
+    right = min(file.width, int(columns[1]) + 3)
+    bottom = min(file.height, int(rows[1]) + 3)
+    beneath = left < right and top < bottom
+    return Window(left, top, right - left, bottom - top) if beneath else whole

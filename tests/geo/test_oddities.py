@@ -1,0 +1,91 @@
+"""Missing data in a DEM is found wherever it lies beneath the scene, and not elsewhere."""
+
+import numpy as np
+import pytest
+from rasterio.transform import from_origin
+from rasterio.warp import transform_bounds
+from rasterio.windows import bounds as window_bounds
+
+from conftest import write_raster
+from landslide_tf.data.opening import open_raster
+from landslide_tf.geo import oddities
+from landslide_tf.geo.oddities import dem_oddities, image_oddities, window_beneath
+from landslide_tf.geo.overlay import Grid
+
+
+def place(metres=2.0, west=470000, north=3445000, crs="EPSG:32647"):
+    return {"crs": crs, "transform": from_origin(west, north, metres, metres)}
+
+
+@pytest.fixture
+def grid(tmp_path):
+    """A scene of 40 x 40 pixels of 2 m."""
+    path = write_raster(tmp_path / "scene.tif", np.full((40, 40, 3), 99, "uint8"), **place())
+    with open_raster(path) as file:
+        return Grid(file)
+
+
+def dem(tmp_path, size=(40, 40), voids=(), **where):
+    y, x = np.mgrid[: size[0], : size[1]]
+    values = (1000 + x % 100 + y % 100).astype("float32")
+    for row, column, value in voids:
+        values[row, column] = value
+    return write_raster(tmp_path / "dem.tif", values, **(where or place()))
+
+
+@pytest.mark.parametrize("value", [-32768, -9999, 1e38, -3.4e38])
+def test_a_single_pixel_that_a_sample_would_miss(value, grid, tmp_path, monkeypatch):
+    monkeypatch.setattr(oddities, "KEPT_PX", 10)  # every fourth row and column
+    monkeypatch.setattr(oddities, "STRIP_PX", 200)  # five rows
+    path = dem(tmp_path, voids=[(13, 7, value)])
+    (line,) = dem_oddities(path, grid)
+    given = f"{np.float32(value):.10g}"
+    assert f"the DEM holds the value {given}" in line and line.endswith(f"--nodata={given}")
+    assert line.startswith(str(path))
+    assert dem_oddities(path, grid, nodata=float(np.float32(value))) == []
+    assert dem_oddities(dem(tmp_path), grid) == []
+
+
+def test_only_what_lies_beneath_the_scene(grid, tmp_path):
+    # 100 x 100 pixels of 10 m around the scene of 80 m, which begins at column 30 and row 20
+    where = place(metres=10.0, west=470000 - 300, north=3445000 + 200)
+    path = dem(tmp_path, (100, 100), [(60, 60, -9999), (5, 5, -9999)], **where)
+    with open_raster(path) as file:
+        # a pixel each for the rim, and two for interpolation
+        assert window_beneath(file, grid).flatten() == (28, 18, 13, 13)
+    assert dem_oddities(path, grid) == []
+    path = dem(tmp_path, (100, 100), [(23, 33, -9999)], **where)
+    assert len(dem_oddities(path, grid)) == 1
+
+
+@pytest.mark.parametrize("south_up", [False, True])
+def test_in_another_crs_and_upside_down(south_up, grid, tmp_path):
+    # the scene lies near 98.69 E, 31.14 N; pixels of about 10 m
+    transform = from_origin(98.6, 31.2, 1e-4, 1e-4)
+    if south_up:
+        transform = transform @ transform.translation(0, 1500) @ transform.scale(1, -1)
+    path = dem(tmp_path, (1500, 1500), crs="EPSG:4326", transform=transform)
+    with open_raster(path) as file:
+        part = window_beneath(file, grid)
+        left, bottom, right, top = window_bounds(part, file.transform)
+    box = transform_bounds(grid.crs, "EPSG:4326", *grid.outline().bounds)
+    assert left <= box[0] and box[2] <= right
+    assert min(bottom, top) <= box[1] and box[3] <= max(bottom, top)
+    assert part.width < 20 and part.height < 20
+
+
+def test_units_and_several_bands_are_told_once(grid, tmp_path):
+    values = np.repeat(1000 + np.mgrid[:40, :40].sum(axis=0)[..., None], 3, axis=-1)
+    path = write_raster(tmp_path / "grey.tif", values.astype("int16"), **place())
+    assert dem_oddities(path, grid) == []
+    import rasterio
+
+    with rasterio.open(path, "r+") as file:
+        file.units = ["ft"] * 3
+    (line,) = dem_oddities(path, grid)
+    assert "elevations in ft are converted to metres" in line
+
+
+def test_an_image_of_one_colour(tmp_path, grid):
+    (line,) = image_oddities(grid.path)
+    assert "one colour everywhere" in line

@@ -1,0 +1,112 @@
+"""Landslide polygons from vector files of any name, format and kind of geometry."""
+
+import json
+import shutil
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from rasterio.transform import from_origin
+from rasterio.windows import Window
+
+from conftest import write_raster
+from landslide_tf.checks import InputError
+from landslide_tf.data.opening import open_raster
+from landslide_tf.geo.overlay import Grid, open_labels
+
+WEST, NORTH = 470000, 3445000
+PLACE = {"crs": "EPSG:32647", "transform": from_origin(WEST, NORTH, 2, 2)}
+
+
+@pytest.fixture
+def grid(tmp_path):
+    """A scene of 40 x 60 pixels of 2 m."""
+    path = write_raster(tmp_path / "scene.tif", np.full((40, 60, 3), 9, "uint8"), **PLACE)
+    with open_raster(path) as file:
+        return Grid(file)
+
+
+def square(row, column, side=5):
+    """Pixels of the scene as a polygon."""
+    left, top = WEST + 2 * column, NORTH - 2 * row
+    return shapely.box(left, top - 2 * side, left + 2 * side, top)
+
+
+TWO = [square(5, 5), square(20, 30)]  # 25 pixels each
+
+
+def written(path, shapes=TWO, crs=32647, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    geopandas.GeoSeries(shapes, crs=crs).to_file(path, **options)
+    return path
+
+
+def pixels(path, grid) -> int:
+    return int(open_labels(path, grid)(Window(0, 0, 60, 40)).values.sum())
+
+
+def refused(path, grid, *words):
+    with pytest.raises(InputError) as error:
+        pixels(path, grid)
+    message = str(error.value)
+    assert str(path) in message and "\n" not in message
+    for word in words:
+        assert word in message, message
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a!b.gpkg", "a!b.shp", "x!y/a.gpkg", "!.geojson", "a b.gpkg", "a#b.gpkg", "a%20b.gpkg",
+     "é.gpkg", "a'b.gpkg", "[a].gpkg", "a,b.shp"],
+)  # fmt: skip
+def test_any_name_is_read(name, grid, tmp_path):
+    plain = written(tmp_path / "plain" / f"a.{name.split('.')[-1]}")
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    for part in plain.parent.iterdir():  # a shapefile is several
+        shutil.copy(part, path.with_suffix(part.suffix))
+    assert pixels(path, grid) == 50
+
+
+def test_collections_are_taken_apart(grid, tmp_path):
+    collection = shapely.GeometryCollection([TWO[0], shapely.GeometryCollection([TWO[1]])])
+    assert pixels(written(tmp_path / "a.gpkg", [collection]), grid) == 50
+    collection = shapely.GeometryCollection([TWO[0], shapely.Point(WEST + 9, NORTH - 9)])
+    refused(written(tmp_path / "b.gpkg", [collection]), grid, "holds Point")
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "shp", "geojson"])
+def test_a_file_without_features(suffix, grid, tmp_path):
+    path = tmp_path / f"a.{suffix}"
+    frame = geopandas.GeoDataFrame({"id": [1]}, geometry=TWO[:1], crs=32647).iloc[:0]
+    frame.to_file(path)
+    refused(path, grid, "holds no polygons; give")
+
+
+def test_metres_in_a_geojson_without_a_crs(grid, tmp_path):
+    path = tmp_path / "a.geojson"
+    shapes = [{"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(s)}
+              for s in TWO]  # fmt: skip
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": shapes}))
+    refused(path, grid, "are no degrees", "ogr2ogr -a_srs")
+
+
+def test_parts_of_a_shapefile(grid, tmp_path):
+    path = written(tmp_path / "a.shp")
+    for suffix in (".cpg", ".dbf"):
+        path.with_suffix(suffix).unlink()
+        assert pixels(path, grid) == 50
+    path.with_suffix(".shx").unlink()
+    refused(path, grid, "a.shx", "copy all files of the shapefile")
+
+
+def test_archives_and_other_encodings(grid, tmp_path):
+    written(tmp_path / "sub/a.shp")
+    archive = shutil.make_archive(tmp_path / "a", "zip", tmp_path, "sub")
+    refused(archive, grid, "an archive", "unpack it")
+    plain = written(tmp_path / "a.geojson", driver="GeoJSON")
+    (tmp_path / "b.geojson").write_bytes(b"\xef\xbb\xbf" + plain.read_bytes())
+    assert pixels(tmp_path / "b.geojson", grid) == 50
+    (tmp_path / "c.geojson").write_text(plain.read_text(), encoding="utf-16")
+    refused(tmp_path / "c.geojson", grid, "no format that is known")
