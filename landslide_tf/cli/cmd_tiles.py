@@ -75,7 +75,7 @@ def tiles_parser(actions) -> None:
 def _tiles(arguments) -> None:
     import_keras_quietly()
     from landslide_tf.geo.cut import cut_scene
-    from landslide_tf.geo.source import raster_warnings
+    from landslide_tf.geo.notes import raster_warnings
 
     options = {name: value for name, value in vars(arguments).items() if name != "run"}
     # checked as everywhere
