@@ -35,7 +35,7 @@ def test_resume_computes_no_finished_block_twice(red_run, make_scene, tmp_path, 
     assert [path.name for path in out.iterdir()] == ["unfinished"]
     computed.append("fixed")
     report = make_map(red_run, scene, out, resume=True)
-    # 6 windows an axis (0, 13, 27, 40, 54, 68), two in a block: 3 x 3 blocks
+    # 6 windows an axis (0, 16, 32, 48, 64, 68), two in a block: 3 x 3 blocks
     assert len(computed) - 5 == 9 - len(kept)
     assert report["windows"]["computed_now"] < report["windows"]["all"] == 36
     assert not (out / "unfinished").exists()
