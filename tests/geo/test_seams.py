@@ -1,10 +1,17 @@
 """The measure of seams: shares known by hand; and maps, which must have none."""
 
+import dataclasses
+
+import keras
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_maps import FLOAT, make_map, read
+from scene_runs import WINDOW, make_run
 
+from conftest import write_raster
 from landslide_tf.geo.seams import seam_shares
 
 
@@ -42,3 +49,41 @@ def test_dots_at_every_step_are_found_and_noise_is_not():
     hole[:96] = np.nan
     assert seam_shares(hole, moved, 24, 8)[0] == pytest.approx(1.0)
     assert seam_shares(np.ones((48, 48)), np.ones((48, 48)), 24, 8) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("cause", ["relief", "borders"])
+def test_windows_leave_no_seams(cause, tmp_path):
+    """A slope scaled anew in each window, and the zeros that convolutions see beyond a border."""
+    size = 208
+    y, x = np.mgrid[:size, :size]
+    image = np.random.default_rng(0).integers(60, 190, (size, size, 3)).astype("uint8")
+    dem = (1000 + 2 * x + y).astype("float32")
+    run = make_run(tmp_path / "run", [1, -1, 0, 4], -2.0)
+    if cause == "borders":
+        inputs = keras.Input((WINDOW, WINDOW, 4))
+        mean = keras.layers.Conv2D(1, 7, padding="same")
+        model = keras.Model(inputs, mean(inputs))
+        kernel = np.zeros((7, 7, 4, 1))
+        kernel[:, :, :3] = 8 / 49 / 3
+        kernel[3, 3, 0] += 2
+        mean.set_weights([kernel, np.array([-6.0])])
+        model.save(run / "model.keras")
+
+    def shares(overlap, step):
+        shift, maps = step // 3, []
+        for first in (0, shift):
+            place = {"crs": "EPSG:32647", "transform": rasterio.Affine(2, 0, 4e5, 0, -2, 3e6)}
+            scene = [
+                write_raster(tmp_path / f"{name}{first}.tif", values[first:, first:], **place)
+                for name, values in (("image", image), ("dem", dem))
+            ]
+            out = tmp_path / f"map{overlap}_{first}"
+            make_map(run, scene, out, dataclasses.replace(FLOAT, overlap=overlap))
+            maps.append(read(out / "probability.tif"))
+        inner = np.s_[WINDOW:-48, WINDOW:-48]  # the last window is not a step from the one before
+        return seam_shares(maps[0][shift:, shift:][inner], maps[1][inner], step, shift)
+
+    alone, _ = shares(0, WINDOW)
+    assert alone > 0.1
+    blended, _ = shares(None, WINDOW // 2)
+    assert abs(blended) < 0.1 * alone
