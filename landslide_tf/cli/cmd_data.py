@@ -1,4 +1,4 @@
-"""The commands about tiles: check, demo, split, pack; tiles and download have their own files."""
+"""The commands about data: check, demo, split, pack; others have files of their own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 
 from landslide_tf.checks import InputError
 from landslide_tf.cli.cmd_download import download_parser
+from landslide_tf.cli.cmd_stack import stack_parser
 from landslide_tf.cli.cmd_tiles import tiles_parser
 from landslide_tf.cli.options import (
     add_config_options,
@@ -19,6 +20,7 @@ from landslide_tf.files import check_outputs
 DATA_EXAMPLES = """examples:
   landslide data download bijie
   landslide data tiles --image scene.tif --dem dem.tif --polygons landslides.gpkg --out tiles
+  landslide data stack --image scene.tif --dem dem.tif --out stack.tif    for QGIS' Deepness
   landslide data check Bijie-landslide-dataset
   landslide data demo demo-tiles
   landslide data split tiles split.json --by group --test-prefix B
@@ -51,10 +53,13 @@ def data_parser(commands):
     >>> arguments.folder
     'tiles'
     """
-    data = new_parser(commands, "data", "Get, make, check, split or pack tiles.", DATA_EXAMPLES)
+    data = new_parser(
+        commands, "data", "Get, make, check, split or pack tiles; stack rasters.", DATA_EXAMPLES
+    )
     actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
     download_parser(actions)
     tiles_parser(actions)
+    stack_parser(actions)
 
     check = new_parser(actions, "check", "Report what a folder of tiles holds.", None)
     check.add_argument("folder", metavar="DIR")

@@ -86,11 +86,20 @@ def map_parser(commands):
         "at, where the run knows it, else the image's own)",
     )
     model.add_argument(
+        "--window-px",
+        type=_whole_or_auto,
+        metavar="{auto,N}",
+        help="side of a window, pixels of the model, a multiple of 16 (default: auto: up to 512 "
+        "where each pixel's answer depends on pixels nearby alone, which is a third of the work; "
+        "the size of the training's tiles where the model looks at the whole window: channel "
+        "attention, or elevation scaled in each window as by --dem-normalisation relief or zscore)",
+    )
+    model.add_argument(
         "--overlap",
         type=int,
         metavar="N",
-        help="pixels of the model that windows share (default: half a window; a quarter takes less "
-        "than half the time, but seams may show)",
+        help="pixels of the model that windows share (default: half of the training's tiles; with "
+        "less, seams may show)",
     )
     model.add_argument(
         "--tta", action="store_true", help="mean over eight flips and turns: eight times as long"
@@ -144,6 +153,10 @@ def map_parser(commands):
     result.add_argument("--resume", action="store_true", help="go on with an unfinished map")
     result.add_argument("--overwrite", action="store_true", help="replace the map in --out")
     parser.set_defaults(run=lambda arguments: _map(arguments, parser))
+
+
+def _whole_or_auto(text: str) -> int | None:
+    return None if text == "auto" else int(text)
 
 
 def _map(arguments, parser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import shutil
@@ -14,7 +15,7 @@ from landslide_tf.console import say
 from landslide_tf.data.arrays import load_tiles
 from landslide_tf.data.dataset import Part
 from landslide_tf.data.demo import demo_folder
-from landslide_tf.export import formats
+from landslide_tf.export import formats, qgis
 from landslide_tf.files import SCRATCH, sha256, write_json
 from landslide_tf.inputs.resize import resize_nearest
 from landslide_tf.models.probability import Predictor
@@ -33,7 +34,8 @@ RAW_SIZES = ((97, 131), (200, 160))  # of the pictures that `serve_raw` is check
 def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = False) -> Path:
     """Export the model of a complete run; returns the folder, which exists only when checked.
 
-    `savedmodel`: a SavedModel; `onnx`: `model.onnx` and, with channels first, `model-qgis.onnx`;
+    `savedmodel`: a SavedModel; `onnx`: `model.onnx` and, for raw bands in QGIS' plugin Deepness,
+    `model-qgis.onnx`, unless the model reads slope or hillshade;
     `litert`: `model.tflite` and, with `int8`, `model-int8.tflite`. Each with `model-card.json`.
 
     Args:
@@ -102,8 +104,9 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
             f"{name}: largest difference in probability {check['difference']:.1e}, "
             f"{check['flipped']:.3%} of the pixels change sides of the threshold"
         )
-    if format_ == "savedmodel" and run.spec.terrain:
-        say("serve_raw is left out: slope and hillshade need the pixel's size in metres")
+    if format_ in ("savedmodel", "onnx") and run.spec.terrain:
+        name = "serve_raw" if format_ == "savedmodel" else "model-qgis.onnx"
+        say(f"{name} is left out: slope and hillshade need the pixel's size in metres")
     say(f"exported to {out}")
     if failure:
         raise JobError(f"{failure}. {out / 'model.tflite'} is kept")
@@ -149,11 +152,21 @@ def _write_and_check(run: Run, model, format_, folder: Path, x) -> dict[str, dic
                     run.predict(image, dem),
                 )
     elif format_ == "onnx":
-        formats.write_onnx(model, folder / "model.onnx")
+        facts = {"for_qgis": False, "note": qgis.NOT_FOR_QGIS, "input": run.spec.to_dict()}
+        formats.write_onnx(model, folder / "model.onnx", metadata=facts)
         check("model.onnx", formats.run_onnx(folder / "model.onnx", x))
-        path = folder / "model-qgis.onnx"
-        formats.write_onnx(model, path, channels_first=True, metadata=qgis_metadata(run))
-        check(path.name, formats.run_onnx(path, x, channels_first=True))
+        if not run.spec.terrain:
+            path, facts = folder / "model-qgis.onnx", qgis.qgis_metadata(run)
+            formats.write_onnx(
+                model, path, qgis.qgis_probability(model, run.spec, facts["brightness"]), facts
+            )
+            bright = dataclasses.replace(run.spec, rgb_scale=facts["brightness"])
+            for image, dem in _raw_inputs(x, [run.spec.shape[:2]]):
+                dem = dem if run.spec.uses_dem else None
+                image = image.astype("float32") * facts["brightness"] / 255
+                wanted = np.nan_to_num(dataclasses.replace(run, spec=bright).predict(image, dem))
+                got = formats.run_onnx(path, qgis.as_deepness(image, dem), channels_first=True)
+                check(path.name, got, wanted)
     else:
         formats.write_litert(model, folder / "model.tflite")
         check("model.tflite", formats.run_litert(folder / "model.tflite", x))
@@ -199,36 +212,16 @@ def compare(got, wanted, threshold: float) -> dict[str, float]:
     }
 
 
-def _raw_inputs(x):
-    """Pictures and DEMs of other sizes than the model's, made from its inputs, with no data."""
+def _raw_inputs(x, sizes=RAW_SIZES):
+    """Pictures and DEMs of some sizes, made from a model's inputs, with no data in the DEM."""
     rng = np.random.default_rng(0)
-    for size in RAW_SIZES:
+    for size in sizes:
         image = np.asarray(resize_nearest(x[:4, ..., :3], size))
-        image = (255 * np.clip(image, 0, 1)).round().astype("uint8")
+        image = (255 * np.clip(image, 0, 1)).round().clip(1).astype("uint8")  # 0 may be no data
         dem = np.asarray(resize_nearest(x[:4, ..., -1:], size))[..., 0] * 300 + 1000
         dem += rng.normal(0, 2, dem.shape)
         dem[:, : size[0] // 4, : size[1] // 3] = np.nan
         yield image, dem.astype("float32")
-
-
-def qgis_metadata(run: Run) -> dict:
-    """What QGIS' Deepness plugin reads from an ONNX file.
-
-    It gives the model bands as value / 255, in the order of the model's channels.
-
-    >>> facts = qgis_metadata(load_run("runs/first"))
-    >>> facts["model_type"], facts["tile_size"], facts["class_names"]["1"]
-    ('Segmentor', 32, 'landslide')
-    """
-    resolution = run.metrics.get("resolution_m")
-    return {
-        "model_type": "Segmentor",
-        "class_names": {"0": "background", "1": "landslide"},
-        "tile_size": run.spec.tile_px,
-        "tiles_overlap": 25,
-        "seg_thresh": run.threshold,
-        **({"resolution": round(100 * resolution, 3)} if resolution else {}),
-    }
 
 
 def model_card(run: Run, format_: str, checks: dict, folder: Path) -> dict:

@@ -103,8 +103,11 @@ def raw_probability(model, spec: InputSpec):
     return probability
 
 
-def write_onnx(model, path: Path, *, channels_first: bool = False, metadata=None) -> None:
-    """ONNX from float32 input to probability (B, H, W, 1), or (B, 1, H, W) with channels first.
+def write_onnx(model, path: Path, channels_first=None, metadata=None) -> None:
+    """ONNX from the model's input, float32, to probability (B, H, W, 1).
+
+    `channels_first` is a function from an input of that shape to probability, in the place of the
+    model: the file then takes (B, C, H, W) and gives (B, 1, H, W).
 
     >>> if find_spec("tf2onnx") and find_spec("onnxruntime"):  # in requirements-export.txt
     ...     model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(1, 1)])
@@ -118,7 +121,11 @@ def write_onnx(model, path: Path, *, channels_first: bool = False, metadata=None
 
     @tf.function(input_signature=[tf.TensorSpec(model.input_shape, tf.float32, "inputs")])
     def probability(inputs):
-        return tf.identity(tf.sigmoid(model(inputs, training=False)), "probability")
+        if channels_first:
+            found = channels_first(inputs)
+        else:
+            found = tf.sigmoid(model(inputs, training=False))
+        return tf.identity(found, "probability")
 
     names = probability.get_concrete_function().structured_outputs.name
     proto, _ = tf2onnx.convert.from_function(

@@ -11,8 +11,12 @@ import shapely
 from landslide_tf.data.ground import Ground
 from landslide_tf.geo.components import Component
 
-# Values and words of the confidence in the USGS' landslide inventory (Belair and others 2022), here
-# of the model's probability alone: how far the mean lies from the threshold to 1, in quarters.
+# Values and short words of the confidence in the USGS' inventory (Belair, Jones, Slaughter and
+# Mirus 2022, Landslide Inventories across the United States version 2, doi:10.5066/P9FZUX6N): 1
+# possible landslide in the area, 3 likely landslide at or near this location, 5 confident
+# consequential landslide, 8 high confidence in extent or nature of landslide. Its 2, probable
+# landslide in the area, is left out: four classes are quarters. There people have judged; here it
+# is the model's probability alone: how far the mean lies from the threshold to 1.
 CONFIDENCE = {1: "possible", 3: "likely", 5: "confident", 8: "high confidence"}
 EDGE = ("no", "cut", "sliver")
 YES = ("no", "yes")
@@ -57,8 +61,8 @@ FIELDS = (
     Field("prob_mean", "Mean probability", "Of the model, over the pixels above the threshold"),
     Field("prob_max", "Highest probability", "Of the model, over the pixels"),
     Field("confidence", "Confidence (1, 3, 5, 8)", "Class of prob_mean between threshold and 1, "
-          "in quarters, with the values of the USGS inventory (Belair and others 2022); it is the "
-          "model's, nobody has looked", "int32"),
+          "in quarters, with the values of the USGS inventory (Belair and others 2022, "
+          "doi:10.5066/P9FZUX6N); it is the model's, nobody has looked", "int32"),
     Field("conf_text", "Confidence", "The same in words: possible, likely, confident, high "
           "confidence", "str"),
     Field("ellipt", "Ellipticity", "Share within the ellipse of equal area whose axes are those of "

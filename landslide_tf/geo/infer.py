@@ -37,8 +37,9 @@ class BlockResult:
     bad: np.ndarray  # (N, 5) int: 0 image or 1 DEM, top, left, bottom, right of what is damaged
 
 
-def scene_run(run: Run) -> Run:
-    """The run with the scene's georeference in the place of `resolution_m`."""
+def scene_run(run: Run, scene: Scene) -> Run:
+    """The run for the scene's windows, with its georeference in the place of `resolution_m`."""
+    run = run.at_window(scene.window_px)
     return dataclasses.replace(run, spec=dataclasses.replace(run.spec, resolution_m=None))
 
 
@@ -59,7 +60,9 @@ def compute_blocks(
     ...     result.block, result.total.shape, result.windows
     ((0, 0), (64, 96), 15)
     """
-    run = scene_run(run)
+    # larger windows are fewer at once: memory stays about what it is
+    batch = max(1, batch * run.spec.tile_px**2 // scene.window_px**2)
+    run = scene_run(run, scene)
     result = None
     for item in _ahead(_read_blocks(scene, run, blocks, batch), AHEAD):
         if isinstance(item, BlockResult):

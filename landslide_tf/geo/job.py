@@ -15,8 +15,9 @@ from landslide_tf.checks import InputError, check_choice
 from landslide_tf.data.crs import horizontal
 from landslide_tf.data.opening import open_raster
 from landslide_tf.files import check_outputs, read_json, read_text, reading, sha256, write_json
+from landslide_tf.geo.notes import dem_note
 from landslide_tf.geo.resolution import model_resolution
-from landslide_tf.geo.source import Scene, dem_note, open_scene
+from landslide_tf.geo.source import Scene, open_scene
 from landslide_tf.geo.vector_formats import FILES, parse_formats
 from landslide_tf.models.probability import PREDICT_BATCH
 from landslide_tf.runs.run import Run
@@ -52,7 +53,8 @@ class MapOptions:
 
     threshold: float | None = None  # default: the one the run chose on validation
     min_area: float | None = None  # m2; default: nine pixels, at least 100 m2
-    overlap: int | None = None  # of windows, in pixels of the model; default: half a window
+    window_px: int | None = None  # side of windows in pixels of the model; see `open_scene`
+    overlap: int | None = None  # of windows, in pixels of the model; default: half a tile
     resolution_m: float | None = None  # default: the one that the run knows, else the image's own
     bands: str | None = None
     scale: str = "run"
@@ -151,8 +153,9 @@ def make_job(
         run.spec,
         **{
             name: getattr(options, name)
-            for name in ("overlap", "bands", "scale", "nodata", "skip_bad")
+            for name in ("overlap", "bands", "scale", "nodata", "skip_bad", "window_px")
         },
+        sees_locally=run.sees_locally,
         resolution_m=options.resolution_m or model_resolution(run, image),
     )
     _check_formats(image, options.formats)

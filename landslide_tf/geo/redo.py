@@ -113,6 +113,7 @@ def _job(folder: Path, out: Path, report: dict, changes: dict) -> Job:
         tuple(map(tuple, key["stretch"])) if key["stretch"] else None,
         options.get("skip_bad", False),
         tuple(inputs["pixel_m"]),
+        max(key["window_px"]),  # nothing is computed with it
         Layout(tuple(inputs["size_px"]), tuple(key["window_px"]), tuple(key["overlap_px"])),
     )
     return Job(out, scene, MapOptions(**options), key, "start")

@@ -12,18 +12,16 @@ from rasterio.windows import Window
 from landslide_tf.checks import InputError
 from landslide_tf.data.ground import Ground
 from landslide_tf.data.opening import not_a_file, open_raster, reading
-from landslide_tf.data.raster import Raster, nodata_values, read_window
-from landslide_tf.data.tags import colour_table, unit_note
-from landslide_tf.data.tile_rules import check_brightness
-from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference, same_grid
-from landslide_tf.geo.windows import Layout
-from landslide_tf.inputs import InputSpec, Preprocessor
+from landslide_tf.data.raster import nodata_values, read_window
+from landslide_tf.data.tags import colour_table
+from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference
+from landslide_tf.geo.windows import BLOCK_PX, Layout
+from landslide_tf.inputs import InputSpec
 
 THUMBNAIL_PX = 1200  # the longer side at most
 SMALLEST_PX = 64  # of a piece that a damaged part of the thumbnail is cut into
 PERCENTILES = (2, 98)
 MAX_WINDOW_PX = 8192
-DARK = 0.25  # an image whose brightest pixels are below this share of full scale
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,7 @@ class Scene:
     stretch: tuple[tuple[float, float], ...] | None  # value of 0 and 1, by band
     skip_bad: bool
     resolution_m: tuple[float, float]  # of a pixel along y and x
+    window_px: int  # side of a window in pixels of the model
     layout: Layout
 
     @property
@@ -63,6 +62,8 @@ def open_scene(
     scale: str = "run",
     nodata: float | tuple[float, ...] | None = None,
     skip_bad: bool = False,
+    window_px: int | None = None,
+    sees_locally: bool = False,
 ) -> Scene:
     """Check a scene against the `InputSpec` of a run.
 
@@ -77,6 +78,8 @@ def open_scene(
         scale: 'run', 'percentile' (2 to 98, by band), or the values 'LOW,HIGH' of 0 and 1.
         nodata: this value, or these, are no data in image and DEM, beside the files' own.
         skip_bad: what cannot be read is no data.
+        window_px: side of a window in pixels of the model; default `default_window_px`.
+        sees_locally: whether the model may run in windows of another size than it was trained on.
 
     Raises:
         InputError: one line with the file or option and the repair.
@@ -96,12 +99,6 @@ def open_scene(
         wrong = not_a_file(path)
         if wrong:
             raise InputError(f"{path}: {wrong[0]}; {wrong[1]}")
-    overlap = spec.tile_px // 2 if overlap is None else overlap
-    if not 0 <= overlap < spec.tile_px:
-        raise InputError(
-            f"--overlap must be at least 0 and below the window of {spec.tile_px}. "
-            f"Received: {overlap}"
-        )
     if spec.uses_dem and dem is None:
         raise InputError(f"this model (fusion {spec.fusion!r}) reads elevation; give --dem")
     several = nodata_values(spec.nodata if nodata is None else nodata)
@@ -117,8 +114,18 @@ def open_scene(
             raise InputError(f"{image}: {error}") from None
     if dem is not None:
         _check_overlap(dem, grid)
-    window = _window_px(spec.tile_px, pixel, resolution_m)
-    shared = (round(overlap * px / spec.tile_px) for px in window)
+    side = spec.tile_px
+    if sees_locally or window_px is not None:
+        side = _check_window(spec, window_px, sees_locally)
+        coarser = [(resolution_m or metres) / metres for metres in pixel]
+        side = side or default_window_px(spec.tile_px, size, coarser)
+    overlap = spec.tile_px // 2 if overlap is None else overlap
+    if not 0 <= overlap < side:
+        raise InputError(
+            f"--overlap must be at least 0 and below the window of {side}. Received: {overlap}"
+        )
+    window = _window_px(side, pixel, resolution_m)
+    shared = (round(overlap * px / side) for px in window)
     shared = tuple(min(s, px - 1) for s, px in zip(shared, window, strict=True))
     scene = Scene(
         str(image),
@@ -129,9 +136,41 @@ def open_scene(
         None,
         skip_bad,
         pixel,
+        side,
         Layout(size, window, shared),
     )
     return _with_stretch(scene, scale)
+
+
+def default_window_px(tile_px: int, size, scale=(1.0, 1.0)) -> int:
+    """Side of the windows of a model that sees locally, in its own pixels.
+
+    Four times its tiles, but at most 512, at most about 1024 pixels of the scene, and no more than
+    the scene needs; at least its tiles. `size` is (height, width) of the scene, `scale` how many of
+    its pixels one of the model is along y and x.
+
+    With half a tile shared, 512 compute a pixel (512 / 448)^2 = 1.3 times, windows of 128 4 times.
+
+    >>> default_window_px(128, (3000, 4000)), default_window_px(128, (150, 200))
+    (512, 208)
+    """
+    needed = max(-(-n // s) for n, s in zip(size, scale, strict=True))
+    most = min(4 * tile_px, 512, BLOCK_PX / max(scale), needed)
+    return max(tile_px, int(-(-most // 16) * 16))
+
+
+def _check_window(spec: InputSpec, window_px: int | None, sees_locally: bool) -> int | None:
+    if window_px is None or window_px == spec.tile_px:
+        return window_px
+    if not sees_locally:
+        raise InputError(
+            f"--window-px {window_px}: this model looks at all of a window (its attention, or "
+            f"elevation scaled in each window), so it needs those it was trained on, "
+            f"{spec.tile_px}; leave --window-px out"
+        )
+    if window_px < 16 or window_px % 16:
+        raise InputError(f"--window-px must be a multiple of 16. Received: {window_px}")
+    return window_px
 
 
 def _check_bands(file, numbers) -> None:
@@ -188,27 +227,6 @@ def _check_overlap(dem, grid: Grid) -> None:
         raise InputError(
             f"{dem}: covers {apart[0]} in the image's CRS, the image {apart[1]}: they do not "
             "overlap; give the DEM of this place"
-        )
-
-
-def dem_note(scene: Scene) -> str | None:
-    """How the DEM came onto the image's pixels, in words; None where there is no DEM.
-
-    >>> from landslide_tf.inputs import InputSpec
-    >>> dem_note(open_scene("scene.tif", "dem.tif", InputSpec()))
-    "on the image's grid"
-    """
-    if scene.dem is None:
-        return None
-    with open_raster(scene.image) as image, open_raster(scene.dem) as dem:
-        note = unit_note(dem)
-        said = f"; {note}" if note else ""
-        if same_grid(Grid(image), dem):
-            return f"on the image's grid{said}"
-        crs = dem.crs.to_string() if dem.crs.to_epsg() else "another CRS"
-        return (
-            f"resampled onto the image's grid by bilinear interpolation, from {dem.height} x "
-            f"{dem.width} pixels in {crs}{said}"
         )
 
 
@@ -291,35 +309,3 @@ def _with_stretch(scene: Scene, scale: str) -> Scene:
             )
         limits = ((low, high),) * 3
     return dataclasses.replace(scene, stretch=limits)
-
-
-def scale_note(scene: Scene, values, valid, spec) -> str | None:
-    """A warning where the scaled image is far darker than what a model is trained on, or None.
-
-    Raises:
-        InputError: a float image beyond [0, 1].
-
-    Example:
-        >>> from landslide_tf.inputs import InputSpec
-        >>> scene = open_scene("scene.tif", "dem.tif", InputSpec())
-        >>> dark = np.full((8, 8, 3), 51, "uint8")
-        >>> scale_note(scene, dark, dark[..., 0] > 0, InputSpec())
-        'the image reaches 0.20 of full scale only: ...; give --scale percentile or ...'
-    """
-    if scene.stretch is not None or not valid.any():
-        return None
-    try:
-        check_brightness(Raster(values, valid), spec)
-    except InputError as error:
-        reason = str(error).split("; give")[0]
-        raise InputError(
-            f"{scene.image}: {reason}; give --scale LOW,HIGH or --scale percentile"
-        ) from None
-    full = Preprocessor(spec).scale(values[valid])
-    brightest = float(np.percentile(np.asarray(full), 98))
-    if brightest >= DARK:
-        return None
-    return (
-        f"the image reaches {brightest:.2f} of full scale only: a model trained on ordinary "
-        "pictures sees it black; give --scale percentile or --scale LOW,HIGH"
-    )

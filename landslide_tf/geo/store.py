@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import zipfile
+import json
 from pathlib import Path
 
 import numpy as np
 
 from landslide_tf.checks import JobError
-from landslide_tf.files import atomic_path
+from landslide_tf.files import atomic_path, write_json
 from landslide_tf.geo.infer import BlockResult
 from landslide_tf.geo.windows import Layout
 
 STRIP_PX = 2**21  # pixels of a strip, about
 
 
-def _path(folder, block) -> Path:
-    return Path(folder) / f"block_{block[0]:04d}_{block[1]:04d}.npz"
+def _path(folder, block, suffix=".json") -> Path:
+    return Path(folder) / f"block_{block[0]:04d}_{block[1]:04d}{suffix}"
 
 
 def is_stored(folder, block) -> bool:
@@ -28,25 +28,27 @@ def is_stored(folder, block) -> bool:
     >>> is_stored(".", (0, 0)), is_stored(".", (0, 1))
     (True, False)
     """
-    return _path(folder, block).is_file()
+    return _path(folder, block).is_file() and _path(folder, block, ".npy").is_file()
 
 
 def save_block(folder, result: BlockResult) -> None:
-    """Write a finished block, whole or not at all.
+    """Write a finished block, whole or not at all: its pixels, then its facts.
 
     >>> total = np.full((2, 3), 0.5, "float32")
     >>> save_block(".", BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int)))
-    >>> [path.name for path in Path().iterdir()]
-    ['block_0000_0000.npz']
+    >>> sorted(path.name for path in Path().iterdir())
+    ['block_0000_0000.json', 'block_0000_0000.npy']
     """
     # most of a scene's rim is no data: nothing is kept of it
     total = result.total if result.windows else np.zeros((0, 0), "float32")
-    with atomic_path(_path(folder, result.block)) as scratch:
-        np.savez(scratch, total=total, windows=result.windows, bad=result.bad)
+    with atomic_path(_path(folder, result.block, ".npy")) as scratch:
+        np.save(scratch, total)
+    facts = {"windows": int(result.windows), "bad": result.bad.tolist()}
+    write_json(_path(folder, result.block), facts)
 
 
-def load_block(folder, block) -> BlockResult:
-    """Read a finished block; `total` is (0, 0) where it has no data at all.
+def load_facts(folder, block) -> tuple[int, np.ndarray]:
+    """`windows` and `bad` of a finished block.
 
     Raises:
         JobError: the file is damaged.
@@ -54,34 +56,20 @@ def load_block(folder, block) -> BlockResult:
     Example:
         >>> total = np.full((2, 3), 0.5, "float32")
         >>> save_block(".", BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int)))
-        >>> load_block(".", (0, 0)).total
-        array([[0.5, 0.5, 0.5],
-               [0.5, 0.5, 0.5]], dtype=float32)
+        >>> windows, bad = load_facts(".", (0, 0))
+        >>> windows, bad.shape
+        (1, (0, 5))
     """
-    with _reading(folder, block) as file:
-        return BlockResult(block, file["total"], int(file["windows"]), file["bad"])
-
-
-def load_facts(folder, block) -> tuple[int, np.ndarray]:
-    """`windows` and `bad` of a finished block, without its pixels.
-
-    >>> total = np.full((2, 3), 0.5, "float32")
-    >>> save_block(".", BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int)))
-    >>> windows, bad = load_facts(".", (0, 0))
-    >>> windows, bad.shape
-    (1, (0, 5))
-    """
-    with _reading(folder, block) as file:
-        return int(file["windows"]), file["bad"]
+    with _reading(_path(folder, block)) as path:
+        facts = json.loads(path.read_text())
+        return facts["windows"], np.array(facts["bad"], int).reshape(-1, 5)
 
 
 @contextlib.contextmanager
-def _reading(folder, block):
-    path = _path(folder, block)
+def _reading(path):
     try:
-        with np.load(path) as file:
-            yield file
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        yield path
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise JobError(
             f"{path}: is damaged ({error}); delete it and continue with --resume"
         ) from None
@@ -90,29 +78,45 @@ def _reading(folder, block):
 def strips(folder, layout: Layout):
     """(top, probability) of the whole map from its finished blocks, from top to bottom.
 
-    Probability is float32 (h, width), NaN without data; strips have about 2 million pixels.
+    Probability is float32 (h, width), NaN without data; strips have about 2 million pixels. Of a
+    block only the rows of the strip are read, so memory does not grow with the width of the map.
 
-    >>> total = np.full((2, 3), 0.5, "float32")
-    >>> save_block(".", BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int)))
-    >>> for top, probability in strips(".", Layout(size=(2, 3), window=(2, 3), overlap=(1, 1))):
-    ...     top, probability.tolist()
-    (0, [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]])
+    Raises:
+        JobError: a block is damaged.
+
+    Example:
+        >>> total = np.full((2, 3), 0.5, "float32")
+        >>> save_block(".", BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int)))
+        >>> layout = Layout(size=(2, 3), window=(2, 3), overlap=(1, 1))
+        >>> for top, probability in strips(".", layout):
+        ...     top, probability.tolist()
+        (0, [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]])
     """
     height, width = layout.size
-    rows, columns = (len(spans) for _, _, spans in layout.axes)
+    rows, columns = ([layout.span(a, i) for i in range(len(layout.axes[a][2]))] for a in (0, 1))
     thickness = max(1, STRIP_PX // width)
-    carry = np.zeros((0, width), "float32")
-    for row in range(rows):
-        top, bottom = layout.span(0, row)
-        total = np.zeros((min(bottom, height) - top, width), "float32")
-        total[: len(carry)] = carry
-        for column in range(columns):
-            left, right = layout.span(1, column)
-            part = load_block(folder, (row, column)).total
-            total[:, left:right] += part if part.size else np.float32(np.nan)
-        # what the next row of blocks adds to is not final
-        end = layout.span(0, row + 1)[0] if row + 1 < rows else height
-        for start in range(top, end, thickness):
-            # sums of weights may be 1 + 1e-7
-            yield start, np.clip(total[start - top : min(start + thickness, end) - top], 0, 1)
-        carry = total[end - top :]
+    for start in range(0, height, thickness):
+        end = min(start + thickness, height)
+        total = np.zeros((end - start, width), "float32")
+        for row, (top, bottom) in enumerate(rows):
+            if bottom <= start or top >= end:
+                continue
+            inner = slice(max(top, start) - start, min(bottom, end) - start)
+            for column, (left, right) in enumerate(columns):
+                part = _rows(folder, (row, column), max(start - top, 0), end - top)
+                total[inner, left:right] += np.float32(np.nan) if part is None else part
+        yield start, np.clip(total, 0, 1)  # sums of weights may be 1 + 1e-7
+
+
+def _rows(folder, block, first: int, last: int):
+    """Some rows of a block, or None where it has no data at all."""
+    path = _path(folder, block, ".npy")
+    with _reading(path), open(path, "rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        if 0 in shape:
+            return None
+        last = min(last, shape[0])
+        file.seek(first * shape[1] * dtype.itemsize, 1)
+        values = np.fromfile(file, dtype, (last - first) * shape[1])
+        return values.reshape(last - first, shape[1])

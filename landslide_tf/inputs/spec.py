@@ -14,6 +14,9 @@ FUSIONS = ("early", "bottleneck", "rgb")
 DEM_NORMALISATIONS = ("relief", "zscore", "dataset")
 TERRAIN = ("slope", "hillshade")
 FILE_NAME = "input.json"
+# Raw bands in one file, as `data stack` writes them and the ONNX file for QGIS reads them.
+STACK_NODATA = -32768.0
+LOWEST_M = -9000.0  # no ground that a camera sees lies lower: -9999 and the like are no data
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from landslide_tf.data.tile_rules import check_fit
 from landslide_tf.files import sha256
 from landslide_tf.inputs import InputSpec, Preprocessor
 from landslide_tf.inputs.resize import resize_bilinear, resize_nearest
+from landslide_tf.models import any_size
 from landslide_tf.models.model_file import load_model
 from landslide_tf.models.probability import PREDICT_BATCH, OnnxPredictor, Predictor
 from landslide_tf.runs.packaged import find_run
@@ -58,6 +59,27 @@ class Run:
     def threshold(self) -> float:
         """The threshold chosen on the validation part."""
         return self.metrics["thresholds"]["chosen"]
+
+    @property
+    def sees_locally(self) -> bool:
+        """Whether larger windows of a scene give the same answer as the training's tiles.
+
+        No where the model looks at the whole window (channel attention), or elevation is scaled in
+        each window ('relief', 'zscore').
+        """
+        spec = self.spec
+        alike = not spec.uses_dem or spec.dem_normalisation == "dataset"
+        return alike and any_size.sees_locally(self.model)
+
+    def at_window(self, window_px: int) -> Run:
+        """The run for windows of another size, in pixels of the model; see `sees_locally`."""
+        if window_px == self.spec.tile_px:
+            return self
+        return dataclasses.replace(
+            self,
+            spec=dataclasses.replace(self.spec, tile_px=window_px),
+            predictor=any_size.predictor_at(self.model, window_px),
+        )
 
     def predict(self, image, dem=None, *, resolution_m=None):
         """Probability of landslide for one tile or a batch, at the tile's own size.

@@ -168,8 +168,11 @@ def test_onnx(finished_run, tmp_path, rng):
         want = predict_probability(run.model, x)
         got = formats.run_onnx(out / "model.onnx", x)
         np.testing.assert_allclose(got, want, atol=1e-5)
-        got = formats.run_onnx(out / "model-qgis.onnx", x, channels_first=True)
-        np.testing.assert_allclose(got, want, atol=1e-5)
+        image = rng.integers(1, 256, (count, 32, 32, 3)).astype("uint8")
+        dem = (900 + 100 * rng.random((count, 32, 32))).astype("float32")
+        raw = np.concatenate([image, dem[..., None]], axis=-1, dtype="float32") / 255
+        got = formats.run_onnx(out / "model-qgis.onnx", raw, channels_first=True)
+        np.testing.assert_allclose(got, run.predict(image, dem), atol=1e-4)
     proto = onnx.load(out / "model-qgis.onnx")
     facts = {entry.key: json.loads(entry.value) for entry in proto.metadata_props}
     assert facts["model_type"] == "Segmentor"

@@ -14,8 +14,9 @@ from conftest import write_raster
 from landslide_tf.checks import InputError
 from landslide_tf.data.raster import open_raster
 from landslide_tf.geo.cut import cut_scene
+from landslide_tf.geo.notes import dem_note
 from landslide_tf.geo.overlay import Grid, open_dem, open_labels
-from landslide_tf.geo.source import dem_note, open_scene
+from landslide_tf.geo.source import open_scene
 from landslide_tf.inputs import InputSpec
 
 PX = 48

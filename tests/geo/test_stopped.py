@@ -30,12 +30,12 @@ def test_resume_computes_no_finished_block_twice(red_run, make_scene, tmp_path, 
     monkeypatch.setattr(infer.Reader, "image", image)
     with pytest.raises(KeyboardInterrupt):
         make_map(red_run, scene, out)
-    kept = sorted(path.name for path in (out / "unfinished").glob("block*.npz"))
+    kept = sorted(path.name for path in (out / "unfinished").glob("block*.npy"))
     assert 1 <= len(kept) <= 4
     assert [path.name for path in out.iterdir()] == ["unfinished"]
     computed.append("fixed")
     report = make_map(red_run, scene, out, resume=True)
-    # 6 windows an axis (0, 13, 27, 40, 54, 68), two in a block: 3 x 3 blocks
+    # 6 windows an axis (0, 16, 32, 48, 64, 68), two in a block: 3 x 3 blocks
     assert len(computed) - 5 == 9 - len(kept)
     assert report["windows"]["computed_now"] < report["windows"]["all"] == 36
     assert not (out / "unfinished").exists()
@@ -88,7 +88,7 @@ def test_a_damaged_block_is_kept_out(red_run, tmp_path, make_scene, monkeypatch)
     with pytest.raises(JobError, match="--skip-bad"):
         make_map(red_run, (path, dem), out)
     assert not (out / "probability.tif").exists()
-    assert list((out / "unfinished").glob("block*.npz"))
+    assert list((out / "unfinished").glob("block*.npy"))
     report = make_map(
         red_run, (path, dem), out, dataclasses.replace(FLOAT, skip_bad=True), resume=True
     )

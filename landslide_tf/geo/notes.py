@@ -1,0 +1,71 @@
+"""What a user should know of the files of a scene before the work."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from landslide_tf.checks import InputError
+from landslide_tf.data.opening import open_raster
+from landslide_tf.data.raster import Raster
+from landslide_tf.data.tags import unit_note
+from landslide_tf.data.tile_rules import check_brightness
+from landslide_tf.geo.overlay import Grid, same_grid
+from landslide_tf.geo.source import Scene
+from landslide_tf.inputs import Preprocessor
+
+DARK = 0.25  # an image whose brightest pixels are below this share of full scale
+
+
+def dem_note(scene: Scene) -> str | None:
+    """How the DEM came onto the image's pixels, in words; None where there is no DEM.
+
+    >>> from landslide_tf.inputs import InputSpec
+    >>> from landslide_tf.geo.source import open_scene
+    >>> dem_note(open_scene("scene.tif", "dem.tif", InputSpec()))
+    "on the image's grid"
+    """
+    if scene.dem is None:
+        return None
+    with open_raster(scene.image) as image, open_raster(scene.dem) as dem:
+        note = unit_note(dem)
+        said = f"; {note}" if note else ""
+        if same_grid(Grid(image), dem):
+            return f"on the image's grid{said}"
+        crs = dem.crs.to_string() if dem.crs.to_epsg() else "another CRS"
+        return (
+            f"resampled onto the image's grid by bilinear interpolation, from {dem.height} x "
+            f"{dem.width} pixels in {crs}{said}"
+        )
+
+
+def scale_note(scene: Scene, values, valid, spec) -> str | None:
+    """A warning where the scaled image is far darker than what a model is trained on, or None.
+
+    Raises:
+        InputError: a float image beyond [0, 1].
+
+    Example:
+        >>> from landslide_tf.inputs import InputSpec
+        >>> from landslide_tf.geo.source import open_scene
+        >>> scene = open_scene("scene.tif", "dem.tif", InputSpec())
+        >>> dark = np.full((8, 8, 3), 51, "uint8")
+        >>> scale_note(scene, dark, dark[..., 0] > 0, InputSpec())
+        'the image reaches 0.20 of full scale only: ...; give --scale percentile or ...'
+    """
+    if scene.stretch is not None or not valid.any():
+        return None
+    try:
+        check_brightness(Raster(values, valid), spec)
+    except InputError as error:
+        reason = str(error).split("; give")[0]
+        raise InputError(
+            f"{scene.image}: {reason}; give --scale LOW,HIGH or --scale percentile"
+        ) from None
+    full = Preprocessor(spec).scale(values[valid])
+    brightest = float(np.percentile(np.asarray(full), 98))
+    if brightest >= DARK:
+        return None
+    return (
+        f"the image reaches {brightest:.2f} of full scale only: a model trained on ordinary "
+        "pictures sees it black; give --scale percentile or --scale LOW,HIGH"
+    )

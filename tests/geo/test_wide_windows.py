@@ -1,0 +1,140 @@
+"""`--window-px`: larger windows where the model sees locally, the training's own elsewhere."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_maps import FLOAT, make_map, read
+from scene_runs import WINDOW, make_run
+
+from landslide_tf.checks import InputError
+from landslide_tf.geo.source import default_window_px
+from landslide_tf.inputs import InputSpec
+from landslide_tf.models.any_size import predictor_at, sees_locally
+from landslide_tf.models.attention import ATTENTION
+from landslide_tf.models.registry import build_model
+
+
+def rgb_run(folder):
+    """A run whose model sees five pixels around each, through a pooling of two."""
+    run = make_run(folder, [0] * 3, 0.0, fusion="rgb")
+    keras.utils.set_random_seed(3)
+    x = keras.Input((WINDOW, WINDOW, 3))
+    y = keras.layers.Conv2D(6, 3, padding="same", activation="relu")(x)
+    y = keras.layers.UpSampling2D()(keras.layers.MaxPooling2D()(y))
+    model = keras.Model(x, keras.layers.Conv2D(1, 3, padding="same")(y))
+    model.save(run / "model.keras")
+    return run, model
+
+
+def test_a_map_by_larger_windows_is_the_answer_to_the_whole_scene(make_scene, tmp_path):
+    run, model = rgb_run(tmp_path / "run")
+    size = 256, 192
+    image, _ = make_scene(size)
+    options = dataclasses.replace(FLOAT, overlap=16)
+    report = make_map(run, (image, None), tmp_path / "auto", options)
+    assert report["job"]["window_px"] == [128, 128]  # 4 x 32
+    assert report["windows"]["all"] == 3 * 2  # (256 - 16) / 112 and (192 - 16) / 112, rounded up
+    small = dataclasses.replace(options, window_px=32)
+    report = make_map(run, (image, None), tmp_path / "small", small)
+    assert report["job"]["window_px"] == [32, 32]
+    wide, narrow = (read(tmp_path / name / "probability.tif") for name in ("auto", "small"))
+    x = np.stack([read_band(image, band) for band in (1, 2, 3)], axis=-1)[None] / 255
+    config = model.get_config()
+    config["layers"][0]["config"]["batch_shape"] = (None, *size, 3)
+    whole = keras.Model.from_config(config)
+    whole.set_weights(model.get_weights())
+    logits = keras.ops.convert_to_numpy(whole(x.astype("float32")))[0, ..., 0]
+    expected = 1 / (1 + np.exp(-logits))
+    inner = np.s_[6:-6, 6:-6]
+    # windows that begin at an even pixel pool as the whole does, and what a border disturbs, three
+    # pixels deep, has little weight
+    assert np.mean(np.abs(wide - expected)[inner] < 1e-3) > 0.93
+    assert np.abs(wide - expected)[inner].mean() < np.abs(narrow - expected)[inner].mean()
+    agree = (wide >= np.median(expected)) == (expected >= np.median(expected))
+    assert agree[inner].mean() > 0.995
+
+
+def read_band(path, band):
+    import rasterio
+
+    with rasterio.open(path) as file:
+        return file.read(band)
+
+
+@pytest.mark.parametrize(
+    ("name", "attention"),
+    [*(("unet", attention) for attention in ATTENTION), ("resunet", "none"),
+     ("unetpp", "spatial"), ("unetpp", "contextual")],
+)  # fmt: skip
+def test_what_sees_locally(name, attention):
+    """By the structure, and by the fact: a far pixel of a larger image must not matter."""
+    keras.utils.set_random_seed(0)
+    shape = (WINDOW, WINDOW, 3)
+    model = build_model(name, attention=attention, filters=2, fusion="rgb", input_shape=shape)
+    local = attention in ("none", "spatial")
+    assert sees_locally(model) == local
+    side = 384  # U-Net sees about 100 pixels far, spatial attention at four levels some more
+    x = np.random.default_rng(0).random((1, side, side, 3)).astype("float32")
+    predict = predictor_at(model, side)
+    before = predict(x)
+    x[:, -16:, -16:] = 9.0
+    after = predict(x)
+    assert np.array_equal(before[0, :8, :8], after[0, :8, :8]) == local
+    assert not np.array_equal(before[0, -16:], after[0, -16:])
+
+
+def test_an_unknown_layer_is_not_taken_for_local():
+    x = keras.Input((16, 16, 3))
+    for layer in (keras.layers.GroupNormalization(3), keras.layers.LayerNormalization()):
+        assert not sees_locally(keras.Model(x, keras.layers.Conv2D(1, 1)(layer(x))))
+    flipped = x[:, ::-1]
+    assert not sees_locally(keras.Model(x, keras.layers.Conv2D(1, 1)(flipped)))
+    assert sees_locally(keras.Model(x, keras.layers.Conv2D(1, 1)(x[..., :2])))
+    assert not sees_locally(keras.Model(x, x - keras.ops.mean(x, axis=(1, 2), keepdims=True)))
+
+
+@pytest.mark.parametrize("how", ["relief", "zscore", "dataset"])
+def test_elevation_scaled_in_each_window_keeps_the_training_size(how, make_scene, tmp_path):
+    run = make_run(tmp_path / "run", [1, 0, 0, 1], -1.0, dem_normalisation=how)
+    if how == "dataset":
+        spec = InputSpec.load(run)
+        dataclasses.replace(spec, dem_statistics=(1100.0, 50.0)).save(run)
+    scene = make_scene((70, 90))
+    report = make_map(run, scene, tmp_path / "map")
+    # 96 holds all of the scene
+    assert report["job"]["window_px"] == ([96, 96] if how == "dataset" else [32, 32])
+    wide = dataclasses.replace(FLOAT, window_px=64)
+    if how == "dataset":
+        make_map(run, scene, tmp_path / "wide", wide)
+        a, b = (read(tmp_path / name / "probability.tif") for name in ("map", "wide"))
+        np.testing.assert_allclose(a, b, atol=1e-6)  # a model of one pixel
+    else:
+        with pytest.raises(InputError, match="needs those it was trained on, 32; leave --window"):
+            make_map(run, scene, tmp_path / "wide", wide)
+
+
+@pytest.mark.parametrize(
+    ("window_px", "overlap", "message"),
+    [(40, None, "multiple of 16"), (0, None, "multiple of 16"), (64, 64, "below the window of 64")],
+)
+def test_bad_windows(window_px, overlap, message, make_scene, tmp_path):
+    run, _ = rgb_run(tmp_path / "run")
+    options = dataclasses.replace(FLOAT, window_px=window_px, overlap=overlap)
+    with pytest.raises(InputError, match=message):
+        make_map(run, (make_scene()[0], None), tmp_path / "map", options)
+
+
+@given(st.integers(1, 40), st.tuples(st.integers(1, 9000), st.integers(1, 9000)),
+       st.floats(0.1, 40))  # fmt: skip
+@settings(max_examples=200, deadline=None)
+def test_default_windows(sixteenths, size, coarser):
+    tile = 16 * sixteenths
+    px = default_window_px(tile, size, (coarser, coarser))
+    assert px % 16 == 0 and px >= tile
+    if px > tile:  # larger windows must not cost memory, nor be emptier than need be
+        assert px <= min(512, 4 * tile)
+        assert (px - 16) * coarser < min(1024, max(size))
