@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import queue
 import threading
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from landslide_tf.checks import JobError
 from landslide_tf.data.raster import Raster
 from landslide_tf.geo.reader import Reader
 from landslide_tf.geo.source import Scene
-from landslide_tf.models.probability import PREDICT_BATCH
+from landslide_tf.models.probability import PREDICT_BATCH, over_flips
 from landslide_tf.runs.run import Run
 
 AHEAD = 4  # batches read ahead of the model
@@ -125,14 +124,7 @@ def _part(raster: Raster | None, where) -> Raster | None:
 
 def _predict(predict, x, tta: bool):
     """Probability (B, H, W)."""
-    if not tta:
-        result = predict(x)
-    else:
-        result = np.zeros(x.shape[:3], "float32")
-        for turns, flip in itertools.product(range(4), (False, True)):
-            turned = np.rot90(x, turns, axes=(1, 2))
-            p = predict(turned[:, :, ::-1] if flip else turned)
-            result += np.rot90(p[:, :, ::-1] if flip else p, -turns, axes=(1, 2)) / 8
+    result = (over_flips(predict) if tta else predict)(x)
     if not np.isfinite(result).all():
         raise JobError("the model gives NaN; look at its loss curve and train it again")
     return result
