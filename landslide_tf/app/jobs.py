@@ -167,10 +167,14 @@ def plain(error, job: MapJob) -> str:
 
 
 def names_only(text: str, *paths) -> str:
-    """A text with the last part of each path in place of the path."""
+    """A text with the last part of each path in place of the path, and the page's word for --dem.
+
+    >>> names_only("/x/a.tif: no relief; give --dem", "/x/a.tif")
+    'a.tif: no relief; give the DEM'
+    """
     for path in filter(None, paths):
         text = text.replace(str(path), Path(path).name)
-    return text
+    return text.replace("--dem", "the DEM")
 
 
 def read_map(job: MapJob):

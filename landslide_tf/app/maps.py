@@ -40,7 +40,7 @@ class Place:
 
     def __init__(self, crs, transform, size):
         self.crs, self.transform, self.size = crs, transform, size
-        self._to_lonlat = self._middle(horizontal(crs))
+        self._meridian = self._middle(horizontal(crs))
 
     def _middle(self, own) -> float | None:
         """The scene's meridian, None where it is drawn in pixels."""
@@ -71,15 +71,16 @@ class Place:
     @property
     def in_pixels(self) -> bool:
         """Whether the map shows pixels of the scene, not places on the Earth."""
-        return self._to_lonlat is None
+        return self._meridian is None
 
     @property
     def mercator(self) -> str:
         """The projection of the web map, around the scene's meridian."""
-        return f"+proj=merc +a={EARTH_M} +b={EARTH_M} +lon_0={self._to_lonlat} +units=m +no_defs"
+        sphere = f"+proj=merc +a={EARTH_M} +b={EARTH_M} +lon_0={self._meridian} +units=m"
+        return f"{sphere} +nadgrids=@null +wktext +no_defs"  # degrees of WGS 84 on a sphere
 
     def _degrees(self, x, y):
-        longitude = self._to_lonlat + np.degrees(np.asarray(x) / EARTH_M)
+        longitude = self._meridian + np.degrees(np.asarray(x) / EARTH_M)
         return longitude, np.degrees(2 * np.arctan(np.exp(np.asarray(y) / EARTH_M)) - np.pi / 2)
 
     def picture(self, rgba, resampling=Resampling.bilinear):

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from landslide_tf.checks import InputError
+from landslide_tf.data.opening import open_raster
 from landslide_tf.geo.job import sources
 from landslide_tf.runs.packaged import packaged_models
 from landslide_tf.training.run_folder import is_complete, is_run, run_files
@@ -71,6 +72,8 @@ def check_file(path: Path, kind: str, folder) -> Path:
     if not any(start.startswith(SIGNATURES[name]) for name in KINDS[kind]):
         kinds = " or ".join(KINDS[kind])
         raise InputError(f"{path.name}: is no {kinds}; give one, or restore the file")
+    if not start.startswith(SIGNATURES["GeoPackage"]):
+        open_raster(path).close()
     for source in sources(path):  # with what lies beside it: overviews, masks, statistics
         inside(folder, os.path.abspath(source))
     return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from landslide_tf.app.jobs import names_only
 from landslide_tf.data.crs import crs_name
 from landslide_tf.data.opening import open_raster
 from landslide_tf.geo.job import MapOptions
@@ -34,6 +35,13 @@ def look_at_scene(model, image, dem, options: MapOptions) -> tuple[list, list[st
     >>> dict(facts)["Size"], warnings
     ('96 x 64 pixels of 2 m', [])
     """
+    paths = (model, image, dem)
+    changed = tuple(Path(path).stat().st_mtime_ns for path in paths[1:] if path)
+    return _looked(*(path and str(path) for path in paths), options, changed)
+
+
+@functools.lru_cache(maxsize=16)  # the whole image is read for it
+def _looked(model: str, image: str, dem: str | None, options: MapOptions, _changed):
     run = loaded(model)
     scene = open_scene(
         image, dem, run.spec, bands=options.bands, scale=options.scale, nodata=options.nodata,
@@ -57,4 +65,5 @@ def look_at_scene(model, image, dem, options: MapOptions) -> tuple[list, list[st
         read = "" if scene.dem_in_model else "; for the table alone, this model reads no elevation"
         facts.append(("Elevation", dem_note(scene) + read))
     facts.append(("Windows", f"{scene.layout.count():,}"))
-    return facts, scene_warnings(run, scene, options)
+    warnings = scene_warnings(run, scene, options)
+    return facts, [names_only(line, image, dem) for line in warnings]
