@@ -56,7 +56,7 @@ def press(page, name):
 
 
 def choose_model(page, name):
-    page.get_by_label("Model").click()
+    page.get_by_role("combobox", name="Model", exact=True).click()
     page.get_by_role("option", name=name).click()
 
 

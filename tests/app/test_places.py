@@ -1,5 +1,6 @@
 """What the page may read, and what not."""
 
+import contextlib
 import os
 import shutil
 
@@ -54,10 +55,8 @@ def test_nothing_else_is(folder, name):
 @example("\ud800")
 def test_whatever_the_name_it_stays_inside(tmp_path_factory, name):
     root = tmp_path_factory.mktemp("root")
-    try:
+    with contextlib.suppress(InputError):
         assert inside(root, name).is_relative_to(root)
-    except InputError:
-        pass
 
 
 def test_the_list_holds_files_of_the_folder_alone(folder):

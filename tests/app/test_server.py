@@ -125,9 +125,8 @@ def test_files_beside_the_folder_are_not_read(served_page, visitor, name):
 
 
 def test_paths_are_no_uploads(served_page, visitor):
-    files = served_page.folder.parent
-    for path in ("/etc/passwd", files / "x.tif", served_page.folder / "jobs", f"{served_page.folder}"
-                 "/uploads/../jobs/a.tif"):  # fmt: skip
+    own = served_page.folder
+    for path in ("/etc/passwd", own.parent / "x.tif", own / "jobs", f"{own}/uploads/../jobs/a.tif"):
         answer = visitor.call("look", *form(image=given(path)))
         assert "error" in answer or 'role="alert"' in answer["data"][0]
     for path in ("/etc/passwd", "../../etc/passwd", f"{ROOT}/setup.cfg",
