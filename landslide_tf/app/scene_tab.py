@@ -19,8 +19,11 @@ COLUMNS = (
     ("prob_mean", "Probability", 2), ("conf_text", "Confidence", None), ("edge", "Edge", None),
 )  # fmt: skip
 TO_MAP = """content => { const frame = document.querySelector('#map iframe');
-  frame?.scrollIntoView({block: 'nearest'});
-  frame?.contentWindow.postMessage(%s, '*'); }"""
+  if (frame && content) frame.contentWindow.postMessage({polygons: JSON.parse(content)}, '*'); }"""
+ZOOM = """id => { const frame = document.querySelector('#map iframe');
+  if (!frame || !id) return;
+  frame.scrollIntoView({block: 'nearest'});
+  frame.contentWindow.postMessage({zoom: Number(id)}, '*'); }"""
 REMEMBER = """id => { if (!id) return;
   const address = new URL(location); address.searchParams.set('job', id);
   history.replaceState(null, '', address);
@@ -127,12 +130,9 @@ def scene_tab(gr, site: Site, page, model) -> None:
     def tick(identifier):
         job = site.jobs.get(identifier)
         if job is None:
-            gone = (
-                words.sentence("This map is gone: the server was started anew.")
-                if identifier
-                else ""
-            )
-            return gone or gr.skip(), gr.Timer(active=False), _seen(False), _seen(False), ""
+            gone = words.sentence("This map is gone: the server was started anew.")
+            text = gone if identifier else gr.skip()
+            return text, gr.Timer(active=False), _seen(False), _seen(False), ""
         under_way = job.state in ("waiting", "running")
         text = words.progress(job, site.jobs.ahead(job)) + words.link(job)
         return (text, gr.Timer(active=under_way), _seen(under_way),
@@ -192,9 +192,8 @@ def scene_tab(gr, site: Site, page, model) -> None:
 
         return prepare
 
-    form = gr.on([part.change for part in inputs], look, inputs, about, trigger_mode="always_last",
+    gr.on([part.change for part in inputs], look, inputs, about, trigger_mode="always_last",
                  **QUIET)  # fmt: skip
-    del form
     outputs = [job_id, ready, said, timer]
     for press in (start.click(begin, inputs, outputs, **QUIET),
                   example.click(begin_example, model, outputs, **QUIET)):  # fmt: skip
@@ -206,15 +205,14 @@ def scene_tab(gr, site: Site, page, model) -> None:
     ready.change(show, ready, [result, shown_map, threshold, area, found, table],
                  concurrency_limit=None, **QUIET)  # fmt: skip
     gr.on([threshold.input, area.input], redraw, [job_id, threshold, area],
-          [found, table, new_polygons], trigger_mode="always_last", **QUIET).then(
-        None, new_polygons, None, js=TO_MAP % "{polygons: JSON.parse(content)}")  # fmt: skip
+          [found, table, new_polygons], trigger_mode="always_last", show_progress="minimal",
+          show_progress_on=found, api_visibility="private").then(
+        None, new_polygons, None, js=TO_MAP)  # fmt: skip
 
     def pick(event: gr.SelectData):
         return event.row_value[0]
 
-    table.select(pick, None, chosen, **QUIET).then(
-        None, chosen, None, js=TO_MAP % "{zoom: Number(content)}"
-    )
+    table.select(pick, None, chosen, **QUIET).then(None, chosen, None, js=ZOOM)
     for button, name, make in (
         (zip_button, "zip", jobs.pack),
         (gpkg_button, "gpkg", jobs.geopackage),

@@ -90,8 +90,9 @@ def link(job: MapJob) -> str:
 def found(about: dict) -> str:
     """What a map found, and its scores where there is a reference."""
     text = (
-        f"{about['landslides']:,} landslides, {about['area_km2']:.3g} km² of "
-        f"{about['mapped_km2']:.3g} km² mapped. Found by a model; nobody has looked."
+        f"{about['landslides']:,} landslides at threshold {about['threshold']:.2f}: "
+        f"{about['area_km2']:.3g} of {about['mapped_km2']:.3g} km². Found by a model; nobody has "
+        "looked."
     )
     if "scores" not in about:
         return sentence(text)
