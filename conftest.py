@@ -6,6 +6,7 @@ It lies beside the package, not in `tests`, because the examples in docstrings u
 import functools
 import http.server
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -164,6 +165,25 @@ def relief_run(tmp_path_factory):
     from scene_runs import make_run
 
     return make_run(tmp_path_factory.mktemp("run") / "relief", [1, -1, 0, 4], -2.0)
+
+
+@pytest.fixture(scope="session")
+def served_page(red_run, finished_run, tmp_path_factory):
+    """The web page, with two models and a folder of files: `landslide_tf.app.server.Server`."""
+    pytest.importorskip("gradio", reason="needs requirements-app.txt")
+    from landslide_tf.app import launch
+    from landslide_tf.data.demo import write_demo_scene
+
+    folder = tmp_path_factory.mktemp("app")
+    (folder / "runs").mkdir()
+    for name, run in (("red", red_run), ("trained", finished_run)):
+        shutil.copytree(run, folder / "runs" / name)
+    write_demo_scene(folder / "files", size_px=128)
+    (folder / "secret.tif").write_bytes((folder / "files/scene.tif").read_bytes())
+    server = launch(folder / "runs", folder / "files", upload_mb=1)
+    yield server
+    server.close()
+    assert not server.folder.exists()
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ def test_the_wheel_asks_for_no_test_tools(wheel):
     assert needed == {plain(line) for line in listed("runtime")}
     assert not {name for name in needed if re.match("pytest|hypothesis|ruff", name)}
     files = {
+        "app": ("app",),
         "cluster": ("cluster",),
         "dev": ("test", "dev"),
         "export": ("export",),

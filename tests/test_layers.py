@@ -25,7 +25,7 @@ LEVELS = (
     ("training",),
     ("runs",),
     ("geo", "export"),
-    ("study",),
+    ("study", "app"),
     ("cli",),
     ("__main__",),
 )

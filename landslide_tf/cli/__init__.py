@@ -7,6 +7,7 @@ import sys
 
 from landslide_tf import __version__
 from landslide_tf.checks import InputError, JobError
+from landslide_tf.cli.cmd_app import app_parser
 from landslide_tf.cli.cmd_benchmark import benchmark_parser
 from landslide_tf.cli.cmd_data import data_parser
 from landslide_tf.cli.cmd_explain import explain_parser
@@ -98,6 +99,7 @@ def all_commands() -> Parser:
     export_parser(commands)
     map_parser(commands)
     models_parser(commands)
+    app_parser(commands)
     data_parser(commands)
     study_parser(commands)
     benchmark_parser(commands)

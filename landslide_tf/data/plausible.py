@@ -85,9 +85,7 @@ def image_warnings(image: Raster) -> list[str]:
     values = image.values[image.valid]
     if len(values) < 2:
         return []
-    lines = []
-    if (values == values[0]).all():
-        lines.append("the image has one colour everywhere; look at the file, or leave it out")
+    lines = one_colour(image)
     wide = image.scale is None and values.dtype.kind in "iu" and values.dtype.itemsize > 1
     full = image.scale or (np.iinfo(values.dtype).max if values.dtype.kind in "iu" else 1.0)
     least = DARK if wide else DARK_8_BIT
@@ -98,6 +96,18 @@ def image_warnings(image: Raster) -> list[str]:
             "--scale percentile)"
         )
     return lines
+
+
+def one_colour(image: Raster) -> list[str]:
+    """The warning about an image that is of one colour everywhere.
+
+    >>> one_colour(Raster(np.full((4, 4, 3), 200, "uint8"), np.ones((4, 4), bool)))
+    ['the image has one colour everywhere; look at the file, or leave it out']
+    """
+    values = image.values[image.valid]
+    if len(values) < 2 or (values != values[0]).any():
+        return []
+    return ["the image has one colour everywhere; look at the file, or leave it out"]
 
 
 def dem_warnings(dem: Raster) -> list[str]:

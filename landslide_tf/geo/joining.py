@@ -112,6 +112,20 @@ def join(job: Job, strips, labels, about: About, watch: Watch) -> dict:
         >>> join(job, strips, None, about, Watch())["landslides"]
         1
     """
+    found, reference_areas = trace(job, strips, labels, about, watch)
+    _publish(job, Reader(job.scene).grid, about, found, reference_areas)
+    watch.tell("files", 1, 1)
+    return found
+
+
+def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, object]:
+    """The first half of `join`: rasters and polygons in `work`, nothing yet in `out`.
+
+    Takes the arguments of `join` and raises what it raises.
+
+    Returns:
+        What the report says of the map, and the areas (m2) of the reference's landslides or None.
+    """
     scene, options, work = job.scene, job.options, job.work
     grid = Reader(scene).grid
     ground = Ground(grid.crs, grid.transform, scene.size)
@@ -159,9 +173,7 @@ def join(job: Job, strips, labels, about: About, watch: Watch) -> dict:
     }
     if labels:
         found["scores"] = {"pixels": scorer.result(), "landslides": objects.result()}
-    _publish(job, grid, about, found, objects.areas()[0] if objects else None)
-    watch.tell("files", 1, 1)
-    return found
+    return found, objects.areas()[0] if objects else None
 
 
 def _stored(probability, valid, dtype: str):

@@ -14,6 +14,8 @@ from rasterio.errors import RasterioError
 from landslide_tf.checks import InputError
 from landslide_tf.console import progress_bar, say, whole_streams
 from landslide_tf.data.opening import open_raster
+from landslide_tf.data.plausible import one_colour
+from landslide_tf.data.raster import Raster
 from landslide_tf.files import check_outputs, read_json, remove_scratch, write_json
 from landslide_tf.geo import cluster
 from landslide_tf.geo.infer import compute_blocks
@@ -24,7 +26,7 @@ from landslide_tf.geo.oddities import dem_oddities
 from landslide_tf.geo.outputs import CACHE_MB, write_error
 from landslide_tf.geo.overlay import Grid
 from landslide_tf.geo.resolution import model_resolution, resolution_notes
-from landslide_tf.geo.source import thumbnail
+from landslide_tf.geo.source import Scene, thumbnail
 from landslide_tf.geo.store import is_stored, load_facts, save_block, strips
 from landslide_tf.geo.watch import Watch
 from landslide_tf.runs.run import Run, load_run
@@ -98,7 +100,7 @@ def _map(run: Run, job: Job, client, watch: Watch) -> dict:
         say(f"{job.out}: complete, nothing to do")
         return read_json(job.out / "report.json", "give --overwrite to map anew")
     started = time.perf_counter()
-    notes = _warnings(run, job)
+    notes = scene_warnings(run, job.scene, job.options)
     labels = open_reference(job)
     job.begin()
     remove_scratch(job.work)
@@ -195,9 +197,17 @@ def _against_reference(scores: dict) -> str:
     )
 
 
-def _warnings(run: Run, job: Job) -> list[str]:
-    """What the user should know before the work: printed, and returned for the report."""
-    scene, options = job.scene, job.options
+def scene_warnings(run: Run, scene: Scene, options: MapOptions) -> list[str]:
+    """What the user should know before the work: printed, and returned for the report.
+
+    Raises:
+        InputError: a float image beyond [0, 1] that nothing scales; nothing can be read.
+
+    >>> from landslide_tf.geo.source import open_scene
+    >>> run = load_run("runs/first")
+    >>> scene_warnings(run, open_scene("scene.tif", "dem.tif", run.spec), MapOptions())
+    []
+    """
     own = float(np.sqrt(np.prod(scene.resolution_m)))
     used = options.resolution_m or model_resolution(run, scene.image)
     if used and not options.resolution_m:
@@ -207,6 +217,7 @@ def _warnings(run: Run, job: Job) -> list[str]:
     values, valid, _ = thumbnail(scene)
     notes = resolution_notes(options.resolution_m, used, run.metrics.get("resolution_m"), own)
     notes += filter(None, [scale_note(scene, values, valid, run.spec)])
+    notes += one_colour(Raster(values, valid))
     if scene.dem is not None:
         with open_raster(scene.image) as file:
             notes += dem_oddities(scene.dem, Grid(file), nodata=scene.nodata)

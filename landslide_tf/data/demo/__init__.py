@@ -10,6 +10,13 @@ depend on it.
 """
 
 from landslide_tf.data.demo.scene import Scene, demo_scene
-from landslide_tf.data.demo.write import demo_folder, write_demo, write_demo_scene
+from landslide_tf.data.demo.write import demo_folder, write_demo, write_demo_scene, write_demo_tile
 
-__all__ = ["Scene", "demo_folder", "demo_scene", "write_demo", "write_demo_scene"]
+__all__ = [
+    "Scene",
+    "demo_folder",
+    "demo_scene",
+    "write_demo",
+    "write_demo_scene",
+    "write_demo_tile",
+]

@@ -175,6 +175,29 @@ def write_demo_scene(
         frame.to_file(scratch, layer="landslides")
 
 
+def write_demo_tile(folder, *, size_px: int = 96, resolution_m: float = 10.0) -> None:
+    """Write `image.tif` and `dem.tif`: the tile of the demo scene that has most landslides.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_demo_tile(folder)
+        >>> sorted(path.name for path in folder.iterdir())
+        ['dem.tif', 'image.tif']
+    """
+    scene = demo_scene(7 * size_px, len(string.ascii_uppercase) - 1, resolution_m)
+    corners = [
+        (y, x) for y in range(0, 7 * size_px, size_px) for x in range(0, 7 * size_px, size_px)
+    ]
+    y, x = max(corners, key=lambda at: scene.mask[at[0] :, at[1] :][:size_px, :size_px].sum())
+    image, dem, _ = (a[y : y + size_px, x : x + size_px] for a in scene)
+    transform = rasterio.Affine(resolution_m, 0, 300_000, 0, -resolution_m, 3_200_000)
+    transform = transform @ rasterio.Affine.translation(x, y)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    _write_tiff(Path(folder) / "image.tif", image.transpose(2, 0, 1), transform, None)
+    _write_tiff(Path(folder) / "dem.tif", dem[None], transform, NODATA)
+
+
 def _write_tiles(root, scene, number, tile_px, resolution, min_share, quota):
     """Cut scene `number` into tiles and write them under `root`; returns the landslide tiles."""
     size = scene.mask.shape[0]

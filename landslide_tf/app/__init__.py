@@ -1,0 +1,10 @@
+"""A web page to map with, for who does not type commands: `landslide app`, or `launch` on Colab."""
+
+from __future__ import annotations
+
+
+def launch(*arguments, **options):
+    """Serve the page; see `landslide_tf.app.server.launch`, whose arguments it takes."""
+    from landslide_tf.app import server
+
+    return server.launch(*arguments, **options)

@@ -1,0 +1,69 @@
+"""What is known of a scene before it is mapped: facts, and the warnings that `map` gives."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from landslide_tf.app.jobs import names_only
+from landslide_tf.data.crs import crs_name
+from landslide_tf.data.opening import open_raster
+from landslide_tf.geo.job import MapOptions
+from landslide_tf.geo.mapping import scene_warnings
+from landslide_tf.geo.resolution import model_resolution
+from landslide_tf.geo.source import dem_note, open_scene
+from landslide_tf.runs.run import Run, load_run
+
+
+def loaded(folder) -> Run:
+    """The run in a folder; the last two stay in memory while their files do not change."""
+    return _loaded(str(folder), (Path(folder) / "metrics.json").stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(folder: str, _changed: int) -> Run:
+    return load_run(folder)
+
+
+def look_at_scene(model, image, dem, options: MapOptions) -> tuple[list, list[str]]:
+    """Facts (title, text) about a scene, and warnings, before the model runs.
+
+    Raises:
+        InputError: the scene cannot be mapped by this model; what `map` would say.
+
+    >>> facts, warnings = look_at_scene("runs/first", "scene.tif", "dem.tif", MapOptions())
+    >>> dict(facts)["Size"], warnings
+    ('96 x 64 pixels of 2 m', [])
+    """
+    paths = (model, image, dem)
+    changed = tuple(Path(path).stat().st_mtime_ns for path in paths[1:] if path)
+    return _looked(*(path and str(path) for path in paths), options, changed)
+
+
+@functools.lru_cache(maxsize=16)  # the whole image is read for it
+def _looked(model: str, image: str, dem: str | None, options: MapOptions, _changed):
+    run = loaded(model)
+    scene = open_scene(
+        image, dem, run.spec, bands=options.bands, scale=options.scale, nodata=options.nodata,
+        resolution_m=model_resolution(run, image),
+    )  # fmt: skip
+    with open_raster(image) as file:
+        bands = scene.bands or tuple(range(1, min(3, file.count) + 1))
+        names = [file.descriptions[i - 1] if i <= file.count else None for i in bands]
+        facts = [
+            ("Bands", f"{file.count} ({file.dtypes[0]})"),
+            ("Red, green, blue", ", ".join(
+                f"{i} ({name})" if name else str(i) for i, name in zip(bands, names, strict=True)
+            )),
+            ("CRS", crs_name(file.crs)),
+        ]  # fmt: skip
+    height, width = scene.size
+    y, x = scene.resolution_m
+    pixel = f"{x:.3g} m" if abs(x - y) < 0.01 * x else f"{x:.3g} x {y:.3g} m"
+    facts.append(("Size", f"{width} x {height} pixels of {pixel}"))
+    if dem is not None:
+        read = "" if scene.dem_in_model else "; for the table alone, this model reads no elevation"
+        facts.append(("Elevation", dem_note(scene) + read))
+    facts.append(("Windows", f"{scene.layout.count():,}"))
+    warnings = scene_warnings(run, scene, options)
+    return facts, [names_only(line, image, dem) for line in warnings]

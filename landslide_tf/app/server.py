@@ -1,0 +1,150 @@
+"""The server of the page: where it listens, who may enter, and what it leaves behind (nothing)."""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import ipaddress
+import os
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+from landslide_tf.app.jobs import Jobs
+from landslide_tf.checks import InputError
+from landslide_tf.console import say
+
+
+class Server:
+    """A page that is served: its `url`, and `close`."""
+
+    def __init__(self, blocks, jobs: Jobs, folder: Path, before: dict):
+        self.blocks, self.jobs, self.folder, self._before = blocks, jobs, folder, before
+        self.url = blocks.share_url or blocks.local_url
+        self.closed = False
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """End the server, stop its maps, and delete its temporary files."""
+        if self.closed:
+            return
+        self.closed = True
+        atexit.unregister(self.close)
+        self.blocks.close(verbose=False)
+        self.jobs.close()
+        _restore(self._before)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def launch(
+    runs="runs",
+    files=None,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    password: str | None = None,
+    share: bool = False,
+    upload_mb: int = 500,
+) -> Server:
+    """Serve the page to map with; returns at once, with the server.
+
+    Args:
+        runs: folder with run folders in it; those below it are offered as models.
+        files: folder of GeoTIFFs too large to upload, which the page may read; default none.
+        host: address to listen on; another than this machine's own needs a password.
+        port: default the first free one from 7860 on.
+        password: asked of everyone, with any name.
+        share: a public address through gradio's server, as a notebook on Colab needs it. Without
+            a password one is made up and printed.
+        upload_mb: largest upload, MB.
+
+    Raises:
+        InputError: gradio is not installed, a folder is missing, no password, no free port.
+
+    Example:
+        >>> launch(host="0.0.0.0")
+        Traceback (most recent call last):
+            ...
+        landslide_tf.checks.InputError: --host 0.0.0.0 lets others in: give a password ...
+    """
+    if not is_own_machine(host) and not password:
+        raise InputError(
+            f"--host {host} lets others in: give a password (--password, or LANDSLIDE_PASSWORD)"
+        )
+    for name, folder in (("runs", runs if runs != "runs" else None), ("files", files)):
+        if folder is not None and not Path(folder).is_dir():
+            raise InputError(f"--{name} {folder}: is no folder")
+    if upload_mb < 1:
+        raise InputError(f"--upload-mb must be at least 1. Received: {upload_mb}")
+    missing = [name for name in ("gradio", "folium") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"the page needs {missing[0]}; pip install -r requirements-app.txt")
+    from landslide_tf.app.page import build, theme
+    from landslide_tf.app.site_folders import Site
+
+    if share and not password:
+        password = secrets.token_urlsafe(9)
+        say(f"password of the page: {password}")
+    folder = Path(os.path.realpath(tempfile.mkdtemp(prefix="landslide-app-")))
+    folders = {name: folder / name for name in ("uploads", "examples", "jobs")}
+    before = _set({
+        "GRADIO_TEMP_DIR": folders["uploads"], "GRADIO_EXAMPLES_CACHE": folders["examples"],
+        "GRADIO_ANALYTICS_ENABLED": "False",
+    })  # fmt: skip
+    jobs = Jobs(folders["jobs"])
+    try:
+        for path in folders.values():
+            path.mkdir()
+        blocks = build(Site(Path(runs), Path(files) if files else None, folder, jobs))
+        blocks.launch(
+            server_name=host, server_port=port, share=share, prevent_thread_lock=True, quiet=True,
+            auth=_gate(password), auth_message="Any name; the password that the page was started "
+            "with.", max_file_size=f"{upload_mb}mb", footer_links=[], theme=theme(),
+            css_paths=Path(__file__).parent / "page.css",
+            ssr_mode=False, pwa=False, mcp_server=False, enable_monitoring=False,
+        )  # fmt: skip
+    except BaseException as error:
+        jobs.close()
+        _restore(before)
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise InputError(f"--host {host} --port {port}: {error}") from None
+        raise
+    return Server(blocks, jobs, folder, before)
+
+
+def is_own_machine(host: str) -> bool:
+    """Whether an address can be reached from this machine alone.
+
+    >>> [is_own_machine(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "a.org")]
+    [True, True, True, False, False]
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _gate(password: str | None):
+    """Who may enter: a function of name and password, or None for everyone."""
+    if not password:
+        return None
+    return lambda _, given: secrets.compare_digest(given.encode(), password.encode())
+
+
+def _set(values: dict) -> dict:
+    """Set environment variables; returns what they were."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update({name: str(value) for name, value in values.items()})
+    return before
+
+
+def _restore(before: dict) -> None:
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value

@@ -1,0 +1,80 @@
+"""The folders of one server, and what a person may choose from them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from landslide_tf.app.jobs import Jobs
+from landslide_tf.app.places import SUFFIXES, available_models, check_file, inside, listed
+from landslide_tf.checks import InputError
+from landslide_tf.data.demo import write_demo_scene, write_demo_tile
+
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}  # of what happens by itself
+
+
+@dataclass(frozen=True)
+class Site:
+    """What one server has: the folders it may read, its own folder, and its jobs."""
+
+    runs: Path
+    files: Path | None
+    folder: Path
+    jobs: Jobs
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def uploads(self) -> Path:
+        """Where gradio puts what is uploaded, and what may be downloaded."""
+        return self.folder / "uploads"
+
+    def models(self) -> dict[str, Path]:
+        """The models on offer, by name."""
+        return available_models(self.runs)
+
+    def model(self, name) -> Path:
+        """The run folder of a model on offer.
+
+        Raises:
+            InputError: there is none of this name.
+        """
+        found = self.models()
+        if name not in found:
+            none = f"no model: {self.runs} holds no complete run; train one (landslide train)"
+            raise InputError("choose a model" if found else none)
+        return found[name]
+
+    def file(self, uploaded, name, kind: str) -> Path | None:
+        """The file that a person chose, by upload or by name, checked; None for neither.
+
+        Raises:
+            InputError: it is not there, not of this kind, or reads files elsewhere.
+        """
+        if name and self.files:
+            return check_file(inside(self.files, name), kind, self.files)
+        if uploaded:
+            path = inside(self.uploads, uploaded)
+            return check_file(path, kind, path.parent)
+        return None
+
+    def demo(self, kind: str) -> Path:
+        """The folder of the example scene or tile; made when it is first asked for."""
+        folder = self.folder / f"demo-{kind}"
+        with self.lock:
+            if not folder.is_dir():
+                {"scene": write_demo_scene, "tile": write_demo_tile}[kind](folder)
+        return folder
+
+
+def choose_file(gr, site: Site, label: str, kind: str):
+    """An upload, and a list of the files of --files beside it: the two components."""
+    upload = gr.File(
+        label=label, file_types=list(SUFFIXES[kind]), height=110, elem_classes="upload"
+    )
+    names = listed(site.files, kind)
+    name = gr.Dropdown(
+        [("–", ""), *((n, n) for n in names)], value="", visible=bool(names),
+        label=f"{label}: or a file of the server",
+    )  # fmt: skip
+    return upload, name

@@ -1,0 +1,70 @@
+"""The part of the page that tries a tile."""
+
+from __future__ import annotations
+
+from landslide_tf.app import jobs, scenes, tiles, words
+from landslide_tf.app.site_folders import QUIET, Site, choose_file
+from landslide_tf.checks import InputError, JobError
+
+
+def tile_tab(gr, site: Site, model) -> None:
+    """Add the parts of the page, and what each calls."""
+    with gr.Row():
+        with gr.Column(scale=2, min_width=300):
+            example = gr.Button("Try the example tile")
+            image = choose_file(gr, site, "Picture (PNG, JPEG, GeoTIFF)", "tile")
+            dem = choose_file(gr, site, "Elevation of the picture, DEM", "tile")
+            go = gr.Button("Predict", variant="primary")
+        with gr.Column(scale=5, min_width=300):
+            said = gr.HTML(words.sentence("Choose a picture, or try the example tile."))
+            with gr.Column(visible=False) as result:
+                threshold = gr.Slider(0.01, 0.99, 0.5, step=0.01, label="Threshold of the outline")
+                with gr.Row():
+                    kinds = ("Outline", "Probability", "Grad-CAM")
+                    outline, probability, cam = (
+                        gr.Image(label=label, interactive=False, format="png", min_width=240,
+                                 buttons=["download", "fullscreen"]) for label in kinds
+                    )  # fmt: skip
+                hidden = gr.HTML()
+    trial = gr.State()
+
+    def predict(model, i, i_name, d, d_name):
+        return attempt(model, lambda: (site.file(i, i_name, "tile"), site.file(d, d_name, "tile")),
+                       (i, d))  # fmt: skip
+
+    def predict_example(model):
+        folder = site.demo("tile")
+        return attempt(model, lambda: (folder / "image.tif", folder / "dem.tif"), ())
+
+    def attempt(model, choose, paths):
+        try:
+            picture, height = choose()
+            paths = (*paths, picture, height)
+            if picture is None:
+                raise InputError("choose a picture, or try the example tile")
+            found = tiles.try_tile(scenes.loaded(site.model(model)), picture, height)
+        except (InputError, JobError) as error:
+            text = words.sentence(jobs.names_only(str(error), *paths), "error")
+            return text, gr.Column(visible=False), None, *[gr.skip()] * 5
+        head = ("Without", "mean change of probability", "pixels that change sides")
+        return (
+            said_of(found, found.threshold), gr.Column(visible=True), found,
+            gr.Slider(value=found.threshold), tiles.outlined(found, found.threshold),
+            tiles.probability_picture(found), tiles.cam_picture(found),
+            words.table("Occlusion: what the model needs", head, tiles.occlusion_rows(found)),
+        )  # fmt: skip
+
+    def said_of(found, share):
+        text = f"{tiles.share_above(found, share):.1%} of the tile lies above the threshold."
+        return words.sentence(text) + "".join(words.sentence(w, "warning") for w in found.warnings)
+
+    def again(found, share):
+        if found is None:
+            return gr.skip(), gr.skip()
+        return said_of(found, share), tiles.outlined(found, share)
+
+    outputs = [said, result, trial, threshold, outline, probability, cam, hidden]
+    options = {"api_visibility": "private"}
+    go.click(predict, [model, *image, *dem], outputs, **options)
+    example.click(predict_example, model, outputs, **options)
+    threshold.input(again, [trial, threshold], [said, outline], trigger_mode="always_last", **QUIET)
