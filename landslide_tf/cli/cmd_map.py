@@ -123,7 +123,7 @@ def map_parser(commands):
         type=float,
         metavar="M2",
         help="minimum mapping unit: smaller landslides are left out of the polygons, smaller holes "
-        "filled (default: nine pixels, at least 100 m2)",
+        "filled (default: nine pixels, and at least 100 m2 or what a packaged model names)",
     )
     result.add_argument(
         "--dtype",

@@ -52,7 +52,7 @@ class MapOptions:
     """
 
     threshold: float | None = None  # default: the one the run chose on validation
-    min_area: float | None = None  # m2; default: nine pixels, at least 100 m2
+    min_area: float | None = None  # m2; default: nine pixels, and at least 100 m2 or the model's
     window_px: int | None = None  # side of windows in pixels of the model; see `open_scene`
     overlap: int | None = None  # of windows, in pixels of the model; default: half a tile
     resolution_m: float | None = None  # default: the one that the run knows, else the image's own
@@ -332,6 +332,7 @@ def describe(job: Job, run: Run) -> dict:
             "trained_on": str(data),
             "training_tiles": (run.metrics.get("tiles") or {}).get("train"),
             "training_resolution_m": run.metrics.get("resolution_m"),
+            "min_area_m2": run.metrics.get("min_area_m2"),
         },
         "options": dataclasses.asdict(job.options),
         "job": job.key,

@@ -131,7 +131,9 @@ def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, o
     ground = Ground(grid.crs, grid.transform, scene.size)
     x, y = ground.centre
     pixel_m2 = ground.geodesic(shapely.box(x - 0.5, y - 0.5, x + 0.5, y + 0.5))[0]
-    min_area = default_min_area_m2(pixel_m2) if options.min_area is None else options.min_area
+    min_area = options.min_area
+    if min_area is None:  # a packaged model knows below which area its polygons are mostly false
+        min_area = max(default_min_area_m2(pixel_m2), about.model.get("min_area_m2") or 0)
     gpkg = work / "landslides.gpkg"
     gpkg.unlink(missing_ok=True)
     polygons = PolygonWriter(gpkg, ground, Reader(scene), about.threshold, min_area)
