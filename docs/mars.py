@@ -1,0 +1,31 @@
+"""Draw docs/mars.png: python docs/mars.py RUN_DIR DATA_DIR.
+
+RUN_DIR is a run on MMLSv2 with RGB and DEM, DATA_DIR the folder of its tiles;
+`landslide data download mmls-v2` says where they are.
+"""
+
+import sys
+from pathlib import Path
+
+from landslide_tf import load_run, load_tiles
+from landslide_tf.data.dataset import Part
+from landslide_tf.training.evaluation import predict_part
+from landslide_tf.training.figures import prediction_figure, save
+
+run = load_run(sys.argv[1])
+tiles = load_tiles(sys.argv[2], run.config.input)
+part = Part(tiles, tiles.indices(run.split["test"]), run.spec)
+figure = prediction_figure(part, predict_part(run.predictor, part), run.threshold)
+figure.suptitle(
+    "Landslides in Valles Marineris, Mars, found by U-Net on ground that training never saw\n"
+    f"IoU over all {len(part)} test tiles: {run.metrics['test_chosen']['iou']:.2f}",
+    fontsize=12,
+)
+figure.supxlabel(
+    "Tiles of 30 km from MMLSv2 (Paheding et al. 2026, MIT licence)",
+    fontsize=8,
+    color="0.4",
+    ha="right",
+    x=0.99,
+)
+save(figure, Path(__file__).with_name("mars.png"))
