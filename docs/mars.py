@@ -1,4 +1,4 @@
-"""Draw docs/mars.png: python docs/mars.py RUN_DIR DATA_DIR.
+"""Draw docs/mars.png: python -m docs.mars RUN_DIR DATA_DIR.
 
 RUN_DIR is a run on MMLSv2 with RGB and DEM, DATA_DIR the folder of its tiles;
 `landslide data download mmls-v2` says where they are.
