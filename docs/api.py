@@ -1,4 +1,4 @@
-"""Make the API reference from the docstrings: python -m docs.api, then open build/api/index.html."""
+"""Make the API reference from docstrings: python -m docs.api, then open build/api/index.html."""
 
 import pkgutil
 from pathlib import Path
