@@ -7,6 +7,8 @@ RUN_DIR is a run on MMLSv2 with RGB and DEM, DATA_DIR the folder of its tiles;
 import sys
 from pathlib import Path
 
+from PIL import Image
+
 from landslide_tf import load_run, load_tiles
 from landslide_tf.data.dataset import Part
 from landslide_tf.training.evaluation import predict_part
@@ -17,8 +19,9 @@ tiles = load_tiles(sys.argv[2], run.config.input)
 part = Part(tiles, tiles.indices(run.split["test"]), run.spec)
 figure = prediction_figure(part, predict_part(run.predictor, part), run.threshold)
 figure.suptitle(
-    "Landslides in Valles Marineris, Mars, found by U-Net on ground that training never saw\n"
-    f"IoU over all {len(part)} test tiles: {run.metrics['test_chosen']['iou']:.2f}",
+    "Landslides in Valles Marineris, Mars, mapped by U-Net on ground that training never saw\n"
+    "IoU, the overlap of prediction and truth, is "
+    f"{run.metrics['test_chosen']['iou']:.2f} over all {len(part)} test tiles",
     fontsize=12,
 )
 figure.supxlabel(
@@ -28,4 +31,6 @@ figure.supxlabel(
     ha="right",
     x=0.99,
 )
-save(figure, Path(__file__).with_name("mars.png"))
+path = Path(__file__).with_name("mars.png")
+save(figure, path)
+Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)  # less than half

@@ -188,6 +188,6 @@ def _by_rule(run: Run, part: str) -> dict[str, str]:
     iou = tp / np.maximum(tp + fp + fn, 1)
     chosen = sample_rows(iou, tp + fn)
     return {
-        str(scores.names[i]): f"{label}\n{scores.names[i]}\nIoU {iou[i]:.2f}"
+        str(scores.names[i]): f"{label.removesuffix(' IoU')}\n{scores.names[i]}\nIoU {iou[i]:.2f}"
         for label, i in chosen.items()
     }

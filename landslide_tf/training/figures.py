@@ -121,7 +121,7 @@ def prediction_figure(part, predictions, threshold: float):
     chosen = sample_rows(iou, mask.sum(axis=(1, 2)))
     with_dem = part.spec.uses_dem
     titles = ["image", *(["elevation,\nshaded relief"] if with_dem else []), "truth"]
-    titles += ["probability", f"prediction from {threshold:.2f} on,\noutline: truth"]
+    titles += ["probability", f"prediction at threshold {threshold:.2f},\nwhite line: truth"]
     rows = []
     for position in chosen.values():
         i = part.indices[position]
@@ -139,7 +139,7 @@ def prediction_figure(part, predictions, threshold: float):
         rows.append(pictures)
     figure, axes = picture_grid(rows, titles, 0.5, 10)
     for row, (label, position) in zip(axes, chosen.items(), strict=True):
-        row[0].set_ylabel(f"{label}\nIoU {iou[position]:.2f}", fontsize=9)
+        row[0].set_ylabel(f"{label.removesuffix(' IoU')}\nIoU {iou[position]:.2f}", fontsize=9)
         outline(row[-1], mask[position])
     outcome_legend(figure)
     return figure

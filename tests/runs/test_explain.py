@@ -123,11 +123,10 @@ def test_default_layers_of_each_fusion(fusion):
 
 
 def nyquist_share(cam):
-    """Energy of a map (H, W) at period 2, beside that of the frequencies next to it: 1 is none."""
+    """The share of a map's energy (H, W), mean left out, that repeats every two pixels."""
     energy = np.abs(np.fft.fft2(cam - cam.mean())) ** 2
     half = len(cam) // 2
-    lines = [energy[k].sum() + energy[:, k].sum() for k in (half, half - 2, half + 2)]
-    return lines[0] / (lines[1] + lines[2]) * 2
+    return (energy[half].sum() + energy[:, half].sum()) / energy.sum()
 
 
 def test_phases_of_a_transposed_convolution_are_averaged():
@@ -137,11 +136,12 @@ def test_phases_of_a_transposed_convolution_are_averaged():
     then half of that in every row: column c becomes c, a slope without a checkerboard. The last
     column has the one before it on both sides, and becomes 6, too.
     """
-    inputs = keras.Input((4, 4, 1))
-    up = layers.Conv2DTranspose(1, 2, strides=2, use_bias=False, name="maps")(inputs)
+    inputs = keras.Input((8, 8, 1))
+    pooled = layers.AveragePooling2D(2)(inputs)
+    up = layers.Conv2DTranspose(1, 2, strides=2, use_bias=False, name="maps")(pooled)
     model = keras.Model(inputs, layers.Conv2D(1, 1, use_bias=False, name="logits")(up))
     model.set_weights([np.reshape([8.0, 0, 0, 0], (2, 2, 1, 1)), np.ones((1, 1, 1, 1))])
-    x = np.zeros((1, 4, 4, 1)) + np.arange(4.0)[:, None]
+    x = np.zeros((1, 8, 8, 1)) + np.repeat(np.arange(4.0), 2)[:, None]
     cam = grad_cam(model, x, "maps", "all")[0]
     np.testing.assert_allclose(cam, np.tile([0, 1, 2, 3, 4, 5, 6, 6], (8, 1)) / 6, atol=1e-6)
 
@@ -157,11 +157,10 @@ def test_decoder_maps_show_no_checkerboard(model, rng, monkeypatch):
     after = grad_cam(built, x, layer, "all")
     monkeypatch.setattr("landslide_tf.runs.gradcam.upsampling_stride", lambda *_: 1)
     before = grad_cam(built, x, layer, "all")
-    for old, new in zip(before, after, strict=True):
-        if old.any():
-            assert nyquist_share(new) < 0.2 * nyquist_share(old)
-            assert np.corrcoef(old.ravel(), new.ravel())[0, 1] > 0.5  # the same map
-    assert nyquist_share(before[before.any(axis=(1, 2))][0]) > 1.5
+    shown = before.any(axis=(1, 2))
+    assert shown.any()
+    for old, new in zip(before[shown], after[shown], strict=True):
+        assert nyquist_share(new) < 0.1 * nyquist_share(old)
 
 
 def test_default_layers_need_blocks():
@@ -283,7 +282,7 @@ def test_labels_say_the_scores_that_were_kept(finished_run):
     for name, label in _by_rule(run, "test").items():
         tp, fp, fn, _ = scores.counts(run.threshold)[list(scores.names).index(name)]
         assert label.splitlines()[1:] == [name, f"IoU {tp / (tp + fp + fn):.2f}"]
-    assert list(_by_rule(run, "test").values())[0].startswith("median IoU")
+    assert list(_by_rule(run, "test").values())[0].startswith("median\n")
     assert not _by_rule(run, "train")
 
 
