@@ -14,6 +14,8 @@ from landslide_tf.data.dataset import Part
 from landslide_tf.training.evaluation import predict_part
 from landslide_tf.training.figures import prediction_figure, save
 
+COLOURS = Image.Quantize.MAXCOVERAGE  # keeps the rare ones
+
 run = load_run(sys.argv[1])
 tiles = load_tiles(sys.argv[2], run.config.input)
 part = Part(tiles, tiles.indices(run.split["test"]), run.spec)
@@ -24,13 +26,8 @@ figure.suptitle(
     f"{run.metrics['test_chosen']['iou']:.2f} over all {len(part)} test tiles",
     fontsize=12,
 )
-figure.supxlabel(
-    "Tiles of 30 km from MMLSv2 (Paheding et al. 2026, MIT licence)",
-    fontsize=8,
-    color="0.4",
-    ha="right",
-    x=0.99,
-)
+credit = "Tiles of 30 km from MMLSv2 (Paheding et al. 2026, MIT licence)"
+figure.text(0.01, 0.005, credit, fontsize=8, color="0.4")
 path = Path(__file__).with_name("mars.png")
 save(figure, path)
-Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)  # less than half
+Image.open(path).convert("RGB").quantize(256, COLOURS).save(path, optimize=True)  # less than half

@@ -121,7 +121,7 @@ def prediction_figure(part, predictions, threshold: float):
     chosen = sample_rows(iou, mask.sum(axis=(1, 2)))
     with_dem = part.spec.uses_dem
     titles = ["image", *(["elevation,\nshaded relief"] if with_dem else []), "truth"]
-    titles += ["probability", f"prediction at threshold {threshold:.2f},\nwhite line: truth"]
+    titles += ["probability", f"prediction (from {threshold:.2f}),\nwhite line: truth"]
     rows = []
     for position in chosen.values():
         i = part.indices[position]
