@@ -23,7 +23,8 @@ SMALL = {
     },
     "map_a_scene": {"MODEL": "", "IMAGE": "", "DEM": "", "FILTERS": 2},
     "your_own_data": {
-        "IMAGE": "", "DEM": "", "POLYGONS": "", "TILE_PX": 96, "RECALL": 0.9, "FILTERS": 2,
+        "IMAGE": "", "DEM": "", "POLYGONS": "", "MODEL": "", "TILE_PX": 96, "RECALL": 0.9,
+        "FILTERS": 2,
     },
 }  # fmt: skip
 

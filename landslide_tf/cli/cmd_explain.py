@@ -39,9 +39,13 @@ def explain_parser(commands):
         help="of the run's own tiles (default: test)",
     )
     parser.add_argument(
-        "--names", metavar="NAME[,NAME]", help="these tiles (default: --count of them, spread)"
+        "--names",
+        metavar="NAME[,NAME]",
+        help="these tiles (default: the median, a small and a large landslide, and a failure)",
     )
-    parser.add_argument("--count", type=int, default=6, metavar="N", help="tiles (default: 6)")
+    parser.add_argument(
+        "--count", type=int, metavar="N", help="this many tiles, evenly spaced by name"
+    )
     parser.add_argument(
         "--layer",
         action="append",

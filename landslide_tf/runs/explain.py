@@ -17,6 +17,7 @@ from landslide_tf.data.tile import read_file, read_tile, stack_tiles
 from landslide_tf.data.tile_rules import check_has_dem
 from landslide_tf.files import atomic_path, reading, sha256, write_json
 from landslide_tf.inputs.resize import resize_map
+from landslide_tf.runs.cam_grid import cam_grid
 from landslide_tf.runs.gradcam import (
     REGIONS,
     band_groups,
@@ -26,8 +27,12 @@ from landslide_tf.runs.gradcam import (
     occlusion,
 )
 from landslide_tf.runs.run import Run, load_run
-from landslide_tf.training import figures
+from landslide_tf.training.figures import sample_rows
 from landslide_tf.training.run_folder import NEW_RUN
+from landslide_tf.training.tile_scores import read_tile_scores
+
+EVENLY = 6  # tiles that are shown where nothing is known of their scores
+SCORES = {"test": "tile_scores.npz", "validation": "validation_scores.npz"}
 
 
 def explain_run(
@@ -37,14 +42,14 @@ def explain_run(
     tiles=None,
     part: str | None = None,
     names: tuple[str, ...] = (),
-    count: int = 6,
+    count: int | None = None,
     layers: tuple[str, ...] = (),
     region: str = "prediction",
     overwrite: bool = False,
 ) -> Path:
     """Write Grad-CAM maps and the occlusion of input bands for tiles of a folder.
 
-    `gradcam.png` (image, DEM, probability, a map for each layer), `NAME_LAYER_gradcam.tif`
+    `gradcam.png` (image, DEM, truth, probability, a map for each layer), `NAME_LAYER_gradcam.tif`
     (float32 in [0, 1], of the tile's size and with its georeference), `occlusion.csv`,
     `explain.json`.
 
@@ -53,7 +58,10 @@ def explain_run(
         out: folder to write to.
         tiles: folder of tiles; default the run's own data.
         part: of the run's own data: 'train', 'validation' or 'test' (default).
-        names: these tiles; default `count` of them, evenly spaced in the order of their names.
+        names: these tiles; default four that show the model fairly (`sample_rows`): the median
+            IoU, a small and a large landslide, a failure. Where no scores are kept of the tiles
+            (other tiles, the training part): six, evenly spaced in the order of their names.
+        count: so many tiles instead, evenly spaced.
         layers: layer names; default the last encoder level and the last decoder block.
         region: see `grad_cam`; 'mask' needs tiles with masks.
 
@@ -72,7 +80,9 @@ def explain_run(
     layers = tuple(layers) or default_layers(run.model)
     for layer in layers:
         check_layer(run.model, layer)
-    samples = _choose(run, tiles, part, names, count, region)
+    known = tiles is None or region == "mask"  # the masks are read
+    chosen = _choose(run, tiles, part, names, count, known)
+    samples = list(chosen.values())
     paths = {
         (s.name, layer): out / f"{s.name.replace('/', '_')}_{layer}_gradcam.tif"
         for s in samples
@@ -100,9 +110,9 @@ def explain_run(
             cam = resize_map(cams[layer][i], image.size)
             cam = np.where(image.valid, cam, np.float32(np.nan))
             write_geotiff(paths[sample.name, layer], cam, image, nodata=float("nan"))
-    figures.cam_grid(
-        [sample.name for sample in samples], read, run.predictor(x), cams,
-        run.spec.uses_dem, others[0],
+    cam_grid(
+        list(chosen), read, run.predictor(x), cams,
+        threshold=run.threshold, path=others[0], truth=known,
     )  # fmt: skip
     rows = [
         {"tile": sample.name, "bands": group, **{key: value[i] for key, value in scores.items()}}
@@ -127,9 +137,9 @@ def explain_run(
     return out
 
 
-def _choose(run: Run, tiles, part: str, names, count: int, region: str) -> list[Sample]:
-    """The samples to explain."""
-    if count < 1:
+def _choose(run: Run, tiles, part, names, count, need_mask: bool) -> dict[str, Sample]:
+    """The samples to explain, by what the picture says of each."""
+    if count is not None and count < 1:
         raise InputError(f"--count must be at least 1. Received: {count}")
     if tiles is not None and part is not None:
         raise InputError("--part is of the run's own data; leave it out with --tiles")
@@ -137,15 +147,18 @@ def _choose(run: Run, tiles, part: str, names, count: int, region: str) -> list[
     if folder.is_file():
         raise InputError(f"{folder}: is a pack, which holds no files to explain; give --tiles DIR")
     index = find_samples(
-        folder, negatives=run.config.negatives and tiles is None, need_mask=region == "mask"
+        folder, negatives=run.config.negatives and tiles is None, need_mask=need_mask
     )
     found = {sample.name: sample for sample in index.samples}
+    labels = {}
     if names:
         candidates = list(names)
     elif tiles is None:
         check_choice("part", part or "test", PARTS)
         with reading(run.folder / "split.json", NEW_RUN):
             candidates = [str(name) for name in run.split[part or "test"]]
+        labels = _by_rule(run, part or "test") if count is None else {}
+        candidates = list(labels) or candidates
     else:
         candidates = list(found)
     for name in candidates:
@@ -153,10 +166,10 @@ def _choose(run: Run, tiles, part: str, names, count: int, region: str) -> list[
             raise InputError(f"{folder}: holds no tile {name!r}; see 'data check' for its names")
     if not candidates:
         raise InputError(f"the run's {part or 'test'} part is empty; give --part validation")
-    steps = np.linspace(0, len(candidates) - 1, min(count, len(candidates))).round().astype(int)
-    chosen = list(names) or [candidates[i] for i in steps]
-    samples = [found[name] for name in chosen]
-    for sample in samples:
+    shown = len(candidates) if names or labels else min(count or EVENLY, len(candidates))
+    steps = np.linspace(0, len(candidates) - 1, shown).round().astype(int)
+    samples = {labels.get(n, n): found[n] for n in (candidates[i] for i in steps)}
+    for sample in samples.values():
         with reading(run.folder / "split.json", NEW_RUN):
             known = run.split["files"].get(sample.name) if tiles is None else None
             digests = {} if known is None else {kind: known[kind] for kind in sample.files}
@@ -166,3 +179,20 @@ def _choose(run: Run, tiles, part: str, names, count: int, region: str) -> list[
             )
         check_has_dem(sample, run.spec)
     return samples
+
+
+def _by_rule(run: Run, part: str) -> dict[str, str]:
+    """Labels of the tiles that `sample_rows` chooses, by name; none without scores of the part."""
+    path = run.folder / SCORES.get(part, "")
+    if not run.split[part] or not path.is_file():
+        return {}
+    scores = read_tile_scores(path)
+    if set(scores.names) != set(run.split[part]):
+        return {}
+    tp, fp, fn, _ = scores.counts(run.threshold).T
+    iou = tp / np.maximum(tp + fp + fn, 1)
+    chosen = sample_rows(iou, tp + fn)
+    return {
+        str(scores.names[i]): f"{label.removesuffix(' IoU')}\n{scores.names[i]}\nIoU {iou[i]:.2f}"
+        for label, i in chosen.items()
+    }

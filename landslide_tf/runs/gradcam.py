@@ -92,6 +92,12 @@ def grad_cam(model, x, layer=None, region="prediction", mask=None, *, threshold=
     divided by its highest value. A tile whose region is empty, or where no channel speaks for
     landslide, has a map of zeros.
 
+    Behind a transposed convolution of stride s the sum is averaged over the stride first
+    (`smooth_over_stride`): each of its s x s output phases has weights of its own, which draws a
+    checkerboard of period s on the maps that follow (Odena et al. 2016) and says nothing of the
+    ground. Averaging over the stride also removes it inside networks (Sugawara et al. 2019). The
+    gradients need nothing: they are averaged over the whole map.
+
     Args:
         model: Keras model from (B, H, W, C) to logits (B, H, W, 1).
         x: its input, float32 (B, H, W, C).
@@ -123,6 +129,7 @@ def grad_cam(model, x, layer=None, region="prediction", mask=None, *, threshold=
     check_layer(model, layer)
     output = model.get_layer(layer).output
     both = keras.Model(model.inputs, [output, model.outputs[0]])
+    stride = upsampling_stride(model, layer)
     maps = []
     for i, tile in enumerate(np.asarray(x, "float32")):  # one at a time: memory for one gradient
         with tf.GradientTape() as tape:
@@ -139,10 +146,44 @@ def grad_cam(model, x, layer=None, region="prediction", mask=None, *, threshold=
             total = tf.reduce_sum(logits * tf.stop_gradient(where))
         gradient = tape.gradient(total, features)
         features, gradient = (np.asarray(a, "float32")[0] for a in (features, gradient))
-        cam = np.maximum((features * gradient.mean(axis=(0, 1))).sum(axis=-1), 0)
+        cam = (features * gradient.mean(axis=(0, 1))).sum(axis=-1)
+        cam = np.maximum(smooth_over_stride(cam, stride), 0)
         cam = np.maximum(resize_map(cam, tile.shape[:2]), 0)
         maps.append(cam / cam.max() if cam.max() > 0 else np.zeros_like(cam))
     return np.stack(maps).astype("float32")
+
+
+def upsampling_stride(model, layer: str) -> int:
+    """The largest stride of the transposed convolutions that a layer's output depends on, else 1.
+
+    >>> from landslide_tf.models import build_model
+    >>> model = build_model("unet", input_shape=(32, 32, 4), filters=2)
+    >>> upsampling_stride(model, "encoder4_relu2"), upsampling_stride(model, "decoder0_relu2")
+    (1, 2)
+    """
+    before = keras.Model(model.inputs, model.get_layer(layer).output).layers
+    return max(
+        [max(b.strides) for b in before if isinstance(b, keras.layers.Conv2DTranspose)] + [1]
+    )
+
+
+def smooth_over_stride(values, stride: int):
+    """A map (h, w) averaged over `stride` pixels, twice, so that it stays where it is.
+
+    The weights, (1, 2, 1) / 4 for stride 2, leave a slope as it is, and of a pattern that repeats
+    every `stride` pixels nothing but its mean. At the border the map is mirrored.
+
+    >>> chequered = np.array([[1.0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]])
+    >>> np.unique(smooth_over_stride(chequered, 2)).tolist()
+    [0.25]
+    """
+    from scipy.ndimage import convolve1d
+
+    box = np.ones(stride) / stride
+    weights = np.convolve(box, box)
+    for axis in (0, 1):
+        values = convolve1d(values, weights, axis=axis, mode="mirror")
+    return values
 
 
 def band_groups(spec: InputSpec) -> dict[str, slice]:

@@ -14,6 +14,7 @@ BLUE, ORANGE, GREEN, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#56B4E9"
 OUTCOME_COLOURS = {"found": GREEN, "false alarm": SKY, "missed": VERMILION}
 SUBPLOT_OPTIONS = ("sharex", "sharey", "squeeze", "width_ratios", "height_ratios", "subplot_kw",
                    "gridspec_kw")  # fmt: skip
+RELIEF_SLOPE = 0.5  # rise over run that the mean slope of a picture is stretched to
 HEAT_MAP = "magma"  # even in lightness: read the same with any colour vision, and in grey
 
 
@@ -90,7 +91,7 @@ def loss_curve(rows: list[dict], best_epoch: int, path) -> None:
 
 
 def prediction_grid(part, predictions, threshold: float, path) -> None:
-    """Four tiles (`sample_rows`): image, DEM, mask, probability, and what was found or missed.
+    """Write `prediction_figure` to `path`.
 
     >>> from pathlib import Path
     >>> from landslide_tf.data.dataset import Part
@@ -104,22 +105,31 @@ def prediction_grid(part, predictions, threshold: float, path) -> None:
     >>> Path("predictions.png").is_file()
     True
     """
+    save(prediction_figure(part, predictions, threshold), path)
+
+
+def prediction_figure(part, predictions, threshold: float):
+    """Four tiles (`sample_rows`): image, elevation, truth, probability, and the prediction.
+
+    The prediction is the image in grey, tinted where it is found, missed or a false alarm, with
+    the outline of the truth in white. `part` (N tiles) and `predictions` are in the same order.
+    """
     mask = (predictions.mask > 0) & predictions.valid
     predicted = (predictions.probability >= threshold) & predictions.valid
     union = (mask | predicted).sum(axis=(1, 2))
     iou = (mask & predicted).sum(axis=(1, 2)) / np.maximum(union, 1)
     chosen = sample_rows(iou, mask.sum(axis=(1, 2)))
     with_dem = part.spec.uses_dem
-    titles = ["image", *(["DEM (dark: low)"] if with_dem else []), "truth", "probability"]
-    titles.append(f"outcome at threshold {threshold:.2f}")
+    titles = ["image", *(["elevation,\nshaded relief"] if with_dem else []), "truth"]
+    titles += ["probability", f"prediction (from {threshold:.2f}),\nwhite line: truth"]
     rows = []
     for position in chosen.values():
         i = part.indices[position]
         rgb = np.clip(part.tiles.rgb[i], 0, 1)
         pictures = [(rgb, {})]
         if with_dem:
-            dem = np.where(part.tiles.input_valid[i], part.tiles.dem[i], np.nan)
-            pictures.append((dem, {"cmap": "gray"}))
+            relief = shaded_relief(part.tiles.dem[i], part.tiles.input_valid[i])
+            pictures.append((relief, {"cmap": "gray", "vmin": 0, "vmax": 1}))
         pictures.append((mask[position], {"cmap": "gray", "vmin": 0, "vmax": 1}))
         probability = np.where(
             predictions.valid[position], predictions.probability[position], np.nan
@@ -127,11 +137,46 @@ def prediction_grid(part, predictions, threshold: float, path) -> None:
         pictures.append((probability, {"cmap": "viridis", "vmin": 0, "vmax": 1}))
         pictures.append((outcome_overlay(rgb, predictions, position, threshold), {}))
         rows.append(pictures)
-    figure, axes = _picture_grid(rows, titles, 0.5, 10)
-    for axis, label in zip(axes[:, 0], chosen, strict=True):
-        axis.set_ylabel(label, fontsize=9)
+    figure, axes = picture_grid(rows, titles, 0.5, 10)
+    for row, (label, position) in zip(axes, chosen.items(), strict=True):
+        row[0].set_ylabel(f"{label.removesuffix(' IoU')}\nIoU {iou[position]:.2f}", fontsize=9)
+        outline(row[-1], mask[position])
     outcome_legend(figure)
-    save(figure, path)
+    return figure
+
+
+def outline(axis, where) -> None:
+    """A white line around the pixels `where` (H, W), none where they are all or nothing.
+
+    >>> figure, axis = drawing().subplots()
+    >>> outline(axis, np.eye(4, dtype=bool))
+    >>> len(axis.collections)
+    1
+    """
+    if where.any() and not where.all():
+        axis.contour(where, levels=[0.5], colors="white", linewidths=0.8)
+
+
+def shaded_relief(dem, valid):
+    """Elevation (H, W) as light and shade in [0, 1], under a sun in the north-west.
+
+    Heights are stretched until the root mean square slope is `RELIEF_SLOPE`, so that flat and steep
+    tiles of any pixel size show their forms. NaN where not `valid`; level ground is 0.71.
+
+    >>> y, x = np.mgrid[:8, :8]
+    >>> west = shaded_relief(x * 30.0, np.ones((8, 8), bool))  # rises eastwards: faces the sun
+    >>> bool((west > 0.71).all()), bool(np.allclose(west, shaded_relief(x * 0.1, x >= 0)))
+    (True, True)
+    """
+    from landslide_tf.inputs import terrain
+
+    z, known = (np.asarray(array)[None, ..., None] for array in (dem, valid))
+    z = np.where(known, z, 0).astype("float32")
+    slopes = [np.asarray(rise)[known] for rise in terrain.gradient(z, known, (1.0, 1.0))]
+    steepness = float(np.sqrt(np.mean(slopes[0] ** 2 + slopes[1] ** 2))) if known.any() else 0.0
+    step = steepness / RELIEF_SLOPE or 1.0
+    light = np.asarray(terrain.hillshade(z, known, (step, step)))[0, ..., 0]
+    return np.where(valid, light, np.nan)
 
 
 def sample_rows(iou, pixels) -> dict[str, int]:
@@ -179,10 +224,14 @@ def outcome_legend(figure) -> None:
     )
 
 
-def _picture_grid(rows, titles, room: float, fontsize: int):
+def picture_grid(rows, titles, room: float, fontsize: int):
     """Figure and axes of pictures without ticks, titles above the first row.
 
     `rows` hold (array, options of imshow); `room` is in inches, for what stands below.
+
+    >>> _, axes = picture_grid([[(np.eye(2), {})]], ["unit"], room=0.5, fontsize=9)
+    >>> axes[0, 0].get_title()
+    'unit'
     """
     figure, axes = drawing().subplots(
         len(rows),
@@ -241,43 +290,6 @@ def heat_overlay(rgb, cam):
     grey = np.repeat(rgb.mean(axis=-1, keepdims=True), 3, axis=-1)
     heat = matplotlib.colormaps[HEAT_MAP](cam)[..., :3]
     return 0.4 * grey + 0.6 * heat
-
-
-def cam_grid(names, tiles, probability, cams, with_dem: bool, path) -> None:
-    """Image, DEM, probability and one Grad-CAM map a layer, a row for each tile.
-
-    `tiles` have `rgb`, `dem` and `input_valid`; `cams` maps layer names to (N, H, W) in [0, 1].
-
-    >>> from pathlib import Path
-    >>> from landslide_tf.inputs import InputSpec
-    >>> from landslide_tf.data.index import find_samples
-    >>> from landslide_tf.data.tile import read_tile
-    >>> tile, _ = read_tile(find_samples("tiles").samples[0], InputSpec(tile_px=32))
-    >>> cams = {"encoder4_relu2": np.ones((1, 32, 32))}
-    >>> cam_grid(["a000"], [tile], np.zeros((1, 32, 32)), cams, with_dem=True, path="gradcam.png")
-    >>> Path("gradcam.png").is_file()
-    True
-    """
-    titles = ["image", *(["DEM (dark: low)"] if with_dem else []), "probability"]
-    titles += [f"Grad-CAM of\n{layer}" for layer in cams]
-    rows = []
-    for i, tile in enumerate(tiles):
-        rgb = np.clip(tile.rgb, 0, 1)
-        pictures = [(rgb, {})]
-        if with_dem:
-            pictures.append((np.where(tile.input_valid, tile.dem, np.nan), {"cmap": "gray"}))
-        shown = np.where(tile.input_valid, probability[i], np.nan)
-        pictures.append((shown, {"cmap": "viridis", "vmin": 0, "vmax": 1}))
-        pictures += [(heat_overlay(rgb, cam[i]), {}) for cam in cams.values()]
-        rows.append(pictures)
-    figure, axes = _picture_grid(rows, titles, 0.7, 9)
-    for axis, name in zip(axes[:, 0], names, strict=True):
-        axis.set_ylabel(name, fontsize=8)
-    for column, cam in zip(axes[:, len(titles) - len(cams) :].T, cams.values(), strict=True):
-        for axis, one in zip(column, cam, strict=True):
-            mark_zero(axis, one)
-    colour_bar(figure, axes, "Grad-CAM, share of each map's highest value")
-    save(figure, path)
 
 
 def mark_zero(axis, cam, called: bool | None = None) -> None:

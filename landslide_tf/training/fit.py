@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +33,7 @@ from landslide_tf.models.weights import transfer_weights
 from landslide_tf.training import evaluation, figures, run_folder
 from landslide_tf.training.batch_norm import batch_norm_estimator
 from landslide_tf.training.environment import environment
+from landslide_tf.training.progress import Progress
 from landslide_tf.training.recipe import build, compile_model, precision_policy
 from landslide_tf.training.recorder import Recorder, check_tensorboard, load_best, read_history
 from landslide_tf.training.scores import AGAIN, batch_norm_report, report, say_gap, table_rows
@@ -209,12 +209,12 @@ def _train(config, parts, folder, policy, given: Given, tensorboard: bool) -> fl
         recorder.restore(model)
         if recorder.finished:
             return recorder.seconds
-        callbacks = [auc, *given.callbacks, recorder]
+        steps = parts["train"].steps(config.batch_size)
+        callbacks = [auc, *given.callbacks, recorder, Progress(recorder, steps)]
         if config.reestimate_batch_norm:
             callbacks.insert(0, _EstimateBatchNorm(parts["train"], config.seed))
         if config.ema:
             callbacks.insert(0, keras.callbacks.SwapEMAWeights())  # validation sees the averages
-        terminal = sys.stdout is not None and sys.stdout.isatty()
         model.fit(
             training_batches(
                 parts["train"],
@@ -226,14 +226,14 @@ def _train(config, parts, folder, policy, given: Given, tensorboard: bool) -> fl
             ),
             epochs=config.epochs,
             initial_epoch=recorder.epoch,
-            steps_per_epoch=parts["train"].steps(config.batch_size),
+            steps_per_epoch=steps,
             # Batches as in training: the Dice loss is over all pixels of a batch, so that its value
             # depends on the batch size.
             validation_data=scoring_batches(parts["validation"], config.batch_size),
             validation_steps=parts["validation"].steps(config.batch_size),
             callbacks=callbacks,
             shuffle=False,  # the batches come shuffled
-            verbose=1 if terminal else 2,
+            verbose=0,
         )
     return recorder.seconds
 

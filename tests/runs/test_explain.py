@@ -122,6 +122,47 @@ def test_default_layers_of_each_fusion(fusion):
     assert default_layers(model) == (expected, "decoder0_relu2")
 
 
+def nyquist_share(cam):
+    """The share of a map's energy (H, W), mean left out, that repeats every two pixels."""
+    energy = np.abs(np.fft.fft2(cam - cam.mean())) ** 2
+    half = len(cam) // 2
+    return (energy[half].sum() + energy[:, half].sum()) / energy.sum()
+
+
+def test_phases_of_a_transposed_convolution_are_averaged():
+    """2 x 2 weights [[8, 0], [0, 0]] make of a slope a_j = j the map 8 j at (2 i, 2 j), else 0.
+
+    (1, 2, 1) / 4 along the rows gives 8 j / 2 at column 2 j, (8 j + 8 j + 8) / 4 at 2 j + 1, and
+    then half of that in every row: column c becomes c, a slope without a checkerboard. The last
+    column has the one before it on both sides, and becomes 6, too.
+    """
+    inputs = keras.Input((8, 8, 1))
+    pooled = layers.AveragePooling2D(2)(inputs)
+    up = layers.Conv2DTranspose(1, 2, strides=2, use_bias=False, name="maps")(pooled)
+    model = keras.Model(inputs, layers.Conv2D(1, 1, use_bias=False, name="logits")(up))
+    model.set_weights([np.reshape([8.0, 0, 0, 0], (2, 2, 1, 1)), np.ones((1, 1, 1, 1))])
+    x = np.zeros((1, 8, 8, 1)) + np.repeat(np.arange(4.0), 2)[:, None]
+    cam = grad_cam(model, x, "maps", "all")[0]
+    np.testing.assert_allclose(cam, np.tile([0, 1, 2, 3, 4, 5, 6, 6], (8, 1)) / 6, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_decoder_maps_show_no_checkerboard(model, rng, monkeypatch):
+    keras.utils.set_random_seed(2)
+    built = build_model(model, filters=4, input_shape=(32, 32, 4))
+    x = keras.ops.convert_to_numpy(  # blobs, as in a real image: little at period 2 of its own
+        keras.ops.image.resize(rng.random((3, 8, 8, 4)).astype("float32"), (32, 32))
+    )
+    layer = default_layers(built)[1]
+    after = grad_cam(built, x, layer, "all")
+    monkeypatch.setattr("landslide_tf.runs.gradcam.upsampling_stride", lambda *_: 1)
+    before = grad_cam(built, x, layer, "all")
+    shown = before.any(axis=(1, 2)) & after.any(axis=(1, 2))
+    assert shown.any()
+    for old, new in zip(before[shown], after[shown], strict=True):
+        assert nyquist_share(new) < 0.1 * nyquist_share(old)
+
+
 def test_default_layers_need_blocks():
     with pytest.raises(InputError, match="name a layer"):
         default_layers(toy([1, 1]))
@@ -217,6 +258,32 @@ def test_command(finished_run, tmp_path, capsys):
     # nothing is replaced unasked
     assert main(["explain", str(finished_run), "--out", str(out)]) == 2
     assert "give --overwrite" in capsys.readouterr().err
+
+
+def test_tiles_are_chosen_by_the_rule(finished_run, tmp_path, capsys):
+    """Both test tiles are shown: the median one and what is left; six of others, by name."""
+    assert main(["explain", str(finished_run), "--out", str(tmp_path / "a")]) == 0
+    facts = json.loads((tmp_path / "a/explain.json").read_text())
+    test = json.loads((finished_run / "split.json").read_text())["test"]
+    assert sorted(facts["tiles"]) == sorted(test)
+    explain_run(finished_run, tmp_path / "b", part="train")  # no scores are kept of it
+    train = json.loads((finished_run / "split.json").read_text())["train"]
+    steps = np.linspace(0, len(train) - 1, 6).round().astype(int)
+    facts = json.loads((tmp_path / "b/explain.json").read_text())
+    assert facts["tiles"] == [train[i] for i in steps]
+
+
+def test_labels_say_the_scores_that_were_kept(finished_run):
+    from landslide_tf.runs.explain import _by_rule
+    from landslide_tf.training.tile_scores import read_tile_scores
+
+    run = load_run(finished_run)
+    scores = read_tile_scores(finished_run / "tile_scores.npz")
+    for name, label in _by_rule(run, "test").items():
+        tp, fp, fn, _ = scores.counts(run.threshold)[list(scores.names).index(name)]
+        assert label.splitlines()[1:] == [name, f"IoU {tp / (tp + fp + fn):.2f}"]
+    assert list(_by_rule(run, "test").values())[0].startswith("median\n")
+    assert not _by_rule(run, "train")
 
 
 def test_command_lists_layers(finished_run, capsys):
