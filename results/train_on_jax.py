@@ -326,7 +326,7 @@ def finish(program: Program, config: TrainConfig, folder: Path, trained, job, co
     facts = {"dtype_policy": program.policy, "data_sha256": data.sha256}
     shared = {"workers": int(os.environ.get("WORKERS", 1)), "gpu_name": _gpu_name()}
     where = environment(["KERAS_BACKEND=jax", "python", *sys.argv])
-    where |= {"commit": commit or where["commit"], "script": "results/train_on_jax.py"}
+    where |= {"commit": commit or where["commit"], "script": "train_on_jax.py"}
     write_json(scratch / "environment.json", {**where, **facts, **shared})
     write_json(scratch / "split.json", data.split)
     write_history(scratch / "history.csv", rows)
