@@ -26,7 +26,7 @@ figure.suptitle(
     f"{run.metrics['test_chosen']['iou']:.2f} over all {len(part)} test tiles",
     fontsize=12,
 )
-credit = "Tiles of 30 km from MMLSv2 (Paheding et al. 2026, MIT licence)"
+credit = "Tiles of 30 km from MMLSv2\n(Paheding et al. 2026, MIT licence)"
 figure.text(0.01, 0.005, credit, fontsize=8, color="0.4")
 path = Path(__file__).with_name("mars.png")
 save(figure, path)
