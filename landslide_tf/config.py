@@ -16,7 +16,7 @@ from landslide_tf.inputs.spec import InputSpec
 MODELS = ("unet", "resunet", "unetpp")
 ATTENTIONS = ("none", "spatial", "contextual", "spatial_contextual")
 LOSSES = ("bce", "focal", "dice", "wce")
-AUGMENTATIONS = ("flips", "light", "scale", "colour", "tone")
+AUGMENTATIONS = ("flips", "light", "scale", "colour", "tone", "edges")
 SCHEDULES = ("constant", "cosine")
 # The loss with the highest mIoU in the paper's Table 1, per model.
 PAPER_LOSS = {"unet": "bce", "resunet": "wce", "unetpp": "dice"}
@@ -80,7 +80,8 @@ class TrainConfig:
         (),
         "random changes of training tiles: flips (and quarter turns), light (brightness and "
         "contrast of the RGB), scale (a part of the tile, enlarged), colour (each band of the "
-        "RGB), tone (shade, haze, saturation); without names: flips,light",
+        "RGB), tone (shade, haze, saturation), edges (no data beyond a "
+        "line); without names: flips,light",
         group="data",
         metavar="NAME[,NAME]",
     )

@@ -15,19 +15,21 @@ SMALLEST = 0.6  # side of the part that 'scale' enlarges, as a share of the tile
 GAIN = 0.15  # relative change of one band, at most
 GAMMA = 1.8  # the exponent of 'tone' lies between this and its inverse
 SATURATION = (0.4, 1.3)  # of 'tone'; 0 would be grey
-FIRST, DRAWS = 11, 13  # random numbers a tile; those of 'tone' come after the first ones
+EDGE_SHARE = 0.3  # of the tiles get an edge with 'edges'
+GROUPS = (11, 2, 3)  # random numbers a tile: of all the first changes, of 'tone', of 'edges'
+DRAWS = sum(GROUPS)
 
 
 def draw(count: int, seed: int, epoch: int) -> np.ndarray:
     """The random numbers of an epoch, one row a tile: (count, DRAWS) float32 in [0, 1).
 
     >>> draw(3, seed=0, epoch=1).shape
-    (3, 13)
+    (3, 16)
     """
     # The third number keeps these apart from the order of the tiles in the same epoch.
-    parts = ((1, FIRST), (2, DRAWS - FIRST))
     drawn = [
-        np.random.default_rng((seed, epoch, k)).random((count, n), "float32") for k, n in parts
+        np.random.default_rng((seed, epoch, 1 + k)).random((count, numbers), "float32")
+        for k, numbers in enumerate(GROUPS)
     ]
     return np.concatenate(drawn, axis=1)
 
@@ -41,7 +43,8 @@ def augment(x, y, w, numbers, names):
     100 % of the tile's side, somewhere in the tile, fills the whole tile (bilinear; the mask by
     nearest neighbour). 'colour': each band of channels 0 to 2 is multiplied by a number of its own.
     'tone': channels 0 to 2 are raised to a power, as in shade or haze, and lose or gain colour.
-    No data stays 0.
+    'edges': beyond a straight line through three in ten tiles there is no data, as along the edge
+    of a survey. No data stays 0.
 
     >>> x = np.random.default_rng(0).random((2, 4, 4, 4), "float32")
     >>> changed, _, _ = augment(x, x[..., :1], x[..., :1], draw(2, 0, 0), ("flips",))
@@ -62,6 +65,9 @@ def augment(x, y, w, numbers, names):
         x = _tone(x, numbers[:, 11], numbers[:, 12])
     if "light" in names:
         x = _light(x, numbers[:, 3], numbers[:, 4])
+    if "edges" in names:
+        keep = _beside_an_edge(x.shape[1], *(numbers[:, i] for i in (13, 14, 15)))
+        x, w = x * keep, w * keep
     return x, y, w
 
 
@@ -111,6 +117,16 @@ def _take(array, index, axis):
 
 def _along(numbers, axis):
     return numbers[:, :, None, None] if axis == 1 else numbers[:, None, :, None]
+
+
+def _beside_an_edge(px: int, chance, angle, distance):
+    """1 where there is data, (B, px, px, 1): an edge leaves out 1 % to 60 % of a tile, about."""
+    angle = (2.0 * np.pi * angle)[:, None, None]
+    offset = (0.5 * distance - 0.1)[:, None, None]  # from the tile's centre, in sides
+    place = (ops.arange(px, dtype="float32") + 0.5) / px - 0.5
+    across = place[None, None, :] * ops.cos(angle) + place[None, :, None] * ops.sin(angle)
+    beyond = ops.logical_and(across > offset, (chance < EDGE_SHARE)[:, None, None])
+    return ops.cast(ops.logical_not(beyond), "float32")[..., None]
 
 
 def _tone(x, exponent, saturation):

@@ -213,3 +213,20 @@ def test_tone_is_a_power_and_a_distance_to_grey():
     paler = np.asarray(module.augment(x, x[..., :1], x[..., :1], key, ("tone",))[0])
     np.testing.assert_allclose(paler[0, 0, 0], [0.4, 0.5, 0.6], rtol=1e-5)
     assert not darker[0, 1].any() and not paler[0, 1].any()
+
+
+def test_edges_leave_no_data_beyond_a_line():
+    x, y, w = np.ones((1, 4, 4, 3), "float32"), *np.ones((2, 1, 4, 4, 1), "float32")
+    key = np.zeros((1, module.DRAWS), "float32")
+    key[0, 13:] = 0.29, 0.0, 0.7  # an edge; to the right; at 0.25 from the centre
+    new_x, new_y, new_w = map(np.asarray, module.augment(x, y, w, key, ("edges",)))
+    # columns lie at -0.375, -0.125, 0.125 and 0.375: the last is beyond
+    np.testing.assert_array_equal(new_w[0, :, :, 0], [[1, 1, 1, 0]] * 4)
+    np.testing.assert_array_equal(new_x[0, ..., 0], new_w[0, ..., 0])
+    assert new_y.all()  # without weight, the label does not count
+    key[0, 14] = 0.25  # a quarter turn: downwards
+    np.testing.assert_array_equal(
+        np.asarray(module.augment(x, y, w, key, ("edges",))[2])[0, :, 0, 0], [1, 1, 1, 0]
+    )
+    key[0, 13] = 0.31  # seven in ten tiles stay whole
+    assert np.asarray(module.augment(x, y, w, key, ("edges",))[2]).all()
