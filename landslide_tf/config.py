@@ -144,7 +144,7 @@ class TrainConfig:
     seed: int = option(0, "decides split, initial weights, order and dropout", group="training")
     weights: str | None = option(
         None,
-        "start from the weights of this run (or model file), as far as they fit",
+        "start from the weights of this run, packaged model or model file, as far as they fit",
         group="training",
         metavar="RUN",
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from landslide_tf.checks import InputError
 from landslide_tf.data.opening import open_raster
 from landslide_tf.geo.job import sources
-from landslide_tf.runs.packaged import packaged_models
+from landslide_tf.training.packaged import packaged_models
 from landslide_tf.training.run_folder import is_complete, is_run, run_files
 
 # What a file begins with. A name proves nothing, and GDAL opens by content: a VRT or another file

@@ -38,7 +38,7 @@ def models_parser(commands):
 
 
 def _models(arguments) -> None:
-    from landslide_tf.runs.packaged import packaged_models, read_card
+    from landslide_tf.training.packaged import packaged_models, read_card
 
     if arguments.name is None:
         for name in packaged_models():

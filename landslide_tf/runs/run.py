@@ -21,7 +21,7 @@ from landslide_tf.inputs.resize import resize_bilinear, resize_nearest
 from landslide_tf.models import any_size
 from landslide_tf.models.model_file import load_model
 from landslide_tf.models.probability import PREDICT_BATCH, OnnxPredictor, Predictor
-from landslide_tf.runs.packaged import find_run
+from landslide_tf.training.packaged import find_run
 from landslide_tf.training.run_folder import is_complete, read_config, read_split_and_metrics
 
 RUNTIMES = ("keras", "onnx")

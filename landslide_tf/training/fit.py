@@ -33,6 +33,7 @@ from landslide_tf.models.weights import transfer_weights
 from landslide_tf.training import evaluation, figures, run_folder
 from landslide_tf.training.batch_norm import batch_norm_estimator
 from landslide_tf.training.environment import environment
+from landslide_tf.training.packaged import find_run
 from landslide_tf.training.progress import Progress
 from landslide_tf.training.recipe import build, compile_model, precision_policy
 from landslide_tf.training.recorder import Recorder, check_tensorboard, load_best, read_history
@@ -156,9 +157,9 @@ def _check_model(model: keras.Model, config: TrainConfig) -> None:
 
 
 def _read_source(config: TrainConfig) -> keras.Model:
-    """The model of the run (or the file) that training starts from."""
+    """The model of the run, packaged model or file that training starts from."""
     path = Path(config.weights)
-    return load_model(path / "model.keras" if path.is_dir() else path)
+    return load_model(path if path.is_file() else find_run(path) / "model.keras")
 
 
 def load_own_tiles(config: TrainConfig, cache=None) -> Tiles:
