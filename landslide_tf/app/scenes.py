@@ -10,8 +10,9 @@ from landslide_tf.data.crs import crs_name
 from landslide_tf.data.opening import open_raster
 from landslide_tf.geo.job import MapOptions
 from landslide_tf.geo.mapping import scene_warnings
+from landslide_tf.geo.notes import dem_note
 from landslide_tf.geo.resolution import model_resolution
-from landslide_tf.geo.source import dem_note, open_scene
+from landslide_tf.geo.source import open_scene
 from landslide_tf.runs.run import Run, load_run
 
 
