@@ -105,8 +105,6 @@ def listed(folder, kind: str) -> list[str]:
 def available_models(runs) -> dict[str, Path]:
     """The complete runs in and below a folder, and the models that come with the package, by name.
 
-    >>> list(available_models("runs"))
-    []
     >>> list(available_models(None)) == [f"{name} (included)" for name in packaged_models()]
     True
     """

@@ -67,7 +67,7 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
     out = Path(out) if out is not None else Path(run_dir) / "export" / format_
     if out.exists() and not overwrite:
         raise InputError(f"{out}: exists; give --overwrite to replace it, or another --out")
-    if out.exists() and not (out / CARD).is_file():
+    if out.is_file() or (out.exists() and any(out.iterdir()) and not (out / CARD).is_file()):
         raise InputError(
             f"{out}: is no export (it has no {CARD}), which --overwrite would delete with all that "
             "is in it; give another --out"

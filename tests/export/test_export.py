@@ -111,8 +111,13 @@ def test_nothing_is_replaced_unasked(finished_run, tmp_path, capsys):
     ]
     assert main(command) == 2
     assert "give --overwrite" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 2  # it is no export
+    assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+    (tmp_path / "out" / "mine.txt").unlink()
     assert main([*command, "--overwrite"]) == 0
-    assert not (tmp_path / "out" / "mine.txt").exists()
+    (tmp_path / "out" / "old.txt").write_text("of an older export")
+    assert main([*command, "--overwrite"]) == 0
+    assert not (tmp_path / "out" / "old.txt").exists()
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_a_mask_within_a_dem_counts_before_interpolation(tmp_path):
 
 @pytest.mark.parametrize("transform, size", [(FINE, PX), (COARSE, PX // 3)])
 @pytest.mark.parametrize("by", ["band", "crs"])
-def test_feet_become_metres_on_any_grid(by, transform, size, tmp_path, capsys):
+def test_feet_become_metres_on_any_grid(by, transform, size, tmp_path):
     feet = 1200 / 3937
     crs = CRS.from_string("EPSG:32647+6360" if by == "crs" else UTM)
     values = plane(transform, size, size) / feet
@@ -96,7 +96,7 @@ def test_feet_become_metres_on_any_grid(by, transform, size, tmp_path, capsys):
     inner = np.s_[2:-2, 2:-2]
     np.testing.assert_allclose(found.values[inner][..., 0], plane(FINE, PX, PX)[inner], rtol=1e-9)
     scene = open_scene(tmp_path / "s.tif", path, InputSpec(tile_px=16))
-    assert "converted" in dem_note(scene) and "are converted to metres" in capsys.readouterr().out
+    assert "are converted to metres" in dem_note(scene)
 
 
 def test_a_scale_tag_is_applied_after_interpolation(tmp_path):

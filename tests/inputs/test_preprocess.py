@@ -214,7 +214,7 @@ def test_the_file_holds_all_of_it(tmp_path):
     spec.save(tmp_path)
     assert InputSpec.load(tmp_path) == spec
     (tmp_path / "input.json").write_text('{"tile_px": ')
-    with pytest.raises(InputError, match="input.json: cannot be read"):
+    with pytest.raises(InputError, match="input.json: is damaged"):
         InputSpec.load(tmp_path)
     with pytest.raises(InputError, match="is missing"):
         InputSpec.load(tmp_path / "elsewhere")
