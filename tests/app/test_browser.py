@@ -65,6 +65,7 @@ def press(page, name):
 def choose_model(page, name):
     page.get_by_role("combobox", name="Model", exact=True).click()
     page.get_by_role("option", name=name).click()
+    api.expect(page.get_by_role("option")).to_have_count(0)
 
 
 def fits(page):
@@ -78,7 +79,9 @@ def landslides(page):
 
 def choose_file(page, label, name):
     page.get_by_label(f"{label}: or a file of the server").click()
-    page.get_by_role("option", name=name, exact=True).click()
+    page.get_by_role("option", name=name, exact=True).last.click()
+    # the list closes with a movement; until then it lies over the next one
+    api.expect(page.get_by_role("option")).to_have_count(0)
 
 
 def map_files(page):
