@@ -22,7 +22,9 @@ STEP = re.compile(
     r"python train\.py(?P<train> (?!--help)[^`\n]*)",
     re.MULTILINE,
 )
-TRAIN = shlex.split("--filters 2 --tile-px 32 --epochs 1 --batch-size 8 --learning-rate 0.01")
+TRAIN = shlex.split(
+    "--filters 2 --tile-px 32 --epochs 1 --batch-size 8 --learning-rate 0.01 --warmup-epochs 0"
+)
 
 
 def small(line: str) -> list[str]:
@@ -35,7 +37,8 @@ def small(line: str) -> list[str]:
         only = [] if "--only" in words else ["--only", first]
         return [*words, *only, *(TRAIN if "--data" in words else [])]
     if words[0] == "map" and "--resume" not in words:  # all are written to one place
-        return [*words, "--overwrite"]
+        coarse = ["--resolution-m", "10"] if "bijie-rgb" in words else []  # as the scene is
+        return [*words, *coarse, "--overwrite"]
     if words[:2] == ["data", "tiles"]:
         return [*words, "--tile-px", "64", "--name", "B"]
     if words[:2] == ["data", "split"]:  # so few tiles leave no room for a gap
