@@ -294,9 +294,10 @@ def format_report(report: dict) -> str:
     ]
     for kind, r in report["rasters"].items():
         types = ", ".join(f"{name} ({count})" for name, count in r["types"].items())
+        said = "read as" if kind == "mask" else "values"
         lines.append(
             f"  {kind:<6}{types}; {_range(r['height_px'])} x {_range(r['width_px'])} px; "
-            f"values {r['values'][0]:g} to {r['values'][1]:g}; {r['valid_share']:.1%} valid"
+            f"{said} {r['values'][0]:g} to {r['values'][1]:g}; {r['valid_share']:.1%} valid"
         )
     if report["crs"]:
         names = ", ".join(f"{name} ({count})" for name, count in report["crs"].items())
