@@ -52,19 +52,19 @@ def augment(x, y, w, numbers, names):
     True
     """
     if "flips" in names:
-        channels = x.shape[-1]
-        together = _turn(ops.concatenate([x, y, w], axis=-1), numbers[:, :3] < 0.5)
-        x, y, w = together[..., :channels], together[..., -2:-1], together[..., -1:]
+        turned = _turn(ops.concatenate([x, y, w], axis=-1), numbers[:, :3] < 0.5)
+        x, y, w = turned[..., :-2], turned[..., -2:-1], turned[..., -1:]
     if "scale" in names:
         x, y, w = _enlarge(x, y, w, numbers[:, 5], numbers[:, 6:8])
+    rgb, rest = x[..., :3], x[..., 3:]
     if "colour" in names:
         gain = 1.0 + (2.0 * numbers[:, None, None, 8:11] - 1.0) * GAIN
-        rgb = ops.clip(x[..., :3] * gain, 0.0, 1.0)
-        x = ops.concatenate([rgb, x[..., 3:]], axis=-1)
+        rgb = ops.clip(rgb * gain, 0.0, 1.0)
     if "tone" in names:
-        x = _tone(x, numbers[:, 11], numbers[:, 12])
+        rgb = _tone(rgb, numbers[:, 11], numbers[:, 12])
     if "light" in names:
-        x = _light(x, numbers[:, 3], numbers[:, 4])
+        rgb = _light(rgb, numbers[:, 3], numbers[:, 4])
+    x = ops.concatenate([rgb, rest], axis=-1)
     if "edges" in names:
         keep = _beside_an_edge(x.shape[1], *(numbers[:, i] for i in (13, 14, 15)))
         x, w = x * keep, w * keep
@@ -73,10 +73,14 @@ def augment(x, y, w, numbers, names):
 
 def _turn(array, which):
     """Transpose, flip the rows, flip the columns of each tile where `which` (B, 3) says so."""
-    changes = (lambda a: ops.swapaxes(a, 1, 2), lambda a: ops.flip(a, 1), lambda a: ops.flip(a, 2))
-    for i, change in enumerate(changes):
-        array = ops.where(which[:, i, None, None, None], change(array), array)
-    return array
+    px = array.shape[1]
+    index = ops.arange(px, dtype="int32")
+    swap, rows_back, columns_back = (which[:, i, None] for i in range(3))
+    # the row and column that each new pixel comes from, if the tile is not transposed
+    row = ops.where(rows_back, px - 1 - index, index)[:, :, None]
+    column = ops.where(columns_back, px - 1 - index, index)[:, None, :]
+    swap = swap[:, :, None]
+    return _pixels(array, ops.where(swap, column, row), ops.where(swap, row, column))
 
 
 def _enlarge(x, y, w, side, corner):
@@ -112,7 +116,17 @@ def _bilinear(array, rows, columns):
 
 def _take(array, index, axis):
     """Rows (axis 1) or columns (axis 2) of each tile by its own numbers (B, n)."""
-    return ops.take_along_axis(array, _along(index, axis), axis=axis)
+    every = ops.arange(array.shape[3 - axis], dtype="int32")[None]
+    row, column = (index, every) if axis == 1 else (every, index)
+    return _pixels(array, row[:, :, None], column[:, None, :])
+
+
+def _pixels(array, row, column):
+    """The pixels of each tile at `row` and `column`, which broadcast to (B, H, W)."""
+    _, height, width, channels = array.shape
+    tile = ops.arange(ops.shape(array)[0], dtype="int32")[:, None, None]
+    flat = ops.reshape(array, (-1, channels))
+    return ops.take(flat, (tile * height + row) * width + column, axis=0)
 
 
 def _along(numbers, axis):
@@ -129,24 +143,22 @@ def _beside_an_edge(px: int, chance, angle, distance):
     return ops.cast(ops.logical_not(beyond), "float32")[..., None]
 
 
-def _tone(x, exponent, saturation):
-    """Channels 0 to 2 raised to a power, and nearer to or further from their mean."""
+def _tone(rgb, exponent, saturation):
+    """Colours raised to a power, and nearer to or further from their mean."""
     low, high = SATURATION
     exponent = ops.power(GAMMA, 2.0 * exponent - 1.0)[:, None, None, None]
     saturation = (low + (high - low) * saturation)[:, None, None, None]
-    rgb = ops.power(ops.clip(x[..., :3], 0.0, 1.0), exponent)
+    rgb = ops.power(ops.clip(rgb, 0.0, 1.0), exponent)
     grey = ops.mean(rgb, axis=-1, keepdims=True)
-    rgb = ops.clip(grey + saturation * (rgb - grey), 0.0, 1.0)
-    return ops.concatenate([rgb, x[..., 3:]], axis=-1)
+    return ops.clip(grey + saturation * (rgb - grey), 0.0, 1.0)
 
 
-def _light(x, brightness, contrast):
-    """Channels 0 to 2 brighter or darker, and further from or nearer to their mean."""
-    rgb, rest = x[..., :3], x[..., 3:]
+def _light(rgb, brightness, contrast):
+    """Colours brighter or darker, and further from or nearer to their mean."""
     brightness = ((2.0 * brightness - 1.0) * BRIGHTNESS)[:, None, None, None]
     contrast = (1.0 + (2.0 * contrast - 1.0) * CONTRAST)[:, None, None, None]
     valid = ops.any(rgb != 0, axis=-1, keepdims=True)
     count = ops.maximum(ops.sum(ops.cast(valid, "float32"), (1, 2), keepdims=True), 1.0)
     mean = ops.sum(rgb, (1, 2), keepdims=True) / count
-    rgb = ops.clip((rgb - mean) * contrast + mean + brightness, 0.0, 1.0)
-    return ops.concatenate([ops.where(valid, rgb, 0.0), rest], axis=-1)
+    changed = ops.clip((rgb - mean) * contrast + mean + brightness, 0.0, 1.0)
+    return ops.where(valid, changed, 0.0)

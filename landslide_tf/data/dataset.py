@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import sys
 from dataclasses import dataclass
 
 import keras
@@ -227,9 +228,9 @@ def scoring_batches(part: Part, batch_size: int):
         return _py_dataset(part, batch_size, None)
     import tensorflow as tf
 
-    load = _loader(part)
+    load, stacked = _loader(part), _fused(part._batch)
     positions = tf.data.Dataset.range(len(part)).batch(batch_size)
-    return _finished(positions, lambda p: part._batch(load(p)))
+    return _finished(positions, lambda p: stacked(load(p)))
 
 
 def calibration_batches(part: Part, seed: int = 0):
@@ -268,10 +269,8 @@ def _epochs(part: Part, numbers, batch_size: int, seed: int, names):
 
     load = _loader(part)
 
-    def batch(positions, drawn):
-        return augment(*part._batch(load(positions)), drawn, names)
-
-    return _finished(numbers.flat_map(shuffled), batch)
+    changed = _fused(lambda raw, drawn: augment(*part._batch(raw), drawn, names))
+    return _finished(numbers.flat_map(shuffled), lambda p, drawn: changed(load(p), drawn))
 
 
 def _loader(part: Part):
@@ -295,6 +294,14 @@ def _loader(part: Part):
         return tf.ensure_shape(found, (None, *array.shape[1:]))
 
     return lambda positions: part._gather(take, positions, indices)
+
+
+def _fused(function):
+    """`function` compiled by XLA: one pass over memory instead of one for each operation, about
+    three times as fast. TensorFlow for Windows comes without XLA."""
+    import tensorflow as tf
+
+    return tf.function(function, jit_compile=sys.platform != "win32")
 
 
 def _finished(positions, function):
