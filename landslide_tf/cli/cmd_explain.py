@@ -90,10 +90,12 @@ def _explain(arguments) -> None:
     explain.explain_run(
         arguments.run_dir,
         arguments.out,
-        tiles=arguments.tiles,
-        part=arguments.part,
-        names=tuple(arguments.names.split(",")) if arguments.names else (),
-        count=arguments.count,
+        chosen=explain.Chosen(
+            tiles=arguments.tiles,
+            part=arguments.part,
+            names=tuple(arguments.names.split(",")) if arguments.names else (),
+            count=arguments.count,
+        ),
         layers=tuple(arguments.layer),
         region=arguments.region,
         overwrite=arguments.overwrite,

@@ -135,9 +135,12 @@ def evaluate_parser(commands):
 
 def _evaluate(arguments) -> None:
     import_keras_quietly()
-    from landslide_tf.runs.evaluate import evaluate_run
+    from landslide_tf.files import write_json
+    from landslide_tf.runs.evaluate import check_scores_file, evaluate_run
 
-    evaluate_run(
+    if arguments.out:
+        check_scores_file(arguments.out, arguments.run_dir, arguments.data, arguments.overwrite)
+    result = evaluate_run(
         arguments.run_dir,
         data=arguments.data,
         part=arguments.part,
@@ -145,9 +148,9 @@ def _evaluate(arguments) -> None:
         negatives=arguments.negatives,
         dem=arguments.dem,
         skip_bad=arguments.skip_bad,
-        out=arguments.out,
-        overwrite=arguments.overwrite,
     )
+    if arguments.out:
+        write_json(arguments.out, result)
 
 
 def predict_parser(commands):

@@ -11,7 +11,7 @@ from landslide_tf.data.check import tile_files
 from landslide_tf.data.dataset import Part
 from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.split import PARTS
-from landslide_tf.files import check_outputs, reading, write_json
+from landslide_tf.files import check_outputs, reading
 from landslide_tf.runs.run import Run, load_run
 from landslide_tf.training import evaluation
 from landslide_tf.training.run_folder import NEW_RUN, run_files
@@ -26,8 +26,6 @@ def evaluate_run(
     negatives: bool = False,
     dem: str = "own",
     skip_bad: bool = False,
-    out=None,
-    overwrite: bool = False,
 ) -> dict:
     """Score a complete run on a part of its own data, or on other data; prints and returns them.
 
@@ -40,28 +38,22 @@ def evaluate_run(
         negatives: add the tiles of non-landslide/, which the run may never have seen.
         dem: 'own', or, to see what the model makes of the DEM, 'zero' or that of 'others'.
         skip_bad: leave out tiles that cannot be used.
-        out: JSON file to write the scores to; must not exist unless `overwrite`.
 
     Returns:
-        Scores as `evaluation.score` gives them, by threshold: 'default' (0.5), 'chosen' and,
-        with `recall`, 'recall'.
+        'run', 'data', 'part' and 'dem' as they were used, and 'scores' as `evaluation.score` gives
+        them, by threshold: 'default' (0.5), 'chosen' and, with `recall`, 'recall'.
 
     Raises:
         InputError: no such run, data that do not fit, a part that is empty.
 
-    >>> scores = evaluate_run("runs/first", data="tiles", part="test")
+    >>> result = evaluate_run("runs/first", data="tiles", part="test")
                                 miou       iou precision    recall        f1  accuracy       auc
     test ...
-    >>> sorted(scores)
+    >>> sorted(result["scores"])
     ['chosen', 'default']
     """
     if part is not None:
         check_choice("part", part, (*PARTS, "all"))
-    if out is not None:
-        files = tile_files(data) if data is not None else []
-        check_outputs([out], [*run_files(run_dir), *files])
-    if out is not None and Path(out).exists() and not overwrite:
-        raise InputError(f"{out}: exists; give --overwrite to replace it, or another name")
     run = load_run(run_dir)
     tiles = _load(run, data, negatives or run.config.negatives, skip_bad)
     for line in tiles.warnings:
@@ -98,12 +90,14 @@ def evaluate_run(
     say(evaluation.format_scores({_label(part, n, v): scores[n] for n, v in thresholds.items()}))
     for name, row in scores.items():
         say(f"{_label(part, name, thresholds[name])}: {_in_words(row)}")
-    if out is not None:
-        write_json(
-            out,
-            {"run": str(run_dir), "data": data, "part": part, "dem": dem, "scores": scores},
-        )
-    return scores
+    return {"run": str(run_dir), "data": data, "part": part, "dem": dem, "scores": scores}
+
+
+def check_scores_file(out, run_dir, data=None, overwrite: bool = False) -> None:
+    """Refuse a file for scores that exists (unless `overwrite`) or that the scoring reads."""
+    check_outputs([out], [*run_files(run_dir), *(tile_files(data) if data is not None else [])])
+    if Path(out).exists() and not overwrite:
+        raise InputError(f"{out}: exists; give --overwrite to replace it, or another name")
 
 
 def _label(part, name, value) -> str:

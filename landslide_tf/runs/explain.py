@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +36,26 @@ EVENLY = 6  # tiles that are shown where nothing is known of their scores
 SCORES = {"test": "tile_scores.npz", "validation": "validation_scores.npz"}
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Which tiles to explain.
+
+    Without `names` and `count` these are four that show the model fairly (`sample_rows`): the
+    median IoU, a small and a large landslide, a failure. Where no scores are kept of the tiles
+    (other tiles, the training part) they are six, evenly spaced in the order of their names.
+    """
+
+    tiles: str | Path | None = None  # a folder of tiles; default: the run's own data
+    part: str | None = None  # of the run's own data: 'train', 'validation' or 'test' (default)
+    names: tuple[str, ...] = ()  # these tiles
+    count: int | None = None  # so many tiles, evenly spaced
+
+
 def explain_run(
     run_dir,
     out,
     *,
-    tiles=None,
-    part: str | None = None,
-    names: tuple[str, ...] = (),
-    count: int | None = None,
+    chosen: Chosen = Chosen(),
     layers: tuple[str, ...] = (),
     region: str = "prediction",
     overwrite: bool = False,
@@ -56,19 +69,14 @@ def explain_run(
     Args:
         run_dir: a complete run.
         out: folder to write to.
-        tiles: folder of tiles; default the run's own data.
-        part: of the run's own data: 'train', 'validation' or 'test' (default).
-        names: these tiles; default four that show the model fairly (`sample_rows`): the median
-            IoU, a small and a large landslide, a failure. Where no scores are kept of the tiles
-            (other tiles, the training part): six, evenly spaced in the order of their names.
-        count: so many tiles instead, evenly spaced.
+        chosen: which tiles.
         layers: layer names; default the last encoder level and the last decoder block.
         region: see `grad_cam`; 'mask' needs tiles with masks.
 
     Raises:
         InputError: no such run, tiles, names or layers; files that exist (unless `overwrite`).
 
-    >>> folder = explain_run("runs/first", "explained", count=1)
+    >>> folder = explain_run("runs/first", "explained", chosen=Chosen(count=1))
     without rgb: probability changes by ... on average, ... of pixels change sides of the threshold
     without dem: ...
     1 tiles explained in explained
@@ -80,9 +88,9 @@ def explain_run(
     layers = tuple(layers) or default_layers(run.model)
     for layer in layers:
         check_layer(run.model, layer)
-    known = tiles is None or region == "mask"  # the masks are read
-    chosen = _choose(run, tiles, part, names, count, known)
-    samples = list(chosen.values())
+    known = chosen.tiles is None or region == "mask"  # the masks are read
+    labelled = _choose(run, chosen, known)
+    samples = list(labelled.values())
     paths = {
         (s.name, layer): out / f"{s.name.replace('/', '_')}_{layer}_gradcam.tif"
         for s in samples
@@ -111,7 +119,7 @@ def explain_run(
             cam = np.where(image.valid, cam, np.float32(np.nan))
             write_geotiff(paths[sample.name, layer], cam, image, nodata=float("nan"))
     cam_grid(
-        list(chosen), read, run.predictor(x), cams,
+        list(labelled), read, run.predictor(x), cams,
         threshold=run.threshold, path=others[0], truth=known,
     )  # fmt: skip
     rows = [
@@ -123,8 +131,8 @@ def explain_run(
         pd.DataFrame(rows).to_csv(scratch, index=False, float_format="%.6g")
     write_json(
         others[2],
-        {"run": str(run_dir), "data": str(tiles or run.config.data),
-         "part": (part or "test") if tiles is None else None,
+        {"run": str(run_dir), "data": str(chosen.tiles or run.config.data),
+         "part": (chosen.part or "test") if chosen.tiles is None else None,
          "tiles": [s.name for s in samples], "layers": list(layers), "region": region,
          "threshold": run.threshold},
     )  # fmt: skip
@@ -137,8 +145,9 @@ def explain_run(
     return out
 
 
-def _choose(run: Run, tiles, part, names, count, need_mask: bool) -> dict[str, Sample]:
+def _choose(run: Run, chosen: Chosen, need_mask: bool) -> dict[str, Sample]:
     """The samples to explain, by what the picture says of each."""
+    tiles, part, count = chosen.tiles, chosen.part, chosen.count
     if count is not None and count < 1:
         raise InputError(f"--count must be at least 1. Received: {count}")
     if tiles is not None and part is not None:
@@ -151,8 +160,8 @@ def _choose(run: Run, tiles, part, names, count, need_mask: bool) -> dict[str, S
     )
     found = {sample.name: sample for sample in index.samples}
     labels = {}
-    if names:
-        candidates = list(names)
+    if chosen.names:
+        candidates = list(chosen.names)
     elif tiles is None:
         check_choice("part", part or "test", PARTS)
         with reading(run.folder / "split.json", NEW_RUN):
@@ -166,7 +175,7 @@ def _choose(run: Run, tiles, part, names, count, need_mask: bool) -> dict[str, S
             raise InputError(f"{folder}: holds no tile {name!r}; see 'data check' for its names")
     if not candidates:
         raise InputError(f"the run's {part or 'test'} part is empty; give --part validation")
-    shown = len(candidates) if names or labels else min(count or EVENLY, len(candidates))
+    shown = len(candidates) if chosen.names or labels else min(count or EVENLY, len(candidates))
     steps = np.linspace(0, len(candidates) - 1, shown).round().astype(int)
     samples = {labels.get(n, n): found[n] for n in (candidates[i] for i in steps)}
     for sample in samples.values():

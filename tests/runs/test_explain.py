@@ -16,7 +16,7 @@ from landslide_tf.config import ATTENTIONS, MODELS
 from landslide_tf.inputs import InputSpec
 from landslide_tf.inputs.spec import FUSIONS
 from landslide_tf.models.registry import build_model
-from landslide_tf.runs.explain import explain_run
+from landslide_tf.runs.explain import Chosen, explain_run
 from landslide_tf.runs.gradcam import (
     band_groups,
     default_layers,
@@ -266,7 +266,9 @@ def test_tiles_are_chosen_by_the_rule(finished_run, tmp_path, capsys):
     facts = json.loads((tmp_path / "a/explain.json").read_text())
     test = json.loads((finished_run / "split.json").read_text())["test"]
     assert sorted(facts["tiles"]) == sorted(test)
-    explain_run(finished_run, tmp_path / "b", part="train")  # no scores are kept of it
+    explain_run(
+        finished_run, tmp_path / "b", chosen=Chosen(part="train")
+    )  # no scores are kept of it
     train = json.loads((finished_run / "split.json").read_text())["train"]
     steps = np.linspace(0, len(train) - 1, 6).round().astype(int)
     facts = json.loads((tmp_path / "b/explain.json").read_text())
@@ -297,7 +299,7 @@ def test_command_on_tiles_without_masks(finished_run, tmp_path, capsys):
         mask.unlink()
     (tiles / "landslide/mask").rmdir()
     out = tmp_path / "out"
-    explain_run(finished_run, out, tiles=tiles, names=("b001",))
+    explain_run(finished_run, out, chosen=Chosen(tiles=tiles, names=("b001",)))
     assert (out / "gradcam.png").stat().st_size > 10_000
     (first, *_) = sorted(out.glob("b001_*.tif"))
     with rasterio.open(first) as file:

@@ -8,6 +8,7 @@ from sklearn.metrics import jaccard_score, roc_auc_score
 
 from conftest import write_tiles
 from landslide_tf.checks import InputError
+from landslide_tf.cli import main
 from landslide_tf.data.arrays import load_tiles
 from landslide_tf.data.dataset import Part
 from landslide_tf.runs import evaluate
@@ -107,26 +108,27 @@ def test_table_shows_a_dash_for_what_is_undefined():
 
 
 class TestEvaluateRun:
-    def test_repeats_the_scores_of_the_run(self, finished_run, tmp_path):
+    def test_repeats_the_scores_of_the_run(self, finished_run, tmp_path, capsys):
         metrics = json.loads((finished_run / "metrics.json").read_text())
-        scores = evaluate.evaluate_run(finished_run, out=tmp_path / "scores.json")
+        out = tmp_path / "scores.json"
+        words = ["evaluate", str(finished_run), "--out", str(out)]
+        assert main(words) == 0
+        scores = json.loads(out.read_text())["scores"]
         for name in ("miou", "iou", "auc", "tp", "landslides_found"):
             assert scores["default"][name] == metrics["test"][name]
             assert scores["chosen"][name] == metrics["test_chosen"][name]
-        written = json.loads((tmp_path / "scores.json").read_text())
-        assert written["scores"]["default"]["tp"] == metrics["test"]["tp"]
-        with pytest.raises(InputError, match="--overwrite"):
-            evaluate.evaluate_run(finished_run, out=tmp_path / "scores.json")
-        validation = evaluate.evaluate_run(finished_run, part="validation")
+        assert main(words) == 2
+        assert "--overwrite" in capsys.readouterr().err
+        validation = evaluate.evaluate_run(finished_run, part="validation")["scores"]
         assert validation["default"]["miou"] == metrics["validation"]["miou"]
 
     def test_recall_is_reached_on_validation(self, finished_run):
-        scores = evaluate.evaluate_run(finished_run, part="validation", recall=0.8)
+        scores = evaluate.evaluate_run(finished_run, part="validation", recall=0.8)["scores"]
         assert scores["recall"]["recall"] >= 0.8
 
     def test_other_data_are_scored_whole(self, finished_run, tmp_path):
         other = write_tiles(tmp_path / "other", count=5, seed=9)
-        scores = evaluate.evaluate_run(finished_run, data=str(other))
+        scores = evaluate.evaluate_run(finished_run, data=str(other))["scores"]
         assert scores["default"]["tiles"] == 5
         with pytest.raises(InputError, match="--part all"):
             evaluate.evaluate_run(finished_run, data=str(other), part="test")
@@ -137,7 +139,7 @@ class TestEvaluateRun:
         import shutil
 
         shutil.copytree(tiny_tiles, tmp_path / "moved/wrapped")
-        scores = evaluate.evaluate_run(finished_run, data=str(tmp_path / "moved"))
+        scores = evaluate.evaluate_run(finished_run, data=str(tmp_path / "moved"))["scores"]
         assert scores["default"]["tiles"] == 2  # the test part
 
     def test_negatives_are_added_as_false_alarms(self, finished_run, tiny_tiles, tmp_path):
@@ -149,6 +151,6 @@ class TestEvaluateRun:
         (others / "landslide").rename(tmp_path / "tiles/non-landslide")
         scores = evaluate.evaluate_run(
             finished_run, data=str(tmp_path / "tiles"), part="test", negatives=True
-        )
+        )["scores"]
         assert scores["default"]["tiles"] == 2 + 3
         assert scores["default"]["negative_tiles"] == 3
