@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ def small(line: str) -> list[str]:
     if words[0] == "study":
         first = "unet-none-bce-rgb" if "dem" in words else "unet-none-bce"
         only = [] if "--only" in words else ["--only", first]
+        words = ["1" if before == "--seeds" else word for before, word in pairwise(["", *words])]
         return [*words, *only, *(TRAIN if "--data" in words else [])]
     if words[0] == "map" and "--resume" not in words:  # all are written to one place
         coarse = ["--resolution-m", "10"] if "bijie-rgb" in words else []  # as the scene is

@@ -177,12 +177,13 @@ def load_run(path: str | Path, *, runtime: str = "keras") -> Run:
     config = read_config(folder)
     if not is_complete(folder):
         raise InputError(f"{folder}: the run is not complete; continue it with --resume")
-    model = load_model(folder / "model.keras")
+    spec = InputSpec.load(folder)
     split, metrics = read_split_and_metrics(folder)
+    model = load_model(folder / "model.keras")
     return Run(
         folder=folder,
         config=config,
-        spec=InputSpec.load(folder),
+        spec=spec,
         model=model,
         predictor=Predictor(model) if runtime == "keras" else _onnx_predictor(folder),
         split=split,
