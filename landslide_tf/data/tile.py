@@ -218,10 +218,11 @@ def size_rasters(pairs: list[tuple[Raster, Raster | None]], spec: InputSpec) -> 
     for image, _ in pairs:
         check_brightness(image, spec)
     alike = {
-        (image.size, image.values.dtype, image.scale, None if dem is None else dem.size)
+        (image.size, image.values.dtype, image.scale)
+        + (() if dem is None else (dem.size, _dem_resolution_m(image, dem, spec)))
         for image, dem in pairs
     }
-    if len(alike) == 1 and not spec.terrain:
+    if len(alike) == 1:
         return _size_alike(pairs, spec)
     each = [_size_alike([pair], spec) for pair in pairs]
     joined = [[getattr(sized, f.name) for sized in each] for f in dataclasses.fields(Sized)]
@@ -229,7 +230,7 @@ def size_rasters(pairs: list[tuple[Raster, Raster | None]], spec: InputSpec) -> 
 
 
 def _size_alike(pairs, spec: InputSpec) -> Sized:
-    """`size_rasters` of tiles of one size and type; of one tile where there is terrain."""
+    """`size_rasters` of tiles of one size, type and resolution."""
     from landslide_tf.inputs.preprocess import Preprocessor
 
     images, dems = zip(*pairs, strict=True)
@@ -239,8 +240,7 @@ def _size_alike(pairs, spec: InputSpec) -> Sized:
     if dems[0] is not None:
         heights["dem"] = np.stack([dem.values[..., :1] for dem in dems])
         heights["dem_valid"] = np.stack([dem.valid for dem in dems])
-        if spec.terrain:
-            heights["resolution_m"] = _dem_resolution_m(images[0], dems[0], spec)
+        heights["resolution_m"] = _dem_resolution_m(images[0], dems[0], spec)
     return Preprocessor(spec).resize(
         np.stack([image.values for image in images]),
         image_valid=np.stack([image.valid for image in images]),
@@ -253,7 +253,10 @@ def _one(tensor) -> np.ndarray:
     return np.asarray(tensor)[0]
 
 
-def _dem_resolution_m(image: Raster, dem: Raster, spec: InputSpec) -> tuple[float, float]:
+def _dem_resolution_m(image: Raster, dem: Raster, spec: InputSpec) -> tuple[float, float] | None:
+    """Size of a DEM pixel along y and x in metres, where terrain channels need it."""
+    if not spec.terrain:
+        return None
     known = dem.resolution_m() or image.resolution_m()
     if spec.resolution_m is not None:
         pixel = (spec.resolution_m, spec.resolution_m)
