@@ -85,11 +85,11 @@ def find_samples(folder, *, negatives: bool = False, need_mask: bool = True) -> 
         raise InputError(f"{folder}: {what}; give a folder that holds {LAYOUT}")
     root = _find_root(folder)
     positive = root / "landslide" if (root / "landslide" / "image").is_dir() else root
+    folder_negative = root / "non-landslide"
+    if negatives and not (folder_negative / "image").is_dir():
+        raise InputError(f"{root}: has no non-landslide/image; leave out --negatives")
     samples, unpaired, passed_over = _pair(positive, root, negative=False, need_mask=need_mask)
     if negatives:
-        folder_negative = root / "non-landslide"
-        if not (folder_negative / "image").is_dir():
-            raise InputError(f"{root}: has no non-landslide/image; leave out --negatives")
         extra, extra_unpaired, extra_passed = _pair(
             folder_negative, root, negative=True, need_mask=False
         )

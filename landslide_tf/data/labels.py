@@ -50,10 +50,7 @@ def read_mask(path) -> Raster:
     landslide_tf.checks.InputError: m.tif: says that 0 is no data, where a mask has background; ...
     """
     with open_raster(path) as file, reading(path):
-        numbers = label_numbers(file)
-        raster = read_numbers(file, None, numbers)
-        values, valid = upright(raster.values, file), upright(raster.valid, file)
-        return Raster(values, valid, raster.crs, raster.transform)
+        return upright(read_numbers(file, None, label_numbers(file)), file)
 
 
 def read_numbers(file, window, numbers: dict[int, int] | None) -> Raster:

@@ -11,6 +11,7 @@ from pathlib import Path
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
 
 from landslide_tf.checks import InputError
 
@@ -40,7 +41,8 @@ def open_raster(path):
     (3, 64, 96)
     """
     with reading(path), strictly():
-        file = rasterio.open(path)
+        # `rasterio.open` would set up GDAL anew for each file, for as long as to open a PNG
+        file = DatasetReader(os.fspath(path))
         if file.count == 0:
             raise InputError(f"{path}: has no band; give a file of one image (gdalinfo lists them)")
         if file.count > MOST_BANDS:  # as damaged headers say, and reading takes hours

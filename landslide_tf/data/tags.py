@@ -36,6 +36,8 @@ def scale_and_offset(file, bands) -> tuple[np.ndarray, np.ndarray] | None:
     >>> scale.tolist(), offset.tolist()
     ([0.1], [100.0])
     """
+    if set(file.scales) == {1} and set(file.offsets) == {0}:
+        return None
     index = [band - 1 for band in bands]
     scale, offset = np.array(file.scales, float)[index], np.array(file.offsets, float)[index]
     if not np.isfinite([scale, offset]).all() or (scale == 0).any():
