@@ -50,11 +50,14 @@ def near_duplicates(names: list[str], thumbnails, chosen=None) -> list[tuple[str
 
 def _candidates(features):
     """Blocks of pairs i < j whose features (N, F) are less than `APART` apart, squared."""
-    length, one = (features**2).sum(axis=1, keepdims=True), np.ones((len(features), 1), "float32")
-    rows, columns = np.hstack([features, length, one]), np.hstack([-2 * features, one, length]).T
+    length = (features**2).sum(axis=1, keepdims=True)
+    one = np.ones_like(length)
     for top in range(0, len(features), CHUNK):  # a block of the upper half of the N x N table
+        here = slice(top, top + CHUNK)
+        rows = np.hstack([-2 * features[here], length[here], one[here]])
         for left in range(top, len(features), 16 * CHUNK):
-            squares = rows[top : top + CHUNK] @ columns[:, left : left + 16 * CHUNK]
+            there = slice(left, left + 16 * CHUNK)
+            squares = rows @ np.hstack([features[there], one[there], length[there]]).T
             i, j = np.nonzero(squares < APART)
             i, j = top + i, left + j
             yield i[i < j], j[i < j]
