@@ -124,7 +124,7 @@ class _Thumbnails:
     """Thumbnails by number; a temporary file takes them when they are many."""
 
     def __init__(self):
-        self.file = tempfile.SpooledTemporaryFile(MEMORY_BYTES)
+        self.file = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
 
     def add(self, thumbnails) -> None:
         try:

@@ -225,8 +225,7 @@ def _neighbours(names, place):
     touching, sharing = overlapping(place)
     yield from _each(
         "warning",
-        [f"{names[a]} and {names[b]}" for a, b in sharing[:SHOWN]]
-        + [""] * (len(sharing) - SHOWN),
+        [f"{names[a]} and {names[b]}" for a, b in sharing[:SHOWN]] + [""] * (len(sharing) - SHOWN),
         ("pair of tiles shares ground", "pairs of tiles share ground"),
         "a random split puts the same pixels into training and test, and scores are too good",
         "train with --split group, which keeps a gap between the parts",
