@@ -42,10 +42,10 @@ def looked_at(count: int) -> set[int]:
     return set(np.linspace(0, count - 1, min(count, LOOKED_AT)).astype(int).tolist())
 
 
-def mask_fit(image, labels, known) -> np.ndarray | None:
+def mask_fit(image, labels, known, orientations=ORIENTATIONS) -> np.ndarray | None:
     """How well the outline of a mask lies on edges of its image, by where it is put: (8, 33, 33).
 
-    First the eight orientations of the mask, then its shift down and to the right by -16 to 16
+    First the `orientations` of the mask, then its shift down and to the right by -16 to 16
     pixels of 64; [0, 16, 16] is in place. A number is the mean strength of the image's edges under
     the outline, less that of the tile, in deviations. None where that says nothing: without an
     outline, a relief of brightness or enough data.
@@ -82,8 +82,8 @@ def mask_fit(image, labels, known) -> np.ndarray | None:
     padded = (2 * SIDE_PX, 2 * SIDE_PX)
     spectra = [np.fft.rfft2(a, padded) for a in ((edges - edges.mean()) / deviation, edges * 0 + 1)]
     shifts = np.arange(-REACH_PX, REACH_PX + 1)
-    fits = np.empty((8, len(shifts), len(shifts)), "float32")
-    for k, (flip, turns) in enumerate(ORIENTATIONS):
+    fits = np.empty((len(orientations), len(shifts), len(shifts)), "float32")
+    for k, (flip, turns) in enumerate(orientations):
         put = np.conj(np.fft.rfft2(np.rot90(outline[:, ::-1] if flip else outline, turns), padded))
         strength, count = (
             np.fft.irfft2(spectrum * put, padded)[np.ix_(shifts, shifts)] for spectrum in spectra
@@ -161,7 +161,7 @@ def scene_alignment_warnings(size, read_image, read_labels) -> list[str]:
             labels, known = _turned(read_labels, box, size, (across, down, right))
             if not SMALLEST < labels.mean() < LARGEST or (image := read_image(box)) is None:
                 continue
-            fit = mask_fit(image.values, labels, image.valid & known)
+            fit = mask_fit(image.values, labels, image.valid & known, ORIENTATIONS[:1])
             fits += [] if fit is None else [fit]
             if len(fits) == SCENE_FITS:
                 break
