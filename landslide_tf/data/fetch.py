@@ -46,19 +46,6 @@ def fetch(file: RemoteFile, path) -> None:
     Raises:
         JobError: the server refuses, the connection is lost for good, the disk is full, the file
             is not the one that was published.
-
-    >>> import http.server, threading
-    >>> handler = http.server.SimpleHTTPRequestHandler  # serves the folder that we are in
-    >>> handler.log_message = lambda *words: None
-    >>> server = http.server.HTTPServer(("localhost", 0), handler)
-    >>> threading.Thread(target=server.serve_forever, daemon=True).start()
-    >>> Path("a.txt").write_text("elevation")
-    9
-    >>> url = f"http://localhost:{server.server_port}/a.txt"
-    >>> fetch(RemoteFile(url, "copy.txt", size=9), "copy.txt")
-    >>> Path("copy.txt").read_text()
-    'elevation'
-    >>> server.shutdown()
     """
     path = Path(path)
     if path.exists():

@@ -79,12 +79,6 @@ def label_numbers(file) -> dict[int, int] | None:
 
     Raises:
         InputError: the tags leave open which pixels are landslide.
-
-    >>> from landslide_tf.data.raster import write_geotiff
-    >>> scene = Raster(np.zeros((2, 2, 1)), np.ones((2, 2), bool))
-    >>> write_geotiff("m.tif", np.array([[0, 1], [1, 0]], "uint8"), scene)
-    >>> with open_raster("m.tif") as file:
-    ...     label_numbers(file)
     """
     with reading(file.name):
         tags = _check_tags(file)

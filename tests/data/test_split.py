@@ -13,7 +13,6 @@ from landslide_tf.checks import InputError
 from landslide_tf.data.arrays import Tiles
 from landslide_tf.data.split import (
     PARTS,
-    copies_across_parts,
     make_split,
     name_prefix,
     split_content,
@@ -400,10 +399,10 @@ def test_copies_are_named_where_they_lie_in_two_parts():
     files = {name: {"image": f"hash {i % 4}"} for i, name in enumerate(TILES.names)}
     tiles = dataclasses.replace(TILES, files=files)
     # t0000 = t0004 (both train), t0001 = t0005 (in no part)
-    assert copies_across_parts(split_content(GOOD, tiles)) == []
+    assert not any("in more than one part" in n for n in split_notes(split_content(GOOD, tiles)))
     moved = {"train": ["t0000", "t0001", "t0002"], "validation": ["t0004", "t0003"],
              "test": ["t0005"]}  # fmt: skip
-    (line,) = copies_across_parts(split_content(moved, tiles))
+    (line,) = split_notes(split_content(moved, tiles))
     assert "2 images are in more than one part" in line and "\n" not in line
     assert "'t0000' (train) = 't0004' (validation)" in line
     assert "'t0001' (train) = 't0005' (test)" in line
@@ -416,7 +415,7 @@ def test_many_copies_are_counted_and_few_shown():
         tiles, files={name: {"image": f"{i % 20}"} for i, name in enumerate(names)}
     )
     split = {"train": names[:20], "validation": names[20:30], "test": names[30:]}
-    (line,) = copies_across_parts(split_content(split, tiles))
+    (line,) = split_notes(split_content(split, tiles))
     assert line.startswith("warning: 20 images are") and "and 15 more" in line
 
 
