@@ -18,10 +18,10 @@ from landslide_tf.checks import InputError, JobError
 from landslide_tf.console import progress_bar
 from landslide_tf.data.alignment import alignment_warnings, looked_at
 from landslide_tf.data.findings import find_all, format_findings
-from landslide_tf.data.index import KINDS, Index, find_samples
+from landslide_tf.data.index import KINDS, find_samples
 from landslide_tf.data.near_duplicates import near_duplicates
 from landslide_tf.data.plausible import without_numbers
-from landslide_tf.data.tile_facts import THUMBNAIL_PX, TILE, look_at
+from landslide_tf.data.tile_facts import THUMBNAIL_PX, TILE, look_at, texts
 from landslide_tf.inputs.spec import InputSpec
 
 MANY = 2000  # tiles that are worth processes of their own
@@ -55,13 +55,12 @@ def check_folder(folder, *, processes: int = 1, **options) -> dict:
     (12, 12, [])
     """
     spec = InputSpec(tile_px=THUMBNAIL_PX, fusion="rgb", **options)
-    index = _find(folder)
+    index = find_samples(folder, negatives=None)
     samples = index.samples
-    tiles, systems = np.zeros(len(samples), TILE), {None: 0}  # CRS by name: their number
-    unreadable, fits, odd, thumbnails = [], [], {}, _Thumbnails()
+    tiles, thumbnails = np.zeros(len(samples), TILE), _Thumbnails()
+    unreadable, fits, odd = [], [], {}
     for part in _look_at_all(samples, spec, processes):
         tiles[part.numbers] = part.facts
-        tiles["crs"][part.numbers] = [systems.setdefault(n, len(systems)) for n in part.crs]
         thumbnails.add(part.thumbnails)
         unreadable += part.unreadable
         fits += part.fits
@@ -71,7 +70,7 @@ def check_folder(folder, *, processes: int = 1, **options) -> dict:
             group["of"].append(samples[number].name)
     read = tiles["image"]["type"] != b""
     names = [sample.name for sample, good in zip(samples, read, strict=True) if good]
-    tiles, systems = tiles[read], list(systems)
+    tiles = tiles[read]
     mask = tiles["mask"][tiles["mask"]["type"] != b""]
     shares = mask["positive"] / np.maximum(mask["known"], 1)
     _, first, same, count = np.unique(
@@ -84,7 +83,7 @@ def check_folder(folder, *, processes: int = 1, **options) -> dict:
         "negative_tiles": sum(sample.negative for sample in samples),
         "with_dem": sum(sample.dem is not None for sample in samples),
         "georeferenced": int(np.isfinite(tiles["place"][:, 0]).sum()),
-        "crs": dict(Counter(systems[n] for n in tiles["crs"] if n).most_common()),
+        "crs": dict(Counter(filter(None, texts(tiles["crs"]))).most_common()),
         "resolution_m": _extremes(tiles["resolution_m"][np.isfinite(tiles["resolution_m"])]),
         "rasters": {kind: _summary(tiles[kind]) for kind in KINDS if any(tiles[kind]["type"])},
         "positive_share_mean": float(shares.mean()) if len(mask) else float("nan"),
@@ -99,7 +98,7 @@ def check_folder(folder, *, processes: int = 1, **options) -> dict:
         "copies": sorted([names[i] for i in group] for group in copies),
         "near_duplicates": near_duplicates(names, thumbnails, np.sort(first)),
     }
-    report["findings"] = find_all(report, samples, names, tiles, systems, odd)
+    report["findings"] = find_all(report, samples, names, tiles, odd)
     return report
 
 
@@ -112,7 +111,7 @@ def _summary(facts) -> dict:
     facts = facts[facts["type"] != b""]
     return {
         "files": len(facts),
-        "types": dict(Counter(facts["type"].astype(str).tolist())),
+        "types": dict(Counter(texts(facts["type"]))),
         "height_px": _extremes(facts["height"]),
         "width_px": _extremes(facts["width"]),
         "values": [float(facts["low"].min()), float(facts["high"].max())],
@@ -175,14 +174,6 @@ def _look_at_all(samples, spec: InputSpec, processes: int):
         ) from None
 
 
-def _find(folder) -> Index:
-    """The tiles of a folder, with those of non-landslide/ where there are any."""
-    try:
-        return find_samples(folder, negatives=True)
-    except InputError:  # most sets have no non-landslide/
-        return find_samples(folder)
-
-
 def tile_files(data) -> list[Path]:
     """The files that the tiles in `data` are read from: of a folder of tiles, or a pack itself.
 
@@ -195,7 +186,7 @@ def tile_files(data) -> list[Path]:
     if os.path.isfile(data):
         return [Path(data)]
     try:
-        samples = _find(data).samples
+        samples = find_samples(data, negatives=None).samples
     except InputError:  # prediction needs no masks
         samples = find_samples(data, need_mask=False).samples
     return [path for sample in samples for path in sample.files.values()]

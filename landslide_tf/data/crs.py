@@ -191,9 +191,5 @@ def _without_heights(crs):
 
 
 def crs_name(crs) -> str:
-    """A short name for messages: the EPSG code, or the beginning of the WKT.
-
-    >>> crs_name(CRS.from_epsg(32647))
-    'EPSG:32647'
-    """
+    """A short name for messages: the EPSG code, or the beginning of the WKT."""
     return f"EPSG:{crs.to_epsg()}" if crs.to_epsg() else crs.to_wkt()[:40]

@@ -17,11 +17,7 @@ ZENODO = "https://zenodo.org/api/records/"
 
 @dataclass(frozen=True)
 class DataSet:
-    """A public data set; without `urls` and `zenodo` it can be had with a browser only.
-
-    >>> DATA_SETS["bijie"].page
-    'http://gpcv.whu.edu.cn/data/Bijie_pages.html'
-    """
+    """A public data set; without `urls` and `zenodo` it can be had with a browser only."""
 
     title: str
     page: str

@@ -25,11 +25,7 @@ HEADERS = {"User-Agent": f"landslide_tf/{__version__}", "Accept-Encoding": "iden
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to fetch; size in bytes and digest ('md5:…') where the publisher gives them.
-
-    >>> RemoteFile("https://example.org/tiles.zip", "tiles.zip", size=1024).name
-    'tiles.zip'
-    """
+    """A file to fetch; size in bytes and digest ('md5:…') where the publisher gives them."""
 
     url: str
     name: str
@@ -186,11 +182,7 @@ def _begun(note: Path, url: str) -> dict | None:
 
 
 def reason(error) -> str:
-    """The innermost reason, in one line.
-
-    >>> reason(OSError("lost", ConnectionRefusedError("refused")))
-    'refused'
-    """
+    """The innermost reason, in one line."""
     while error.args and isinstance(error.args[-1], Exception):
         error = error.args[-1]
     return (str(getattr(error, "reason", "") or error) or type(error).__name__).splitlines()[0]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landslide_tf.data.split import name_prefix, overlapping
+from landslide_tf.data.tile_facts import texts
 
 SHOWN = 5  # examples of a finding
 SIZE_FACTOR = 2.0  # between the largest and the smallest tile, in pixels
@@ -21,10 +22,6 @@ class Finding:
 
     `level` is 'error' (such tiles cannot be used), 'warning' (they can, and the result may be
     wrong) or 'note'. `examples` are names or lines.
-
-    >>> finding = Finding("note", "2 tiles are small", "they say little", "cut larger ones", ["a"])
-    >>> finding.level
-    'note'
     """
 
     level: str
@@ -34,14 +31,14 @@ class Finding:
     examples: list[str]
 
 
-def find_all(report: dict, samples, names, tiles, systems, odd: dict) -> list[Finding]:
+def find_all(report: dict, samples, names, tiles, odd: dict) -> list[Finding]:
     """All findings about a folder, worst first and, within a level, those of most tiles first.
 
     `report` is what `check_folder` has counted, `samples` all of the index. `names` and `tiles`
-    (of type `tile_facts.TILE`) are those of the tiles that can be used, `systems` the names of
-    their CRS by number. `odd` has the warnings about single tiles by their wording.
+    (of type `tile_facts.TILE`) are those of the tiles that can be used. `odd` has the warnings
+    about single tiles by their wording.
     """
-    found = [*_files(report), *_odd(odd), *_mixed(names, tiles, systems), *_without_dem(samples)]
+    found = [*_files(report), *_odd(odd), *_mixed(names, tiles), *_without_dem(samples)]
     found += [*_masks(names, tiles["mask"]), *_neighbours(names, tiles["place"])]
     return sorted(found, key=lambda f: (LEVELS.index(f.level), -len(f.examples)))
 
@@ -112,21 +109,21 @@ def _odd(odd):
         )
 
 
-def _mixed(names, tiles, systems):
+def _mixed(names, tiles):
     for kind, why in (
         ("image", "brightness is scaled by the type, so the model sees two kinds of picture"),
         ("dem", "whole metres or other units make steps that slopes are computed from"),
     ):
         yield from _kinds(
             f"{kind} files are of {{}} types",
-            tiles[kind]["type"].astype(str).tolist(),
+            texts(tiles[kind]["type"]),
             names,
             why,
             "convert them to one type, or train on one kind at a time",
         )
     yield from _kinds(
         "tiles are of {} coordinate systems",
-        [systems[number] for number in tiles["crs"]],
+        texts(tiles["crs"]),
         names,
         "they come from several sources; --split group compares their coordinates",
         "reproject them to one (gdalwarp -t_srs)",
@@ -171,7 +168,7 @@ def _mixed(names, tiles, systems):
 
 
 def _kinds(what, kinds, names, why, repair):
-    """A finding where the tiles are of several kinds, given for each; '' and None are none."""
+    """A finding where the tiles are of several kinds, given for each; '' is none."""
     counts = Counter(kind for kind in kinds if kind).most_common()
     if len(counts) > 1:
         shown = ", ".join(f"{kind} ({count})" for kind, count in counts[:SHOWN])

@@ -54,15 +54,7 @@ def read_mask(path) -> Raster:
 
 
 def read_numbers(file, window, numbers: dict[int, int] | None) -> Raster:
-    """A part of a mask with its numbers exchanged as `label_numbers` says.
-
-    >>> from landslide_tf.data.raster import write_geotiff
-    >>> scene = Raster(np.zeros((1, 2, 1)), np.ones((1, 2), bool))
-    >>> write_geotiff("m.tif", np.array([[0, 1]], "uint8"), scene)
-    >>> with open_raster("m.tif") as file:
-    ...     read_numbers(file, None, {0: 255, 1: 0}).values[..., 0].tolist()
-    [[255, 0]]
-    """
+    """A part of a mask with its numbers exchanged as `label_numbers` says."""
     raster = read_window(file, window, kind="mask")
     if numbers is None:
         return raster

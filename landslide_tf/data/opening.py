@@ -121,20 +121,12 @@ def reading(path):
 
 
 def is_local(path) -> bool:
-    """Whether a path names a file of this machine, not one on a server or in an archive.
-
-    >>> is_local("scene.tif"), is_local("/vsizip/a.zip/b.tif"), is_local("https://a.org/b.tif")
-    (True, False, False)
-    """
+    """Whether a path names a file of this machine, not one on a server or in an archive."""
     return "://" not in str(path) and not str(path).startswith("/vsi")
 
 
 def not_a_file(path) -> tuple[str, str] | None:
-    """Why a path is no raster file, and the repair; None where it is a file.
-
-    >>> not_a_file("no-such.tif")
-    ('no such file', 'restore the file')
-    """
+    """Why a path is no raster file, and the repair; None where it is a file."""
     local = Path(path)
     if not is_local(path):
         return "not a file of this machine", "download or unpack it, and give the file"

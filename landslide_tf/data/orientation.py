@@ -14,11 +14,6 @@ def upright(raster, file):
 
     JPEG, PNG, TIFF and WebP are looked into. A GIS places images by their transform and ignores
     the tag.
-
-    >>> from landslide_tf.data.raster import open_raster, read_window
-    >>> with open_raster("scene.tif") as file:
-    ...     upright(read_window(file), file).size
-    (64, 96)
     """
     number = _orientation(file) if raster.transform is None else 1
     if number == 1:
@@ -32,12 +27,7 @@ def upright(raster, file):
 
 
 def is_nowhere(transform) -> bool:
-    """Whether it is the identity, which files without a place come with.
-
-    >>> from affine import Affine
-    >>> is_nowhere(Affine.identity()), is_nowhere(Affine.scale(2))
-    (True, False)
-    """
+    """Whether it is the identity, which files without a place come with."""
     t = transform  # unpacking one takes ten times as long
     return (t.a, t.b, t.c, t.d, t.e, t.f) == (1, 0, 0, 0, 1, 0)
 

@@ -164,11 +164,7 @@ def _mark(heights) -> float | None:
 
 
 def mask_warnings(mask: Raster) -> list[str]:
-    """Warnings about a mask that says the same everywhere.
-
-    >>> mask_warnings(Raster(np.ones((4, 4, 1), "uint8"), np.ones((4, 4), bool)))
-    ['the mask is landslide everywhere: ...; look at the mask, and at what its file calls no data']
-    """
+    """Warnings about a mask that says the same everywhere."""
     labels = mask.known()[:, 0] != 0
     if not len(labels):
         return ["the mask says nothing: all of it is no data; look at its nodata tag"]

@@ -227,11 +227,7 @@ def mark_invalid(values, valid, nodata=None):
 
 
 def nodata_values(nodata) -> tuple[float, ...]:
-    """The values that are no data: none, one number, or several, as a tuple.
-
-    >>> nodata_values(None), nodata_values(-9999.0), nodata_values([0, -9999])
-    ((), (-9999.0,), (0.0, -9999.0))
-    """
+    """The values that are no data: none, one number, or several, as a tuple."""
     if nodata is None:
         return ()
     return tuple(map(float, nodata if isinstance(nodata, tuple | list) else (nodata,)))

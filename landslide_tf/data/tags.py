@@ -26,15 +26,6 @@ def scale_and_offset(file, bands) -> tuple[np.ndarray, np.ndarray] | None:
 
     Raises:
         InputError: a scale of 0, or not a number.
-
-    >>> import shutil
-    >>> import rasterio
-    >>> path = shutil.copyfile("dem.tif", "scaled.tif")
-    >>> with rasterio.open(path, "r+") as file:
-    ...     file.scales, file.offsets = (0.1,), (100.0,)
-    ...     scale, offset = scale_and_offset(file, [1])
-    >>> scale.tolist(), offset.tolist()
-    ([0.1], [100.0])
     """
     if set(file.scales) == {1} and set(file.offsets) == {0}:
         return None

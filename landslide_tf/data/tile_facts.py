@@ -28,17 +28,17 @@ RASTER = np.dtype([
 TILE = np.dtype([
     *((kind, RASTER) for kind in KINDS),  # all 0 where the tile has no such file
     ("place", "f8", 3), ("resolution_m", "f8"),  # NaN where they are not known
-    ("crs", "u2"), ("digest", "u8"),
+    ("crs", "S64"),  # the beginning of its name, in UTF-8
+    ("digest", "u8"),
 ])  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Looked:
-    """What is kept of some tiles; the first four have an entry for each that can be used."""
+    """What is kept of some tiles; the first three have an entry for each that can be used."""
 
     numbers: list[int]
-    facts: np.ndarray  # of type TILE; `crs` is left to the caller
-    crs: list[str | None]  # names
+    facts: np.ndarray  # of type TILE
     thumbnails: np.ndarray  # (N, S, S) float16
     unreadable: list[str]  # the lines that refuse the others
     odd: list[tuple[int, str]]  # number and warning
@@ -46,15 +46,8 @@ class Looked:
 
 
 def look_at(spec: InputSpec, tiles: list[tuple[int, Sample, bool]]) -> Looked:
-    """Read tiles, each given by its number, and whether the fit of its mask is to be measured.
-
-    >>> from landslide_tf.data.index import find_samples
-    >>> sample = find_samples("tiles").samples[0]
-    >>> looked = look_at(InputSpec(fusion="rgb"), [(0, sample, False)])
-    >>> looked.facts["mask"]["type"], looked.thumbnails.shape
-    (array([b'uint8 x 1'], dtype='|S20'), (1, 32, 32))
-    """
-    numbers, rows, names, thumbnails, unreadable, odd, fits = ([] for _ in range(7))
+    """Read tiles, each given by its number, and whether the fit of its mask is to be measured."""
+    numbers, rows, thumbnails, unreadable, odd, fits = ([] for _ in range(6))
     # A CRS is made of the file's own keys: to compare each with EPSG's takes as long as all else.
     with strictly(), rasterio.Env(GTIFF_SRS_SOURCE="GEOKEYS"):
         for number, sample, judged in tiles:
@@ -67,32 +60,31 @@ def look_at(spec: InputSpec, tiles: list[tuple[int, Sample, bool]]) -> Looked:
             place = place_of(image) or (np.nan,) * 3
             digest = hashlib.blake2b(np.ascontiguousarray(image.values), digest_size=8).digest()
             rasters = (_facts(image), _facts(dem), _facts(mask))
-            rows.append((*rasters, place, metres, 0, int.from_bytes(digest)))
+            rows.append((*rasters, place, metres, name, int.from_bytes(digest)))
             numbers.append(number)
-            names.append(name)
             thumbnails.append(_thumbnail(image))
             scaled = dataclasses.replace(image, scale=spec.rgb_scale or image.scale)
             odd += [(number, line) for line in tile_warnings(scaled, dem, mask)]
             if judged:
                 fits.append(mask_fit(image.values, mask.values[..., 0], image.valid))
     thumbnails = np.array(thumbnails, "float16").reshape(-1, THUMBNAIL_PX, THUMBNAIL_PX)
-    return Looked(numbers, np.array(rows, TILE), names, thumbnails, unreadable, odd, fits)
+    return Looked(numbers, np.array(rows, TILE), thumbnails, unreadable, odd, fits)
 
 
 _GROUND: dict[tuple, tuple] = {}  # some CRS take a quarter of a second to ask
 
 
-def _ground(image: Raster) -> tuple[str | None, float]:
-    """Name of the CRS, and metres a pixel; None and NaN where they are not known."""
+def _ground(image: Raster) -> tuple[bytes, float]:
+    """Name of the CRS, and metres a pixel; empty and NaN where they are not known."""
     if image.crs is None:
-        return None, np.nan
+        return b"", np.nan
     wkt, t = image.crs.to_wkt(), image.transform
     key = (wkt, *(round(v, 9) for v in (t.a, t.b, t.d, t.e))) if t is not None else (wkt,)
     if key not in _GROUND:
         metres = None
         with contextlib.suppress(Exception):  # a CRS of no known unit
             metres = image.resolution_m()
-        name = re.search(r'"(.*?)"', wkt).group(1)
+        name = re.search(r'"(.*?)"', wkt).group(1).encode()
         _GROUND[key] = name, np.nan if metres is None else float(np.mean(metres))
     return _GROUND[key]
 
@@ -115,3 +107,8 @@ def _facts(raster: Raster | None) -> tuple:
     low, high = (values.min(), values.max()) if len(values) else (np.nan, np.nan)
     positive = np.count_nonzero(values[:, 0] > 0)
     return f"{values.dtype} x {bands}".encode(), *raster.size, low, high, len(values), positive
+
+
+def texts(column) -> list[str]:
+    """A column of bytes as texts; a name that is cut off ends before its last character."""
+    return [text.decode("utf-8", "ignore") for text in column.tolist()]

@@ -41,10 +41,6 @@ class Scene(NamedTuple):
         image: uint8, (H, W, 3), red, green, blue.
         dem: float32, (H, W), elevation in metres.
         mask: uint8, (H, W), 1 on landslides and 0 elsewhere.
-
-    >>> scene = demo_scene(size_px=64, seed=1)
-    >>> scene.image.shape, scene.dem.dtype, np.unique(scene.mask).tolist()
-    ((64, 64, 3), dtype('float32'), [0, 1])
     """
 
     image: np.ndarray
@@ -76,12 +72,7 @@ def demo_scene(size_px: int = 512, seed: int = 0, resolution_m: float = 10.0) ->
 
 
 def make_scene(size_px, seed, resolution_m):
-    """The scene of `demo_scene` and its bare fields (H, W) bool, which no file records.
-
-    >>> scene, fields = make_scene(128, 1, 5.0)
-    >>> scene.image.shape, fields.shape, (fields & (scene.mask > 0)).any()
-    ((128, 128, 3), (128, 128), np.False_)
-    """
+    """The scene of `demo_scene` and its bare fields (H, W) bool, which no file records."""
     check_number("size_px", size_px, low=MIN_SIZE_PX, high=MAX_SIZE_PX, whole=True)
     check_number("seed", seed, low=0, high=26 * MAX_SEED + 25, whole=True)
     check_number("resolution_m", resolution_m, low=0.1, high=30.0)
