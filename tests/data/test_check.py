@@ -169,7 +169,7 @@ def test_thumbnails_beyond_a_little_memory_go_to_a_file(folder, monkeypatch):
     expected = check_folder(folder)
     monkeypatch.setattr("landslide_tf.data.check.MEMORY_BYTES", 1)
     assert check_folder(folder) == expected
-    assert expected["near_duplicates"] == [("a_half", "b_same")]
+    assert ("a_half", "b_same") in expected["near_duplicates"]
 
 
 def test_of_copies_one_is_compared(tmp_path, rng):
