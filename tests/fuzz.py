@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import faulthandler
+import importlib
 import io
 import json
 import os
@@ -25,7 +26,6 @@ import sys
 import tempfile
 import time
 import traceback
-import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -52,7 +52,7 @@ def make_files(folder: Path) -> None:
     """One whole file of each kind."""
     import geopandas
     import h5py
-    import rasterio
+    import rasterio.shutil
     import shapely
     from PIL import Image
     from rasterio.transform import from_origin
@@ -70,37 +70,22 @@ def make_files(folder: Path) -> None:
     label = np.zeros((64, 96), "uint8")
     label[10:20, 10:30] = 255
     dem = (1000 + np.add.outer(np.arange(64), np.arange(96))).astype("float32")
-    write_raster(folder / "image.tif", image, **utm)
-    with (
-        rasterio.open(folder / "image.tif") as file,
-        rasterio.open(
-            folder / "deflate.tif", "w", **{**file.profile, "compress": "deflate", "tiled": True,
-                                            "blockxsize": 32, "blockysize": 32}
-        ) as copy,
-    ):  # fmt: skip
-        copy.write(file.read())
-    write_raster(folder / "dem.tif", dem, nodata=-9999, **utm)
-    write_raster(folder / "mask.tif", label, nodata=7, **utm)
-    write_raster(folder / "image.png", image)
-    write_raster(folder / "image.jpg", image)
-    write_raster(folder / "image.bmp", image)
-    write_raster(folder / "image.jp2", image, driver="JP2OpenJPEG", **utm)
-    write_raster(folder / "dem.asc", dem.astype("float32"), driver="AAIGrid", **utm)
-    write_raster(folder / "dem.img", dem, driver="HFA", **utm)
+    for name, values, profile in (
+        ("image.tif", image, utm),
+        ("dem.tif", dem, utm | {"nodata": -9999}),
+        ("mask.tif", label, utm | {"nodata": 7}),
+        *((f"image.{suffix}", image, {}) for suffix in ("png", "jpg", "bmp")),
+        ("image.jp2", image, utm | {"driver": "JP2OpenJPEG"}),
+        ("dem.asc", dem, utm | {"driver": "AAIGrid"}),
+        ("dem.img", dem, utm | {"driver": "HFA"}),
+    ):
+        write_raster(folder / name, values, **profile)
+    rasterio.shutil.copy(folder / "image.tif", folder / "image.vrt", driver="VRT")
+    blocks = {"compress": "deflate", "tiled": True, "blockxsize": 32, "blockysize": 32}
+    rasterio.shutil.copy(folder / "image.tif", folder / "deflate.tif", driver="GTiff", **blocks)
     palette = Image.fromarray((label > 0).astype("uint8"), "P")
     palette.putpalette([0, 0, 0, 255, 255, 255])
     palette.save(folder / "mask.png")
-    (folder / "image.vrt").write_text(
-        '<VRTDataset rasterXSize="96" rasterYSize="64"><SRS>EPSG:32647</SRS>'
-        "<GeoTransform>470000, 2, 0, 3445000, 0, -2</GeoTransform>"
-        + "".join(
-            f'<VRTRasterBand dataType="Byte" band="{i}"><SimpleSource>'
-            f'<SourceFilename relativeToVRT="1">image.tif</SourceFilename>'
-            f"<SourceBand>{i}</SourceBand></SimpleSource></VRTRasterBand>"
-            for i in (1, 2, 3)
-        )
-        + "</VRTDataset>"
-    )
     with h5py.File(folder / "image.h5", "w") as file:
         file["img"] = rng.random((128, 128, 14))
     with h5py.File(folder / "mask.h5", "w") as file:
@@ -120,14 +105,10 @@ def make_files(folder: Path) -> None:
     (folder / "shapes.csv").write_text("\n".join(["name,WKT", *lines]) + "\n")
     (folder / "shp").mkdir()
     frame.to_file(folder / "shp/shapes.shp")
-    with zipfile.ZipFile(folder / "shapes.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted((folder / "shp").iterdir()):
-            archive.write(path, path.name)
+    shutil.make_archive(folder / "shapes", "zip", folder / "shp")
     tiles = write_tiles(folder / "tiles")
     pack_tiles(load_tiles(tiles, tile_px=32), folder / "tiles.npz")
-    with zipfile.ZipFile(folder / "tiles.zip", "w") as archive:
-        for path in sorted(tiles.rglob("*.png")):
-            archive.write(path, path.relative_to(tiles))
+    shutil.make_archive(folder / "tiles", "zip", tiles)
     (folder / "scenes.txt").write_text("image.tif,dem.tif\n\"image.png\"\n# none\n'image.jpg'\n")
     config = TrainConfig(
         data=str(tiles), model="unet", filters=2, epochs=2, batch_size=4
@@ -145,13 +126,21 @@ def _half_a_run(config, folder: Path) -> None:
 
     from landslide_tf.training.fit import fit
 
-    class Stop(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 1:
-                raise KeyboardInterrupt
+    def stop(epoch, logs):
+        if epoch == 1:
+            raise KeyboardInterrupt
 
     with contextlib.suppress(KeyboardInterrupt):
-        fit(config, folder, callbacks=[Stop()])
+        fit(config, folder, callbacks=[keras.callbacks.LambdaCallback(on_epoch_begin=stop)])
+
+
+def call(module: str, name: str, *rest, of=lambda path: path):
+    """A function of the package on what `of` says of the path; imported where it is called."""
+
+    def read(path):
+        return getattr(importlib.import_module(f"landslide_tf.{module}"), name)(of(path), *rest)
+
+    return read
 
 
 def rasters(kind):
@@ -202,34 +191,10 @@ def study(path):
         table1(results)
 
 
-def history(path):
-    from landslide_tf.training.recorder import read_history
-
-    read_history(path)
-
-
 def counts(path):
     from landslide_tf.training.tile_scores import read_tile_scores
 
     read_tile_scores(path).counts(0.5)
-
-
-def load(path):
-    from landslide_tf.runs.run import load_run
-
-    load_run(path.parent)
-
-
-def scenes(path):
-    from landslide_tf.geo.job import read_list
-
-    read_list(path, None)
-
-
-def archive(path):
-    from landslide_tf.data.unpack import unzip
-
-    unzip(path, path.with_name("unpacked"))
 
 
 def pack(path):
@@ -260,12 +225,12 @@ READERS = {  # name: (file below the folder of whole ones, how it is read, what 
        for s in ("shp", "shx", "dbf", "prj", "cpg")},
     "shapes.zip": ("shapes.zip", shapes, ()),
     "pack": ("tiles.npz", pack, ()),
-    "archive": ("tiles.zip", archive, ()),
-    "list": ("scenes.txt", scenes, ()),
+    "archive": ("tiles.zip", lambda p: call("data.unpack", "unzip", p.with_name("new"))(p), ()),
+    "list": ("scenes.txt", call("geo.job", "read_list", None), ()),
     "split file": ("run/split.json", split, ()),
-    "history.csv": ("run/history.csv", history, ()),
+    "history.csv": ("run/history.csv", call("training.recorder", "read_history"), ()),
     "tile_scores.npz": ("run/tile_scores.npz", counts, ()),
-    **{f"run {name}": (f"run/{name}", load, ("run",))
+    **{f"run {name}": (f"run/{name}", call("runs.run", "load_run", of=lambda p: p.parent), ("run",))
        for name in ("config.json", "input.json", "metrics.json", "split.json", "model.keras")},
     **{f"evaluate {name}": (f"run/{name}", command("evaluate", "{folder}"), ("run",))
        for name in ("config.json", "input.json", "metrics.json", "split.json")},
@@ -284,14 +249,12 @@ READERS = {  # name: (file below the folder of whole ones, how it is read, what 
 
 
 def resume(path):
-    from landslide_tf.training.run_folder import read_config
+    from landslide_tf.training.recipe import build
+    from landslide_tf.training.recorder import Recorder, load_best
+    from landslide_tf.training.run_folder import check_folder, read_config
 
     folder = path.parent if (path.parent / "config.json").exists() else path.parents[1]
     config = read_config(folder)
-    from landslide_tf.training.recipe import build
-    from landslide_tf.training.recorder import Recorder, load_best
-    from landslide_tf.training.run_folder import check_folder
-
     check_folder(folder, config, resume=True, overwrite=False)
     if config.filters > 64 or config.input.tile_px > 1024:  # a legal option that takes minutes
         return

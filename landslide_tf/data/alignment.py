@@ -17,6 +17,8 @@ NEAR_PX = 3  # masks drawn by hand are not more exact than this
 SURE, BETTER = 6.0, 0.15  # standard errors, and deviations, by which another place must fit better
 LEAST_KNOWN, SMALLEST, LARGEST = 0.9, 0.005, 0.8  # share of data; of landslide
 ORIENTATIONS = [(flip, turns) for flip in (False, True) for turns in range(4)]
+SCENE_TILE_PX = 128  # of a scene
+SCENE_TILES, SCENE_FITS = 4096, 64  # looked for outlines, and compared
 WORDS = (
     "",
     "turned to the left by 90 degrees",
@@ -27,6 +29,8 @@ WORDS = (
     "mirrored top to bottom",
     "mirrored along their other diagonal",
 )
+# The same, as what comes first: rows and columns exchanged; then rows, and columns, turned round.
+TURNS = [(0, 0, 0), (1, 1, 0), (0, 1, 1), (1, 0, 1), (0, 0, 1), (1, 0, 0), (0, 1, 0), (1, 1, 1)]
 
 
 def looked_at(count: int) -> set[int]:
@@ -38,10 +42,10 @@ def looked_at(count: int) -> set[int]:
     return set(np.linspace(0, count - 1, min(count, LOOKED_AT)).astype(int).tolist())
 
 
-def mask_fit(image, labels, known) -> np.ndarray | None:
+def mask_fit(image, labels, known, orientations=ORIENTATIONS) -> np.ndarray | None:
     """How well the outline of a mask lies on edges of its image, by where it is put: (8, 33, 33).
 
-    First the eight orientations of the mask, then its shift down and to the right by -16 to 16
+    First the `orientations` of the mask, then its shift down and to the right by -16 to 16
     pixels of 64; [0, 16, 16] is in place. A number is the mean strength of the image's edges under
     the outline, less that of the tile, in deviations. None where that says nothing: without an
     outline, a relief of brightness or enough data.
@@ -78,8 +82,8 @@ def mask_fit(image, labels, known) -> np.ndarray | None:
     padded = (2 * SIDE_PX, 2 * SIDE_PX)
     spectra = [np.fft.rfft2(a, padded) for a in ((edges - edges.mean()) / deviation, edges * 0 + 1)]
     shifts = np.arange(-REACH_PX, REACH_PX + 1)
-    fits = np.empty((8, len(shifts), len(shifts)), "float32")
-    for k, (flip, turns) in enumerate(ORIENTATIONS):
+    fits = np.empty((len(orientations), len(shifts), len(shifts)), "float32")
+    for k, (flip, turns) in enumerate(orientations):
         put = np.conj(np.fft.rfft2(np.rot90(outline[:, ::-1] if flip else outline, turns), padded))
         strength, count = (
             np.fft.irfft2(spectrum * put, padded)[np.ix_(shifts, shifts)] for spectrum in spectra
@@ -116,7 +120,77 @@ def alignment_warnings(fits) -> list[str]:
         if abs(pixels) > NEAR_PX:
             share = abs(pixels) / SIDE_PX
             moves.append(f"shifted {words[pixels < 0]} by {share:.0%} of a tile")
-    return [
-        f"the masks look misplaced: over {len(fits)} tiles their outlines fit the images better "
-        f"when {' and '.join(moves)}; look at some tiles in a GIS, and make the masks again"
-    ]
+    return [_misplaced(len(fits), " and ".join(moves))]
+
+
+def _misplaced(count: int, moves: str) -> str:
+    return (
+        f"the masks look misplaced: over {count} tiles their outlines fit the images better "
+        f"when {moves}; look at some tiles in a GIS, and make the masks again"
+    )
+
+
+def scene_alignment_warnings(size, read_image, read_labels) -> list[str]:
+    """The warning of `alignment_warnings` about a scene and the mask of it, else [].
+
+    Tiles of the scene are compared, that lie anywhere in it, with the mask where it is, and with
+    the mask turned or mirrored as a whole.
+
+    Args:
+        size: (H, W) of the scene, pixels.
+        read_image: a function from rows and columns (top, left, bottom, right) to the `Raster`
+            there; None where it cannot be read.
+        read_labels: the same for the mask, landslide where not 0.
+
+    >>> from landslide_tf.data.raster import Raster
+    >>> def read(box):
+    ...     return Raster(np.zeros((box[2] - box[0], box[3] - box[1], 1)), np.ones((1, 1), bool))
+    >>> scene_alignment_warnings((512, 512), read, read)
+    []
+    """
+    starts = [range(0, n - SCENE_TILE_PX + 1, SCENE_TILE_PX) for n in size]
+    corners = np.array([(top, left) for top in starts[0] for left in starts[1]], int)
+    corners = np.random.default_rng(0).permutation(corners)[:SCENE_TILES].tolist()
+    best, words, at_rest = 0.0, "", None
+    for kind, (across, down, right) in enumerate(TURNS):
+        if across and size[0] != size[1]:
+            continue
+        fits = []
+        for top, left in corners:
+            box = top, left, top + SCENE_TILE_PX, left + SCENE_TILE_PX
+            labels, known = _turned(read_labels, box, size, (across, down, right))
+            if not SMALLEST < labels.mean() < LARGEST or (image := read_image(box)) is None:
+                continue
+            fit = mask_fit(image.values, labels, image.valid & known, ORIENTATIONS[:1])
+            fits += [] if fit is None else [fit]
+            if len(fits) == SCENE_FITS:
+                break
+        if len(fits) < LEAST_TILES:
+            continue
+        middle = slice(REACH_PX - NEAR_PX, REACH_PX + NEAR_PX + 1)
+        here = np.stack([fit[0, middle, middle].ravel() for fit in fits])
+        here = here[:, here.mean(axis=0).argmax()]
+        if kind == 0:
+            at_rest, stays = fits, here
+        elif at_rest is not None:
+            error = np.hypot(*(h.std(ddof=1) / np.sqrt(len(h)) for h in (here, stays)))
+            better = here.mean() - stays.mean()
+            if better > max(best, BETTER, SURE * error):
+                best, words = better, _misplaced(len(fits), WORDS[kind])
+    return [words] if words else alignment_warnings(at_rest or [])
+
+
+def _turned(read_labels, box, size, turn) -> tuple[np.ndarray, np.ndarray]:
+    """Labels, and where they are known, (h, w), in a box of the mask turned as a whole."""
+    (top, left, bottom, right), (across, flip_rows, flip_columns) = box, turn
+    if flip_rows:
+        top, bottom = size[0] - bottom, size[0] - top
+    if flip_columns:
+        left, right = size[1] - right, size[1] - left
+    raster = read_labels((left, top, right, bottom) if across else (top, left, bottom, right))
+    turned = []
+    for array in (raster.values[..., 0] != 0, raster.valid):
+        array = array.T if across else array
+        array = array[::-1] if flip_rows else array
+        turned.append(array[:, ::-1] if flip_columns else array)
+    return tuple(turned)

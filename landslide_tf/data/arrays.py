@@ -237,10 +237,6 @@ def packed_tiles(path) -> int:
 
     Raises:
         InputError: it is none.
-
-    >>> pack_tiles(load_tiles("tiles", tile_px=32), "tiles.npz")
-    >>> packed_tiles("tiles.npz")
-    12
     """
     try:
         with np.load(path, allow_pickle=False) as pack:

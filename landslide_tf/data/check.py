@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import functools
-import hashlib
 import multiprocessing
 import os
-import re
 import signal
-import sys
-from collections import Counter, defaultdict
+import tempfile
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -20,24 +16,23 @@ import numpy as np
 
 from landslide_tf.checks import InputError, JobError
 from landslide_tf.console import progress_bar
-from landslide_tf.data.alignment import alignment_warnings, looked_at, mask_fit
+from landslide_tf.data.alignment import alignment_warnings, looked_at
 from landslide_tf.data.findings import find_all, format_findings
-from landslide_tf.data.index import Index, Sample, find_samples
+from landslide_tf.data.index import KINDS, find_samples
 from landslide_tf.data.near_duplicates import near_duplicates
-from landslide_tf.data.opening import strictly
-from landslide_tf.data.plausible import tile_warnings, without_numbers
-from landslide_tf.data.raster import Raster
-from landslide_tf.data.tile import place_of, read_rasters
+from landslide_tf.data.plausible import without_numbers
+from landslide_tf.data.tile_facts import THUMBNAIL_PX, TILE, look_at, texts
 from landslide_tf.inputs.spec import InputSpec
 
-THUMBNAIL_PX = 32
 MANY = 2000  # tiles that are worth processes of their own
+CHUNK = 100  # tiles that a thread or process looks at in one go
+MEMORY_BYTES = 2**24  # thumbnails beyond that go to a file
 
 
 def check_folder(folder, *, processes: int = 1, **options) -> dict:
     """Counts, sizes, value ranges and problems of a folder of tiles.
 
-    Reads every file, with the `options` of `TrainConfig` that concern reading: `nodata`,
+    Reads every file once, with the `options` of `TrainConfig` that concern reading: `nodata`,
     `rgb_scale`, `bands`. Thousands of tiles are read by `processes` of their own; a script that
     asks for them must begin under `if __name__ == "__main__":`.
 
@@ -60,92 +55,123 @@ def check_folder(folder, *, processes: int = 1, **options) -> dict:
     (12, 12, [])
     """
     spec = InputSpec(tile_px=THUMBNAIL_PX, fusion="rgb", **options)
-    index = _find(folder)
-    rasters = {kind: _Summary() for kind in ("image", "dem", "mask")}
-    unreadable, tiles, images, fits = [], [], defaultdict(list), []
-    thumbnails = np.empty((len(index.samples), THUMBNAIL_PX, THUMBNAIL_PX), "float16")
-    odd: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for found in _look_at_all(index.samples, spec, processes):
-        if isinstance(found, str):
-            unreadable.append(found)
-            continue
-        tile, thumbnail, digest, warnings, fit = found
-        thumbnails[len(tiles)] = thumbnail
-        images[digest].append(len(tiles))
-        tiles.append(tile)
-        fits.append(fit)
-        for kind, facts in tile.rasters.items():
-            rasters[kind].add(facts)
-        for line in warnings:  # one group, whatever the numbers are
-            odd[without_numbers(line)].append((tile.name, line))
-    names = [tile.name for tile in tiles]
-    alone = [same[0] for same in images.values()]  # of copies, one is compared
-    masks = [tile.rasters["mask"].positive for tile in tiles if "mask" in tile.rasters]
-    shares = [positive / max(1, pixels) for positive, pixels in masks]
-    pixels = sum(pixels for _, pixels in masks)
+    index = find_samples(folder, negatives=None)
+    samples = index.samples
+    tiles, thumbnails = np.zeros(len(samples), TILE), _Thumbnails()
+    unreadable, fits, odd = [], [], {}
+    for part in _look_at_all(samples, spec, processes):
+        tiles[part.numbers] = part.facts
+        thumbnails.add(part.thumbnails)
+        unreadable += part.unreadable
+        fits += part.fits
+        for number, line in part.odd:  # one group, whatever the numbers in the line are
+            group = odd.setdefault(without_numbers(line), {"line": line, "alike": True, "of": []})
+            group["alike"] &= line == group["line"]
+            group["of"].append(samples[number].name)
+    read = tiles["image"]["type"] != b""
+    names = [sample.name for sample, good in zip(samples, read, strict=True) if good]
+    tiles = tiles[read]
+    mask = tiles["mask"][tiles["mask"]["type"] != b""]
+    shares = mask["positive"] / np.maximum(mask["known"], 1)
+    _, first, same, count = np.unique(
+        tiles["digest"], return_index=True, return_inverse=True, return_counts=True
+    )
+    copies = [np.flatnonzero(same == number) for number in np.flatnonzero(count > 1)]
     report = {
         "root": str(index.root),
-        "landslide_tiles": sum(not sample.negative for sample in index.samples),
-        "negative_tiles": sum(sample.negative for sample in index.samples),
-        "with_dem": sum(sample.dem is not None for sample in index.samples),
-        "georeferenced": sum(tile.place is not None for tile in tiles),
-        "crs": dict(Counter(tile.crs for tile in tiles if tile.crs).most_common()),
-        "resolution_m": _extremes([tile.resolution_m for tile in tiles if tile.resolution_m]),
-        "rasters": {kind: summary.result() for kind, summary in rasters.items() if summary.count},
-        "positive_share_mean": float(np.mean(shares)) if shares else float("nan"),
-        "positive_share_pooled": sum(p for p, _ in masks) / pixels if pixels else float("nan"),
-        "empty_masks": sum(share == 0 for share in shares),
+        "landslide_tiles": sum(not sample.negative for sample in samples),
+        "negative_tiles": sum(sample.negative for sample in samples),
+        "with_dem": sum(sample.dem is not None for sample in samples),
+        "georeferenced": int(np.isfinite(tiles["place"][:, 0]).sum()),
+        "crs": dict(Counter(filter(None, texts(tiles["crs"]))).most_common()),
+        "resolution_m": _extremes(tiles["resolution_m"][np.isfinite(tiles["resolution_m"])]),
+        "rasters": {kind: _summary(tiles[kind]) for kind in KINDS if any(tiles[kind]["type"])},
+        "positive_share_mean": float(shares.mean()) if len(mask) else float("nan"),
+        "positive_share_pooled": float(mask["positive"].sum() / mask["known"].sum())
+        if mask["known"].any()
+        else float("nan"),
+        "empty_masks": int((shares == 0).sum()),
         "unpaired": list(index.unpaired),
         "passed_over": list(index.passed_over),
         "unreadable": unreadable,
         "misplaced": alignment_warnings(fits),
-        "copies": [[names[i] for i in same] for same in images.values() if len(same) > 1],
-        "near_duplicates": near_duplicates([names[i] for i in alone], _rows(thumbnails, alone)),
+        "copies": sorted([names[i] for i in group] for group in copies),
+        "near_duplicates": near_duplicates(names, thumbnails, np.sort(first)),
     }
-    report["findings"] = find_all(report, tiles, index.samples, odd)
+    report["findings"] = find_all(report, samples, names, tiles, odd)
     return report
 
 
-def _extremes(values) -> list[float] | None:
-    return [min(values), max(values)] if values else None
+def _extremes(values) -> list | None:
+    return [values.min().item(), values.max().item()] if len(values) else None
 
 
-def _rows(array: np.ndarray, numbers: list[int]) -> np.ndarray:
-    """Rows of an array, in order; without a copy where they are all."""
-    return array[: len(numbers)] if numbers == list(range(len(numbers))) else array[numbers]
+def _summary(facts) -> dict:
+    """What the report says of the rasters of one kind."""
+    facts = facts[facts["type"] != b""]
+    return {
+        "files": len(facts),
+        "types": dict(Counter(texts(facts["type"]))),
+        "height_px": _extremes(facts["height"]),
+        "width_px": _extremes(facts["width"]),
+        "values": [float(facts["low"].min()), float(facts["high"].max())],
+        "valid_share": float(np.mean(facts["known"] / (facts["height"] * facts["width"]))),
+    }
+
+
+class _Thumbnails:
+    """Thumbnails by number; a temporary file takes them when they are many."""
+
+    def __init__(self):
+        self.file = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
+
+    def add(self, thumbnails) -> None:
+        try:
+            self.file.seek(0, os.SEEK_END)
+            self.file.write(thumbnails.tobytes())
+        except OSError as error:
+            error.filename = tempfile.gettempdir()
+            raise
+
+    def __getitem__(self, numbers) -> np.ndarray:
+        found = np.empty((len(numbers), THUMBNAIL_PX, THUMBNAIL_PX), "float16")
+        for thumbnail, number in zip(found, numbers, strict=True):
+            self.file.seek(int(number) * thumbnail.nbytes)
+            thumbnail[:] = np.frombuffer(self.file.read(thumbnail.nbytes), "float16").reshape(
+                thumbnail.shape
+            )
+        return found
 
 
 def _look_at_all(samples, spec: InputSpec, processes: int):
-    """`_look` at each sample, in order, with a bar of progress."""
+    """`look_at` for all samples, in order and in parts, with a bar of progress."""
     drawn = [i for i, sample in enumerate(samples) if sample.mask is not None]
-    chosen = {drawn[i] for i in looked_at(len(drawn))}
-    look = functools.partial(_look, spec)
-    work = samples, [i in chosen for i in range(len(samples))]
-    bar = functools.partial(progress_bar, desc="checking", total=len(samples), unit="tile")
-    if processes > 1 and len(samples) >= MANY:
+    judged = {drawn[i] for i in looked_at(len(drawn))}
+    many = processes > 1 and len(samples) >= MANY
+    workers = processes if many else os.cpu_count() or 1
+    step = max(1, min(CHUNK, len(samples) // (4 * workers)))
+    starts = range(0, len(samples), step)
+    work = (
+        [(i, samples[i], i in judged) for i in range(at, min(at + step, len(samples)))]
+        for at in starts
+    )
+    if many:
         # 'spawn': a process that has started threads, as TensorFlow's, must not be forked
         pool = ProcessPoolExecutor(
-            processes, multiprocessing.get_context("spawn"), signal.signal,
+            workers, multiprocessing.get_context("spawn"), signal.signal,
             (signal.SIGINT, signal.SIG_IGN),
         )  # fmt: skip
-        try:
-            with pool:
-                yield from bar(pool.map(look, *work, chunksize=100))
-        except BrokenProcessPool:
-            raise JobError(
-                "a process that read tiles died, for want of memory or by the system"
-            ) from None
     else:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # GDAL and NumPy release the lock
-            yield from bar(pool.map(look, *work))
-
-
-def _find(folder) -> Index:
-    """The tiles of a folder, with those of non-landslide/ where there are any."""
+        pool = ThreadPoolExecutor(workers)  # GDAL and NumPy release the lock
     try:
-        return find_samples(folder, negatives=True)
-    except InputError:  # most sets have no non-landslide/
-        return find_samples(folder)
+        with pool, progress_bar(desc="checking", total=len(samples), unit="tile") as bar:
+            for part in pool.map(functools.partial(look_at, spec), work):
+                yield part
+                bar.update(step)
+    except BrokenProcessPool:
+        raise JobError(
+            "a process that read tiles died, for want of memory or by the system"
+        ) from None
 
 
 def tile_files(data) -> list[Path]:
@@ -160,122 +186,10 @@ def tile_files(data) -> list[Path]:
     if os.path.isfile(data):
         return [Path(data)]
     try:
-        samples = _find(data).samples
+        samples = find_samples(data, negatives=None).samples
     except InputError:  # prediction needs no masks
         samples = find_samples(data, need_mask=False).samples
     return [path for sample in samples for path in sample.files.values()]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Facts:
-    """What is kept of one raster."""
-
-    kind: str  # type and bands
-    size: tuple[int, int]
-    values: tuple[float, float] | None
-    valid_share: float
-    positive: tuple[int, int]  # pixels above 0, valid pixels
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Tile:
-    """What is kept of one tile."""
-
-    name: str
-    rasters: dict[str, _Facts]
-    place: tuple[float, float, float] | None
-    crs: str | None  # its name
-    resolution_m: float | None
-
-
-def _look(spec: InputSpec, sample: Sample, judge: bool):
-    """Read one tile: what is kept of it, its thumbnail, a digest of its image, what is odd about
-    it, and, if it is to be judged by, how its mask fits. Or the line that refuses it."""
-    try:
-        with strictly():
-            image, dem, mask = read_rasters(sample, spec)
-        rasters = {"image": image, "dem": dem, "mask": mask}
-        wkt = image.crs.to_wkt() if image.crs else None
-        tile = _Tile(
-            sample.name,
-            {kind: _facts(raster) for kind, raster in rasters.items() if raster is not None},
-            place_of(image),
-            sys.intern(re.search(r'"(.*?)"', wkt).group(1)) if wkt else None,
-            _pixel_m(image, wkt),
-        )
-        scaled = dataclasses.replace(image, scale=spec.rgb_scale or image.scale)
-        fit = mask_fit(image.values, mask.values[..., 0], image.valid) if judge else None
-        digest = hashlib.blake2b(np.ascontiguousarray(image.values), digest_size=16).digest()
-        return tile, _thumbnail(image), digest, tile_warnings(scaled, dem, mask), fit
-    except InputError as error:
-        return str(error)
-
-
-_METRES: dict[tuple, float | None] = {}  # some CRS take a quarter of a second to ask
-
-
-def _pixel_m(image: Raster, wkt: str | None) -> float | None:
-    if wkt is None or image.transform is None:
-        return None
-    key = (wkt, *np.round(np.array(image.transform)[[0, 1, 3, 4]], 9).tolist())
-    if key not in _METRES:
-        _METRES[key] = None  # a CRS of no known unit
-        with contextlib.suppress(Exception):
-            _METRES[key] = float(np.mean(image.resolution_m()))
-    return _METRES[key]
-
-
-def _thumbnail(image: Raster) -> np.ndarray:
-    """(S, S) float16, grey, 0 where there is no data; brightness has no unit."""
-    import cv2
-
-    values = image.values.astype("float32")
-    grey = np.where(image.valid, values.mean(axis=-1), 0)
-    grey /= max(float(np.abs(grey).max()), 1e-30)  # float16 ends at 65504
-    small = cv2.resize(grey, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
-    return small.astype("float16")
-
-
-def _facts(raster: Raster) -> _Facts:
-    values, count = raster.values, raster.valid.size
-    known = int(np.count_nonzero(raster.valid))
-    if known < count:
-        values = values[raster.valid]
-    labels = values[..., 0]
-    return _Facts(
-        sys.intern(f"{raster.values.dtype} x {raster.values.shape[-1]}"),
-        raster.size,
-        (float(values.min()), float(values.max())) if known else None,
-        known / count,
-        (int(np.count_nonzero(labels > 0)), known),
-    )
-
-
-class _Summary:
-    """Running description of the rasters of one kind."""
-
-    def __init__(self):
-        self.count, self.types, self.heights, self.widths = 0, Counter(), [], []
-        self.low, self.high, self.valid_shares = np.inf, -np.inf, []
-
-    def add(self, facts: _Facts) -> None:
-        self.count += 1
-        self.types[facts.kind] += 1
-        self.heights.append(facts.size[0])
-        self.widths.append(facts.size[1])
-        if facts.values:
-            self.low, self.high = min(self.low, facts.values[0]), max(self.high, facts.values[1])
-        self.valid_shares.append(facts.valid_share)
-
-    def result(self) -> dict:
-        return {
-            "files": self.count,
-            "types": dict(self.types),
-            "height_px": [min(self.heights), max(self.heights)],
-            "width_px": [min(self.widths), max(self.widths)],
-            "values": [float(self.low), float(self.high)],
-            "valid_share": float(np.mean(self.valid_shares)),
-        }
 
 
 def format_report(report: dict) -> str:

@@ -63,11 +63,13 @@ def unit_m(crs) -> float | None:
     >>> unit_m(CRS.from_epsg(32647)), unit_m(CRS.from_epsg(4326))
     (1.0, None)
     """
-    return _unit_m(horizontal(crs))
+    horizontal(crs)  # raises where PROJ does not understand it
+    return _unit_m(crs.to_wkt())
 
 
 @functools.lru_cache(maxsize=64)
-def _unit_m(flat: pyproj.CRS) -> float | None:
+def _unit_m(wkt: str) -> float | None:
+    flat = _horizontal(wkt)
     if flat.is_geographic or flat.is_geocentric or not flat.axis_info:
         return None
     axis = flat.axis_info[0]
@@ -189,9 +191,5 @@ def _without_heights(crs):
 
 
 def crs_name(crs) -> str:
-    """A short name for messages: the EPSG code, or the beginning of the WKT.
-
-    >>> crs_name(CRS.from_epsg(32647))
-    'EPSG:32647'
-    """
+    """A short name for messages: the EPSG code, or the beginning of the WKT."""
     return f"EPSG:{crs.to_epsg()}" if crs.to_epsg() else crs.to_wkt()[:40]

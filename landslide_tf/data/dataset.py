@@ -69,15 +69,19 @@ class Part:
         w is 1 where all files have data, else 0.
         """
         positions = np.asarray(positions)
-        raw = self._gather(lambda name, i: getattr(self.tiles, name)[i], positions, self.indices)
+
+        def take(name, rows):
+            return getattr(self.tiles, name)[np.asarray(rows)]
+
+        raw = self._gather(take, positions, self.indices)
         return tuple(np.asarray(array) for array in self._batch(raw))
 
     def _gather(self, take, positions, indices):
         """The raw arrays at `positions`, and the input of the tiles whose DEM they borrow."""
-        own = take_at(indices, positions)
+        own = keras.ops.take(indices, positions)
         raw = {name: take(name, own) for name in _ARRAYS}
         if self.dem == "others":
-            other = take_at(indices, (positions + len(self) // 2) % len(self))
+            other = keras.ops.take(indices, (positions + len(self) // 2) % len(self))
             raw["other"] = {name: take(name, other) for name in _ARRAYS}
         return raw
 
@@ -92,15 +96,6 @@ class Part:
             x = keras.ops.concatenate([x[..., :3], rest], axis=-1)
         y = keras.ops.cast(raw["mask"], "float32")[..., None]
         return x, y, keras.ops.cast(raw["valid"], "float32")[..., None]
-
-
-def take_at(indices, positions):
-    """The items of `indices` at `positions`, of NumPy arrays and of tensors."""
-    if isinstance(positions, np.ndarray):
-        return indices[positions]
-    import tensorflow as tf
-
-    return tf.gather(indices, positions)
 
 
 def _sized(raw) -> Sized:
@@ -129,14 +124,7 @@ def make_parts(tiles: Tiles, split: dict[str, list[str]]) -> dict[str, Part]:
 
 
 def dem_statistics(tiles: Tiles, indices) -> tuple[float, float]:
-    """Mean and deviation in metres of all valid DEM pixels of the tiles at `indices`.
-
-    >>> from landslide_tf.data.arrays import load_tiles
-    >>> tiles = load_tiles("tiles", tile_px=32)
-    >>> mean, deviation = dem_statistics(tiles, [0, 1])
-    >>> mean == float(tiles.dem[:2].mean())
-    True
-    """
+    """Mean and deviation in metres of all valid DEM pixels of the tiles at `indices`."""
     count, total, squares = 0, 0.0, 0.0
     for i in indices:  # one tile at a time: the arrays may be larger than memory
         z = tiles.dem[i][tiles.input_valid[i]].astype("float64")
@@ -237,11 +225,6 @@ def calibration_batches(part: Part, seed: int = 0):
     """Inputs (B, H, W, C) of up to 256 tiles of a part in batches of 16, not augmented.
 
     For `reestimate_batch_norm`. The tiles are drawn by the seed, the same at every call.
-
-    >>> from landslide_tf.data.arrays import load_tiles
-    >>> tiles = load_tiles("tiles", tile_px=32)
-    >>> [len(x) for x in calibration_batches(Part(tiles, np.arange(12), tiles.spec))]
-    [12]
     """
     chosen = epoch_order(len(part), seed, 0)[:CALIBRATION_TILES]
     for start in range(0, len(chosen), CALIBRATION_BATCH):

@@ -49,12 +49,6 @@ def decode(samples, spec: InputSpec, folder, cache=None) -> tuple[dict, dict]:
 
     Raises:
         InputError: too little memory for the tiles of `folder`.
-
-    >>> from landslide_tf.data.index import find_samples
-    >>> samples = find_samples("tiles").samples
-    >>> arrays, facts = decode(samples, InputSpec(tile_px=32), "tiles")
-    >>> arrays["mask"].shape, list(facts["a000"])
-    ((12, 32, 32), ['files', 'place', 'warnings'])
     """
     shapes = array_shapes(len(samples), spec)
     if cache is not None:
@@ -75,12 +69,7 @@ def _check_memory(folder, shapes) -> None:
 
 
 def available_memory() -> int | None:
-    """Free memory of this machine in bytes; None where the system does not tell.
-
-    >>> free = available_memory()
-    >>> free is None or free > 0
-    True
-    """
+    """Free memory of this machine in bytes; None where the system does not tell."""
     try:
         with open("/proc/meminfo") as file:
             for line in file:

@@ -17,11 +17,7 @@ ZENODO = "https://zenodo.org/api/records/"
 
 @dataclass(frozen=True)
 class DataSet:
-    """A public data set; without `urls` and `zenodo` it can be had with a browser only.
-
-    >>> DATA_SETS["bijie"].page
-    'http://gpcv.whu.edu.cn/data/Bijie_pages.html'
-    """
+    """A public data set; without `urls` and `zenodo` it can be had with a browser only."""
 
     title: str
     page: str
@@ -136,19 +132,6 @@ def read_zenodo(url: str) -> tuple[list[RemoteFile], str]:
     """The files of a Zenodo record, with sizes and MD5, and the name of its licence.
 
     `url` is the record's address in Zenodo's API, which answers with JSON.
-
-    >>> import http.server, json, threading
-    >>> entry = {"key": "a.zip", "size": 7, "checksum": "md5:0123", "links": {"self": "https://…"}}
-    >>> answer = {"files": [entry], "metadata": {"license": {"id": "cc-by-4.0"}}}
-    >>> _ = Path("record.json").write_text(json.dumps(answer))
-    >>> handler = http.server.SimpleHTTPRequestHandler  # in Zenodo's place
-    >>> handler.log_message = lambda *words: None
-    >>> server = http.server.HTTPServer(("localhost", 0), handler)
-    >>> threading.Thread(target=server.serve_forever, daemon=True).start()
-    >>> files, licence = read_zenodo(f"http://localhost:{server.server_port}/record.json")
-    >>> files[0].name, files[0].size, licence
-    ('a.zip', 7, 'cc-by-4.0')
-    >>> server.shutdown()
     """
     import requests
 

@@ -25,11 +25,7 @@ HEADERS = {"User-Agent": f"landslide_tf/{__version__}", "Accept-Encoding": "iden
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file to fetch; size in bytes and digest ('md5:…') where the publisher gives them.
-
-    >>> RemoteFile("https://example.org/tiles.zip", "tiles.zip", size=1024).name
-    'tiles.zip'
-    """
+    """A file to fetch; size in bytes and digest ('md5:…') where the publisher gives them."""
 
     url: str
     name: str
@@ -46,19 +42,6 @@ def fetch(file: RemoteFile, path) -> None:
     Raises:
         JobError: the server refuses, the connection is lost for good, the disk is full, the file
             is not the one that was published.
-
-    >>> import http.server, threading
-    >>> handler = http.server.SimpleHTTPRequestHandler  # serves the folder that we are in
-    >>> handler.log_message = lambda *words: None
-    >>> server = http.server.HTTPServer(("localhost", 0), handler)
-    >>> threading.Thread(target=server.serve_forever, daemon=True).start()
-    >>> Path("a.txt").write_text("elevation")
-    9
-    >>> url = f"http://localhost:{server.server_port}/a.txt"
-    >>> fetch(RemoteFile(url, "copy.txt", size=9), "copy.txt")
-    >>> Path("copy.txt").read_text()
-    'elevation'
-    >>> server.shutdown()
     """
     path = Path(path)
     if path.exists():
@@ -199,11 +182,7 @@ def _begun(note: Path, url: str) -> dict | None:
 
 
 def reason(error) -> str:
-    """The innermost reason, in one line.
-
-    >>> reason(OSError("lost", ConnectionRefusedError("refused")))
-    'refused'
-    """
+    """The innermost reason, in one line."""
     while error.args and isinstance(error.args[-1], Exception):
         error = error.args[-1]
     return (str(getattr(error, "reason", "") or error) or type(error).__name__).splitlines()[0]

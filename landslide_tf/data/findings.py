@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landslide_tf.data.split import name_prefix, overlapping
+from landslide_tf.data.tile_facts import texts
 
 SHOWN = 5  # examples of a finding
 SIZE_FACTOR = 2.0  # between the largest and the smallest tile, in pixels
@@ -21,10 +22,6 @@ class Finding:
 
     `level` is 'error' (such tiles cannot be used), 'warning' (they can, and the result may be
     wrong) or 'note'. `examples` are names or lines.
-
-    >>> finding = Finding("note", "2 tiles are small", "they say little", "cut larger ones", ["a"])
-    >>> finding.level
-    'note'
     """
 
     level: str
@@ -34,151 +31,163 @@ class Finding:
     examples: list[str]
 
 
-def find_all(report: dict, tiles, samples, odd: dict) -> list[Finding]:
+def find_all(report: dict, samples, names, tiles, odd: dict) -> list[Finding]:
     """All findings about a folder, worst first and, within a level, those of most tiles first.
 
-    `report` is what `check_folder` has counted, `tiles` what it kept of each tile that can be
-    used, `samples` all of the index, `odd` the warnings about single tiles by their wording.
-
-    >>> report = dict.fromkeys(
-    ...     ("unreadable", "passed_over", "misplaced", "copies", "near_duplicates"), []
-    ... )
-    >>> find_all(report | {"unpaired": ["a.png: has no mask"]}, [], [], {})[0].what
-    '1 file belongs to no tile'
+    `report` is what `check_folder` has counted, `samples` all of the index. `names` and `tiles`
+    (of type `tile_facts.TILE`) are those of the tiles that can be used. `odd` has the warnings
+    about single tiles by their wording.
     """
-    found = [*_broken(report), *_odd(odd), *_alike(report), *_mixed(tiles), *_without_dem(samples)]
-    found += [*_empty(tiles), *_neighbours(tiles), *_sources(tiles)]
+    found = [*_files(report), *_odd(odd), *_mixed(names, tiles), *_without_dem(samples)]
+    found += [*_masks(names, tiles["mask"]), *_neighbours(names, tiles["place"])]
     return sorted(found, key=lambda f: (LEVELS.index(f.level), -len(f.examples)))
 
 
-def _broken(report):
-    if lines := report["unpaired"]:
-        yield Finding(
-            "error",
-            _count(lines, "file belongs", "files belong", "to no tile"),
-            "image, DEM and mask of a tile are found by their common name",
-            "give the partner the same name, delete what is left over, or train with --skip-bad",
-            lines,
-        )
-    if lines := report["unreadable"]:
-        yield Finding(
-            "error",
-            _count(lines, "tile", "tiles", "cannot be used"),
-            "training stops at the first of them",
-            "mend each as its line says, or leave them out with --skip-bad",
-            lines,
-        )
-    if lines := report["passed_over"]:
-        yield Finding(
-            "note",
-            _count(lines, "file is", "files are", "passed over"),
-            "they lie among the tiles, and nothing reads them",
-            "write what is meant to be read as GeoTIFF or PNG; move the others away",
-            lines,
-        )
+def _each(level, examples, what, why, repair) -> list[Finding]:
+    """A finding about each of `examples`, if there are any; `what` is said of one, and of many."""
+    count = len(examples)
+    return [Finding(level, f"{count} {what[count > 1]}", why, repair, examples)] if count else []
+
+
+def _files(report):
+    yield from _each(
+        "error",
+        report["unpaired"],
+        ("file belongs to no tile", "files belong to no tile"),
+        "image, DEM and mask of a tile are found by their common name",
+        "give the partner the same name, delete what is left over, or train with --skip-bad",
+    )
+    yield from _each(
+        "error",
+        report["unreadable"],
+        ("tile cannot be used", "tiles cannot be used"),
+        "training stops at the first of them",
+        "mend each as its line says, or leave them out with --skip-bad",
+    )
+    yield from _each(
+        "note",
+        report["passed_over"],
+        ("file is passed over", "files are passed over"),
+        "they lie among the tiles, and nothing reads them",
+        "write what is meant to be read as GeoTIFF or PNG; move the others away",
+    )
     for line in report["misplaced"]:
         what, _, repair = line.partition("; ")
-        yield Finding(
-            "warning",
-            what,
-            "a model learns nothing from masks that lie on other ground, and no score shows why",
-            repair,
-            [],
-        )
+        why = "a model learns nothing from masks that lie on other ground, and no score shows why"
+        yield Finding("warning", what, why, repair, [])
+    yield from _each(
+        "warning",
+        [" = ".join(names) for names in report["copies"]],
+        ("image is there more than once", "images are there more than once"),
+        "a copy in the test part of what was trained on makes scores too good",
+        "delete the copies",
+    )
+    yield from _each(
+        "warning",
+        [" ~ ".join(pair) for pair in report["near_duplicates"]],
+        (
+            "pair of tiles looks alike (near-duplicates)",
+            "pairs of tiles look alike (near-duplicates)",
+        ),
+        "parts of a split that share a picture make scores too good",
+        "keep them in one part: --split group, or a file for --split",
+    )
 
 
 def _odd(odd):
     for group in odd.values():
-        if group[0][1].startswith("the mask has no landslide"):
-            continue  # see `_empty`
-        what, _, repair = group[0][1].partition("; ")
-        names = [name for name, _ in group]
-        alike = " (numbers differ)" if len({line for _, line in group}) > 1 else ""
-        yield Finding(
+        what, _, repair = group["line"].partition("; ")
+        if what.startswith("the mask has no landslide"):
+            continue  # see `_masks`
+        what += "" if group["alike"] else " (numbers differ)"
+        yield from _each(
             "warning",
-            f"{_count(names, 'tile', 'tiles')}: {what}{alike}",
+            group["of"],
+            (f"tile: {what}", f"tiles: {what}"),
             "the tile can be read, and the model would learn from values that mean something else",
             repair or "look at the tile in a GIS",
-            names,
         )
 
 
-def _alike(report):
-    if groups := report["copies"]:
-        yield Finding(
-            "warning",
-            _count(groups, "image is", "images are", "there more than once"),
-            "a copy in the test part of what was trained on makes scores too good",
-            "delete the copies",
-            [" = ".join(names) for names in groups],
-        )
-    if pairs := report["near_duplicates"]:
-        yield Finding(
-            "warning",
-            _count(pairs, "pair of tiles looks", "pairs of tiles look", "alike (near-duplicates)"),
-            "parts of a split that share a picture make scores too good",
-            "keep them in one part: --split group, or a file for --split",
-            [" ~ ".join(pair) for pair in pairs],
-        )
-
-
-def _mixed(tiles):
-    for kind, meaning in (
+def _mixed(names, tiles):
+    for kind, why in (
         ("image", "brightness is scaled by the type, so the model sees two kinds of picture"),
         ("dem", "whole metres or other units make steps that slopes are computed from"),
     ):
-        groups = _by((t.rasters[kind].kind, t.name) for t in tiles if kind in t.rasters)
-        if len(groups) > 1:
-            yield _groups(kind + " files", "types", groups, meaning,
-                          "convert them to one type, or train on one kind at a time")  # fmt: skip
-    groups = _by((t.crs, t.name) for t in tiles if t.crs)
-    if len(groups) > 1:
-        yield _groups("tiles", "coordinate systems", groups,
-                      "they come from several sources; --split group compares their coordinates",
-                      "reproject them to one (gdalwarp -t_srs)")  # fmt: skip
-    placed = [t.name for t in tiles if t.place is not None]
-    if 0 < len(placed) < len(tiles):
-        loose = [t.name for t in tiles if t.place is None]
-        yield Finding(
+        yield from _kinds(
+            f"{kind} files are of {{}} types",
+            texts(tiles[kind]["type"]),
+            names,
+            why,
+            "convert them to one type, or train on one kind at a time",
+        )
+    yield from _kinds(
+        "tiles are of {} coordinate systems",
+        texts(tiles["crs"]),
+        names,
+        "they come from several sources; --split group compares their coordinates",
+        "reproject them to one (gdalwarp -t_srs)",
+    )
+    loose = np.flatnonzero(np.isnan(tiles["place"][:, 0]))
+    if placed := len(names) - len(loose):
+        yield from _each(
             "warning",
-            _count(loose, "tile has", "tiles have", f"no georeference, {len(placed)} have one"),
+            [names[i] for i in loose],
+            (
+                f"tile has no georeference, {placed} have one",
+                f"tiles have no georeference, {placed} have one",
+            ),
             "--split group then goes by names alone, and neighbours may end in two parts",
             "give all tiles a georeference, or keep the sources in folders of their own",
-            loose,
         )
-    sides = [(max(t.rasters["image"].size), t.name) for t in tiles]
-    if sides and max(sides)[0] > SIZE_FACTOR * min(sides)[0]:
-        small, large = min(sides), max(sides)
-        yield Finding(
-            "warning",
-            f"tiles have sides of {small[0]} to {large[0]} px",
+    for values, factor, said, unit, why, repair in (
+        (
+            np.maximum(tiles["image"]["height"], tiles["image"]["width"]),
+            SIZE_FACTOR,
+            "tiles have sides of {} to {} px",
+            "{} px",
             "all are resized to --tile-px, so that a landslide of one size looks small or large",
             "cut tiles of one size ('landslide data tiles'), or know that sizes are mixed",
-            [f"{small[1]} ({small[0]} px)", f"{large[1]} ({large[0]} px)"],
-        )
-    metres = [(t.resolution_m, t.name) for t in tiles if t.resolution_m]
-    if metres and max(metres)[0] > RESOLUTION_FACTOR * min(metres)[0]:
-        fine, coarse = min(metres), max(metres)
-        yield Finding(
-            "warning",
-            f"tiles have {fine[0]:.3g} to {coarse[0]:.3g} m a pixel",
+        ),
+        (
+            tiles["resolution_m"],
+            RESOLUTION_FACTOR,
+            "tiles have {:.3g} to {:.3g} m a pixel",
+            "{:.3g} m",
             "the model learns textures at a scale; these are several sources in one folder",
             "resample them to one resolution (gdalwarp -tr), or train on one source",
-            [f"{fine[1]} ({fine[0]:.3g} m)", f"{coarse[1]} ({coarse[0]:.3g} m)"],
-        )
+        ),
+    ):
+        if np.isnan(values).all():
+            continue
+        ends = np.nanargmin(values), np.nanargmax(values)
+        low, high = (values[i] for i in ends)
+        if high > factor * low:
+            examples = [f"{names[i]} ({unit.format(values[i])})" for i in ends]
+            yield Finding("warning", said.format(low, high), why, repair, examples)
+
+
+def _kinds(what, kinds, names, why, repair):
+    """A finding where the tiles are of several kinds, given for each; '' is none."""
+    counts = Counter(kind for kind in kinds if kind).most_common()
+    if len(counts) > 1:
+        shown = ", ".join(f"{kind} ({count})" for kind, count in counts[:SHOWN])
+        examples = [f"{names[kinds.index(kind)]} ({kind})" for kind, _ in counts[:SHOWN]]
+        yield Finding("warning", f"{what.format(len(counts))}: {shown}", why, repair, examples)
 
 
 def _without_dem(samples):
     without = [sample.name for sample in samples if sample.dem is None]
-    if without and len(without) < len(samples):
-        yield Finding(
+    others = len(samples) - len(without)
+    if others:
+        yield from _each(
             "warning",
-            _count(without, "tile has", "tiles have", f"no DEM, {len(samples) - len(without)} do"),
+            without,
+            (f"tile has no DEM, {others} do", f"tiles have no DEM, {others} do"),
             "a model that reads elevation needs it for every tile",
             "add dem/NAME.*, or train with --fusion rgb",
-            without,
         )
-    elif without:
+    else:
         yield Finding(
             "note",
             "no tile has a DEM",
@@ -188,45 +197,16 @@ def _without_dem(samples):
         )
 
 
-def _empty(tiles):
-    empty = [t.name for t in tiles if "mask" in t.rasters and not t.rasters["mask"].positive[0]]
-    if empty:
-        yield Finding(
-            "warning",
-            _count(empty, "mask has", "masks have", "no landslide pixel"),
-            "a landslide that was not drawn teaches the model to overlook it",
-            "draw it, or move the tile's image and DEM to non-landslide/ (train --negatives)",
-            empty,
-        )
-
-
-def _neighbours(tiles):
-    placed = [t for t in tiles if t.place is not None]
-    if len(placed) < 2:
-        return
-    touching, sharing = overlapping(np.array([t.place for t in placed]))
-    if len(sharing):
-        yield Finding(
-            "warning",
-            _count(sharing, "pair of tiles shares", "pairs of tiles share", "ground"),
-            "a random split puts the same pixels into training and test, and scores are too good",
-            "train with --split group, which keeps a gap between the parts",
-            [f"{placed[a].name} and {placed[b].name}" for a, b in sharing[:SHOWN]]
-            + [""] * (len(sharing) - SHOWN),
-        )
-    beside = len(touching) - len(sharing)
-    if beside:
-        yield Finding(
-            "note",
-            f"{beside} {'pair of tiles adjoins' if beside == 1 else 'pairs of tiles adjoin'}",
-            "a random split puts neighbours into training and test: scores of the same place",
-            "train with --split group for scores at places that the model has not seen",
-            [],
-        )
-
-
-def _sources(tiles):
-    prefixes = Counter(name_prefix(t.name) for t in tiles if "mask" in t.rasters)
+def _masks(names, mask):
+    drawn = mask["type"] != b""
+    yield from _each(
+        "warning",
+        [names[i] for i in np.flatnonzero(drawn & (mask["positive"] == 0))],
+        ("mask has no landslide pixel", "masks have no landslide pixel"),
+        "a landslide that was not drawn teaches the model to overlook it",
+        "draw it, or move the tile's image and DEM to non-landslide/ (train --negatives)",
+    )
+    prefixes = Counter(name_prefix(names[i]) for i in np.flatnonzero(drawn))
     if 1 < len(prefixes) <= 50:
         shown = ", ".join(f"{name} ({count})" for name, count in prefixes.most_common(10))
         yield Finding(
@@ -238,23 +218,24 @@ def _sources(tiles):
         )
 
 
-def _by(pairs) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = {}
-    for key, name in pairs:
-        groups.setdefault(key, []).append(name)
-    return dict(sorted(groups.items(), key=lambda item: -len(item[1])))
-
-
-def _groups(what, kinds, groups, why, repair) -> Finding:
-    shown = ", ".join(f"{key} ({len(names)})" for key, names in list(groups.items())[:SHOWN])
-    first = [f"{names[0]} ({key})" for key, names in groups.items()]
-    return Finding(
-        "warning", f"{what} are of {len(groups)} {kinds}: {shown}", why, repair, first[:SHOWN]
+def _neighbours(names, place):
+    touching, sharing = overlapping(place)
+    yield from _each(
+        "warning",
+        [f"{names[a]} and {names[b]}" for a, b in sharing[:SHOWN]] + [""] * (len(sharing) - SHOWN),
+        ("pair of tiles shares ground", "pairs of tiles share ground"),
+        "a random split puts the same pixels into training and test, and scores are too good",
+        "train with --split group, which keeps a gap between the parts",
     )
-
-
-def _count(items, one: str, many: str, rest: str = "") -> str:
-    return f"{len(items)} {one if len(items) == 1 else many} {rest}".rstrip()
+    beside = len(touching) - len(sharing)
+    if beside:
+        yield Finding(
+            "note",
+            f"{beside} {'pair of tiles adjoins' if beside == 1 else 'pairs of tiles adjoin'}",
+            "a random split puts neighbours into training and test: scores of the same place",
+            "train with --split group for scores at places that the model has not seen",
+            [],
+        )
 
 
 def format_findings(findings: list[Finding]) -> list[str]:

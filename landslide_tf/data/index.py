@@ -62,12 +62,12 @@ class Index:
     passed_over: tuple[str, ...] = ()
 
 
-def find_samples(folder, *, negatives: bool = False, need_mask: bool = True) -> Index:
+def find_samples(folder, *, negatives: bool | None = False, need_mask: bool = True) -> Index:
     """Pair the files below `folder`, which holds one of the layouts, also within a folder or two.
 
     The layouts are Bijie's, plain folders, and Landslide4Sense's. `negatives` adds the tiles of
-    non-landslide/, whose mask is all background. Without `need_mask` (prediction), tiles need no
-    mask. A DEM is always optional here.
+    non-landslide/, whose mask is all background; None adds them where there are any. Without
+    `need_mask` (prediction), tiles need no mask. A DEM is always optional here.
 
     Raises:
         InputError: no such folder, no such layout, or not one complete tile.
@@ -85,11 +85,12 @@ def find_samples(folder, *, negatives: bool = False, need_mask: bool = True) -> 
         raise InputError(f"{folder}: {what}; give a folder that holds {LAYOUT}")
     root = _find_root(folder)
     positive = root / "landslide" if (root / "landslide" / "image").is_dir() else root
+    folder_negative = root / "non-landslide"
+    has_negatives = (folder_negative / "image").is_dir()
+    if negatives and not has_negatives:
+        raise InputError(f"{root}: has no non-landslide/image; leave out --negatives")
     samples, unpaired, passed_over = _pair(positive, root, negative=False, need_mask=need_mask)
-    if negatives:
-        folder_negative = root / "non-landslide"
-        if not (folder_negative / "image").is_dir():
-            raise InputError(f"{root}: has no non-landslide/image; leave out --negatives")
+    if has_negatives and negatives is not False:
         extra, extra_unpaired, extra_passed = _pair(
             folder_negative, root, negative=True, need_mask=False
         )

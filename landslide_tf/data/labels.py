@@ -50,22 +50,11 @@ def read_mask(path) -> Raster:
     landslide_tf.checks.InputError: m.tif: says that 0 is no data, where a mask has background; ...
     """
     with open_raster(path) as file, reading(path):
-        numbers = label_numbers(file)
-        raster = read_numbers(file, None, numbers)
-        values, valid = upright(raster.values, file), upright(raster.valid, file)
-        return Raster(values, valid, raster.crs, raster.transform)
+        return upright(read_numbers(file, None, label_numbers(file)), file)
 
 
 def read_numbers(file, window, numbers: dict[int, int] | None) -> Raster:
-    """A part of a mask with its numbers exchanged as `label_numbers` says.
-
-    >>> from landslide_tf.data.raster import write_geotiff
-    >>> scene = Raster(np.zeros((1, 2, 1)), np.ones((1, 2), bool))
-    >>> write_geotiff("m.tif", np.array([[0, 1]], "uint8"), scene)
-    >>> with open_raster("m.tif") as file:
-    ...     read_numbers(file, None, {0: 255, 1: 0}).values[..., 0].tolist()
-    [[255, 0]]
-    """
+    """A part of a mask with its numbers exchanged as `label_numbers` says."""
     raster = read_window(file, window, kind="mask")
     if numbers is None:
         return raster
@@ -82,12 +71,6 @@ def label_numbers(file) -> dict[int, int] | None:
 
     Raises:
         InputError: the tags leave open which pixels are landslide.
-
-    >>> from landslide_tf.data.raster import write_geotiff
-    >>> scene = Raster(np.zeros((2, 2, 1)), np.ones((2, 2), bool))
-    >>> write_geotiff("m.tif", np.array([[0, 1], [1, 0]], "uint8"), scene)
-    >>> with open_raster("m.tif") as file:
-    ...     label_numbers(file)
     """
     with reading(file.name):
         tags = _check_tags(file)

@@ -12,35 +12,37 @@ CHUNK = 512
 MAX_PAIRS = 100_000  # a folder with more near-duplicates needs no longer list
 
 
-def near_duplicates(names: list[str], thumbnails) -> list[tuple[str, str]]:
+def near_duplicates(names: list[str], thumbnails, chosen=None) -> list[tuple[str, str]]:
     """Pairs of tiles that look alike.
 
-    `thumbnails` is (N, S, S), grey. Two tiles are alike when their thumbnails, each less its mean
-    and divided by its deviation, correlate above 0.97 in one of the eight orientations. Flat
-    tiles, which say nothing, are left out. The list ends after about 100,000 pairs.
+    `thumbnails` is (N, S, S), grey, or gives some of these for an array of their numbers. Two tiles
+    are alike when their thumbnails, each less its mean and divided by its deviation, correlate
+    above 0.97 in one of the eight orientations. Flat tiles, which say nothing, are left out, and
+    all but the tiles of the numbers `chosen`, if given. The list ends after about 100,000 pairs.
 
     >>> a = np.random.default_rng(0).random((8, 8))
     >>> near_duplicates(["a", "b", "c"], np.array([a, 0.5 * np.rot90(a), a**5]))
     [('a', 'b')]
     """
-    thumbnails = np.asarray(thumbnails)
-    if len(thumbnails) == 0:
+    chosen = np.arange(len(names)) if chosen is None else chosen
+    if len(chosen) == 0:
         return []
-    side = thumbnails.shape[1]
+    side = thumbnails[chosen[:1]].shape[1]
     block = side // COARSE_PX if side % COARSE_PX == 0 else 1
-    coarse = np.zeros((len(thumbnails), side // block, side // block), "float32")
-    for start in range(0, len(thumbnails), CHUNK):
-        unit = _unit(thumbnails[start : start + CHUNK])
+    coarse = np.empty((len(chosen), side // block, side // block), "float32")
+    for start in range(0, len(chosen), CHUNK):
+        unit = _unit(thumbnails[chosen[start : start + CHUNK]])
         shape = (len(unit), side // block, block, side // block, block)
         # Averaging over blocks brings no two thumbnails further apart.
         coarse[start : start + CHUNK] = unit.reshape(shape).sum(axis=(2, 4)) / block
-    seen = np.flatnonzero((coarse**2).sum(axis=(1, 2)) > 0)
+    seen = coarse.any(axis=(1, 2))
+    chosen, coarse = chosen[seen], coarse[seen]
     pairs: set[tuple[int, int]] = set()
-    for i, j in _candidates(_invariants(coarse[seen])):
+    for i, j in _candidates(_invariants(coarse)):
         for k in range(0, len(i) if len(pairs) < MAX_PAIRS else 0, CHUNK):
-            a, b = seen[i[k : k + CHUNK]], seen[j[k : k + CHUNK]]
+            a, b = i[k : k + CHUNK], j[k : k + CHUNK]
             near = _closest(coarse[a], coarse[b]) < APART
-            a, b = a[near], b[near]
+            a, b = chosen[a[near]], chosen[b[near]]
             alike = _closest(_unit(thumbnails[a]), _unit(thumbnails[b])) < 2 - 2 * SAME_FROM
             pairs.update(zip(a[alike].tolist(), b[alike].tolist(), strict=True))
     return [(names[i], names[j]) for i, j in sorted(pairs)]
@@ -48,11 +50,14 @@ def near_duplicates(names: list[str], thumbnails) -> list[tuple[str, str]]:
 
 def _candidates(features):
     """Blocks of pairs i < j whose features (N, F) are less than `APART` apart, squared."""
-    length, one = (features**2).sum(axis=1, keepdims=True), np.ones((len(features), 1), "float32")
-    rows, columns = np.hstack([features, length, one]), np.hstack([-2 * features, one, length]).T
+    length = (features**2).sum(axis=1, keepdims=True)
+    one = np.ones_like(length)
     for top in range(0, len(features), CHUNK):  # a block of the upper half of the N x N table
+        here = slice(top, top + CHUNK)
+        rows = np.hstack([-2 * features[here], length[here], one[here]])
         for left in range(top, len(features), 16 * CHUNK):
-            squares = rows[top : top + CHUNK] @ columns[:, left : left + 16 * CHUNK]
+            there = slice(left, left + 16 * CHUNK)
+            squares = rows @ np.hstack([features[there], one[there], length[there]]).T
             i, j = np.nonzero(squares < APART)
             i, j = top + i, left + j
             yield i[i < j], j[i < j]

@@ -11,6 +11,7 @@ from pathlib import Path
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
 
 from landslide_tf.checks import InputError
 
@@ -40,7 +41,8 @@ def open_raster(path):
     (3, 64, 96)
     """
     with reading(path), strictly():
-        file = rasterio.open(path)
+        # `rasterio.open` would set up GDAL anew for each file, for as long as to open a PNG
+        file = DatasetReader(os.fspath(path))
         if file.count == 0:
             raise InputError(f"{path}: has no band; give a file of one image (gdalinfo lists them)")
         if file.count > MOST_BANDS:  # as damaged headers say, and reading takes hours
@@ -119,20 +121,12 @@ def reading(path):
 
 
 def is_local(path) -> bool:
-    """Whether a path names a file of this machine, not one on a server or in an archive.
-
-    >>> is_local("scene.tif"), is_local("/vsizip/a.zip/b.tif"), is_local("https://a.org/b.tif")
-    (True, False, False)
-    """
+    """Whether a path names a file of this machine, not one on a server or in an archive."""
     return "://" not in str(path) and not str(path).startswith("/vsi")
 
 
 def not_a_file(path) -> tuple[str, str] | None:
-    """Why a path is no raster file, and the repair; None where it is a file.
-
-    >>> not_a_file("no-such.tif")
-    ('no such file', 'restore the file')
-    """
+    """Why a path is no raster file, and the repair; None where it is a file."""
     local = Path(path)
     if not is_local(path):
         return "not a file of this machine", "download or unpack it, and give the file"

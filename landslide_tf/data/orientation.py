@@ -3,42 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import struct
 
 ORIENTATION = 274  # of the tags of TIFF, which EXIF took over
 
 
-def upright(array, file):
-    """(H, W, ...) turned as the open file's EXIF orientation says; as it is in a file with a place.
+def upright(raster, file):
+    """A `Raster` turned as the open file's EXIF orientation says; as it is in a file with a place.
 
     JPEG, PNG, TIFF and WebP are looked into. A GIS places images by their transform and ignores
     the tag.
-
-    >>> import numpy as np
-    >>> from landslide_tf.data.raster import open_raster
-    >>> with open_raster("scene.tif") as file:
-    ...     upright(np.zeros((64, 96)), file).shape
-    (64, 96)
     """
-    number = _orientation(file) if is_nowhere(file.transform) else 1
-    if number >= 5:  # rows and columns change places
-        array = array.swapaxes(0, 1)
-    if number in (3, 4, 7, 8):
-        array = array[::-1]
-    if number in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    return array
+    number = _orientation(file) if raster.transform is None else 1
+    if number == 1:
+        return raster
+    turned = []
+    for array in (raster.values, raster.valid):
+        array = array.swapaxes(0, 1) if number >= 5 else array
+        array = array[::-1] if number in (3, 4, 7, 8) else array
+        turned.append(array[:, ::-1] if number in (2, 3, 6, 7) else array)
+    return dataclasses.replace(raster, values=turned[0], valid=turned[1])
 
 
 def is_nowhere(transform) -> bool:
-    """Whether it is the identity, which files without a place come with.
-
-    >>> from affine import Affine
-    >>> is_nowhere(Affine.identity()), is_nowhere(Affine.scale(2))
-    (True, False)
-    """
-    a, b, c, d, e, f, *_ = transform
-    return (a, b, c, d, e, f) == (1, 0, 0, 0, 1, 0)
+    """Whether it is the identity, which files without a place come with."""
+    t = transform  # unpacking one takes ten times as long
+    return (t.a, t.b, t.c, t.d, t.e, t.f) == (1, 0, 0, 0, 1, 0)
 
 
 def _orientation(file) -> int:

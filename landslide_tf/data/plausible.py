@@ -77,12 +77,8 @@ def group_warnings(found: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def image_warnings(image: Raster) -> list[str]:
-    """Warnings about an image: far too dark for its range, or of one colour everywhere.
-
-    >>> image_warnings(Raster(np.full((4, 4, 3), 200, "uint8"), np.ones((4, 4), bool)))
-    ['the image has one colour everywhere; look at the file, or leave it out']
-    """
-    values = image.values[image.valid]
+    """Warnings about an image: far too dark for its range, or of one colour everywhere."""
+    values = image.known()
     if len(values) < 2:
         return []
     lines = one_colour(image)
@@ -104,8 +100,8 @@ def one_colour(image: Raster) -> list[str]:
     >>> one_colour(Raster(np.full((4, 4, 3), 200, "uint8"), np.ones((4, 4), bool)))
     ['the image has one colour everywhere; look at the file, or leave it out']
     """
-    values = image.values[image.valid]
-    if len(values) < 2 or (values != values[0]).any():
+    values = image.known()
+    if len(values) < 2 or (values[-1] != values[0]).any() or (values != values[0]).any():
         return []
     return ["the image has one colour everywhere; look at the file, or leave it out"]
 
@@ -118,21 +114,19 @@ def dem_warnings(dem: Raster) -> list[str]:
     >>> dem_warnings(Raster(dem[..., None], np.ones((8, 8), bool)))
     ['the DEM holds the value 0, which is no elevation here: ... give --nodata=0']
     """
-    found, count = np.unique(dem.values[..., 0][dem.valid].astype("float64"), return_counts=True)
-    found, count = found[np.isfinite(found)], count[np.isfinite(found)]
-    if len(found) == 0:
+    heights = dem.known()[:, 0].astype("float64")
+    heights = heights[np.isfinite(heights)]
+    if len(heights) < 2:
         return []
-    if len(found) == 1:
-        if dem.valid.sum() < 2:
-            return []
+    if heights.min() == heights.max():
         return [
-            f"the DEM is {found[0]:g} everywhere: it tells the model nothing; look at the file, "
+            f"the DEM is {heights[0]:g} everywhere: it tells the model nothing; look at the file, "
             "or use --fusion rgb"
         ]
     marks, lines = [], []
-    while len(marks) < MAX_MARKS and (mark := _mark(found, count)) is not None:
+    while len(marks) < MAX_MARKS and (mark := _mark(heights)) is not None:
         marks.append(mark)
-        found, count = found[found != mark], count[found != mark]
+        heights = heights[heights != mark]
     if marks:
         shown = [f"{mark:.10g}" for mark in marks]
         one = len(marks) == 1
@@ -141,7 +135,7 @@ def dem_warnings(dem: Raster) -> list[str]:
             f"{'which is no elevation' if one else 'which are no elevations'} here: missing data, "
             f"it seems, that the file does not declare; give --nodata={','.join(shown)}"
         )
-    low, high = found.min(), found.max()
+    low, high = heights.min(), heights.max()
     if low < LOWEST_M or high > HIGHEST_M:
         lines.append(
             f"the DEM goes from {low:.6g} to {high:.6g}, where the Earth has {LOWEST_M:g} to "
@@ -151,30 +145,27 @@ def dem_warnings(dem: Raster) -> list[str]:
     return lines
 
 
-def _mark(found, count) -> float | None:
-    """The value, of sorted distinct ones and how often they come, that stands alone far from all
-    others, or None."""
-    ends = [(found[0], count[0], found[1:]), (found[-1], count[-1], found[:-1])]
-    ends = [(*end, not LOWEST_M <= end[0] <= HIGHEST_M) for end in ends]
-    for value, times, rest, beyond in sorted(ends, key=lambda end: not end[3]):
+def _mark(heights) -> float | None:
+    """The lowest or highest value, if it stands alone far from all others, or None."""
+    ends = heights.min(), heights.max()
+    for value in sorted(ends, key=lambda end: LOWEST_M <= end <= HIGHEST_M):
+        rest = heights[heights != value]
         if len(rest) == 0:
             continue
-        gap = np.abs(rest - value).min()
-        known = beyond or value in MARKS
-        spread = 0 if value in MARKS else rest[-1] - rest[0]
+        low, high = rest.min(), rest.max()
+        gap = low - value if value < low else value - high
+        known = value in MARKS or not LOWEST_M <= value <= HIGHEST_M
+        spread = 0 if value in MARKS else high - low
         # a single pixel may be a mast, and two values alone may be two levels
-        if gap > JUMP_M and gap > spread and (known or (times > 1 and len(rest) > 1)):
+        alone = known or (len(heights) - len(rest) > 1 and low < high)
+        if gap > JUMP_M and gap > spread and alone:
             return float(value)
     return None
 
 
 def mask_warnings(mask: Raster) -> list[str]:
-    """Warnings about a mask that says the same everywhere.
-
-    >>> mask_warnings(Raster(np.ones((4, 4, 1), "uint8"), np.ones((4, 4), bool)))
-    ['the mask is landslide everywhere: ...; look at the mask, and at what its file calls no data']
-    """
-    labels = mask.values[..., 0][mask.valid] != 0
+    """Warnings about a mask that says the same everywhere."""
+    labels = mask.known()[:, 0] != 0
     if not len(labels):
         return ["the mask says nothing: all of it is no data; look at its nodata tag"]
     if labels.all():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +57,11 @@ class Raster:
         xs, ys = zip(*self.corners, strict=True)
         return min(xs), min(ys), max(xs), max(ys)
 
+    def known(self) -> np.ndarray:
+        """The valid pixels (N, C)."""
+        whole = self.valid.all()
+        return self.values.reshape(-1, self.values.shape[-1]) if whole else self.values[self.valid]
+
     def resolution_m(self) -> tuple[float, float] | None:
         """Size on the ground of the pixel in the middle (along y, along x) in metres; None without
         a known CRS."""
@@ -89,9 +93,7 @@ def read_raster(path, *, nodata=None, bands=None, kind: str = "image") -> Raster
     ((64, 96, 3), dtype('uint8'), True, (2.0, 2.0))
     """
     with open_raster(path) as file, reading(path):
-        raster = read_window(file, nodata=nodata, bands=bands, kind=kind)
-        values, valid = upright(raster.values, file), upright(raster.valid, file)
-        return dataclasses.replace(raster, values=values, valid=valid)
+        return upright(read_window(file, nodata=nodata, bands=bands, kind=kind), file)
 
 
 def read_window(
@@ -225,11 +227,7 @@ def mark_invalid(values, valid, nodata=None):
 
 
 def nodata_values(nodata) -> tuple[float, ...]:
-    """The values that are no data: none, one number, or several, as a tuple.
-
-    >>> nodata_values(None), nodata_values(-9999.0), nodata_values([0, -9999])
-    ((), (-9999.0,), (0.0, -9999.0))
-    """
+    """The values that are no data: none, one number, or several, as a tuple."""
     if nodata is None:
         return ()
     return tuple(map(float, nodata if isinstance(nodata, tuple | list) else (nodata,)))

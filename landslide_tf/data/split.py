@@ -266,35 +266,24 @@ def split_content(split: Split, tiles: Tiles) -> dict:
 
 
 def split_notes(content: dict) -> list[str]:
-    """What the user should know of a split, a line each: tiles left out, copies in two parts.
+    """What the user should know of a split, a line each.
 
-    `content` is what `split_content` returns.
-
-    >>> split_notes({"train": ["a"], "validation": ["b"], "test": [], "left_out": ["c"],
-    ...              "files": {}})
-    ['1 tiles are in no part: they touch tiles of another part, or the split file does not name \
-them (left_out in split.json)']
-    """
-    notes = copies_across_parts(content)
-    if content.get("left_out"):
-        notes.insert(
-            0,
-            f"{len(content['left_out'])} tiles are in no part: they touch tiles of another part, "
-            "or the split file does not name them (left_out in split.json)",
-        )
-    return notes
-
-
-def copies_across_parts(content: dict) -> list[str]:
-    """A warning for tiles of different parts whose image files are the same, byte for byte.
-
-    `content` is what `split_content` returns. The list is empty where there are none.
+    Tiles that are left out, and tiles of different parts whose image files are the same, byte for
+    byte. `content` is what `split_content` returns.
 
     >>> files = {"a": {"image": "6b86"}, "b": {"image": "6b86"}, "c": {"image": "d473"}}
-    >>> copies_across_parts({"train": ["a"], "validation": ["c"], "test": ["b"], "files": files})
-    ["warning: 1 image is in more than one part: 'a' (train) = 'b' (test); scores are too good by \
-that: delete the copies, or name the tiles in a file with --split FILE"]
+    >>> content = {"train": ["a"], "validation": ["c"], "test": ["b"], "left_out": ["d"]}
+    >>> for line in split_notes(content | {"files": files}):
+    ...     print(line)
+    1 tiles are in no part: they touch tiles of another part, or the split file does not name ...
+    warning: 1 image is in more than one part: 'a' (train) = 'b' (test); scores are too good ...
     """
+    notes = []
+    if content.get("left_out"):
+        notes.append(
+            f"{len(content['left_out'])} tiles are in no part: they touch tiles of another part, "
+            "or the split file does not name them (left_out in split.json)"
+        )
     places = defaultdict(list)
     for part in PARTS:
         for name in content[part]:
@@ -302,14 +291,15 @@ that: delete the copies, or name the tiles in a file with --split FILE"]
             if digest is not None:
                 places[digest].append((name, part))
     copies = [same for same in places.values() if len({part for _, part in same}) > 1]
-    if not copies:
-        return []
-    shown = "; ".join(
-        " = ".join(f"{name!r} ({part})" for name, part in same[:SHOWN]) for same in copies[:SHOWN]
-    )
-    more = f" and {len(copies) - SHOWN} more" if len(copies) > SHOWN else ""
-    count = "1 image is" if len(copies) == 1 else f"{len(copies)} images are"
-    return [
-        f"warning: {count} in more than one part: {shown}{more}; scores are too good by that: "
-        "delete the copies, or name the tiles in a file with --split FILE"
-    ]
+    if copies:
+        shown = "; ".join(
+            " = ".join(f"{name!r} ({part})" for name, part in same[:SHOWN])
+            for same in copies[:SHOWN]
+        )
+        more = f" and {len(copies) - SHOWN} more" if len(copies) > SHOWN else ""
+        count = "1 image is" if len(copies) == 1 else f"{len(copies)} images are"
+        notes.append(
+            f"warning: {count} in more than one part: {shown}{more}; scores are too good by that: "
+            "delete the copies, or name the tiles in a file with --split FILE"
+        )
+    return notes

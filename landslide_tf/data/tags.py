@@ -26,16 +26,9 @@ def scale_and_offset(file, bands) -> tuple[np.ndarray, np.ndarray] | None:
 
     Raises:
         InputError: a scale of 0, or not a number.
-
-    >>> import shutil
-    >>> import rasterio
-    >>> path = shutil.copyfile("dem.tif", "scaled.tif")
-    >>> with rasterio.open(path, "r+") as file:
-    ...     file.scales, file.offsets = (0.1,), (100.0,)
-    ...     scale, offset = scale_and_offset(file, [1])
-    >>> scale.tolist(), offset.tolist()
-    ([0.1], [100.0])
     """
+    if set(file.scales) == {1} and set(file.offsets) == {0}:
+        return None
     index = [band - 1 for band in bands]
     scale, offset = np.array(file.scales, float)[index], np.array(file.offsets, float)[index]
     if not np.isfinite([scale, offset]).all() or (scale == 0).any():
@@ -53,10 +46,6 @@ def elevation_unit(file) -> tuple[str, float] | None:
 
     Raises:
         InputError: a unit that is not known, or a band and a CRS that say different ones.
-
-    >>> from landslide_tf.data.raster import open_raster
-    >>> with open_raster("dem.tif") as file:
-    ...     elevation_unit(file)
     """
     text = ((file.units or (None,))[0] or "").strip()
     said = None
@@ -83,12 +72,7 @@ def elevation_unit(file) -> tuple[str, float] | None:
 
 
 def unit_note(file) -> str | None:
-    """A line for the user about the unit of a DEM; None where its elevations are in metres.
-
-    >>> from landslide_tf.data.raster import open_raster
-    >>> with open_raster("dem.tif") as file:
-    ...     unit_note(file)
-    """
+    """A line for the user about the unit of a DEM; None where its elevations are in metres."""
     unit = elevation_unit(file)
     if unit is not None:
         return None if unit[1] == 1 else f"elevations in {unit[0]} are converted to metres"
@@ -107,13 +91,7 @@ def unit_note(file) -> str | None:
 
 
 def white_is_zero(file) -> bool:
-    """Whether the file's one band counts from white to black (TIFF's MINISWHITE), with no table.
-
-    >>> from landslide_tf.data.raster import open_raster
-    >>> with open_raster("dem.tif") as file:
-    ...     white_is_zero(file)
-    False
-    """
+    """Whether the file's one band counts from white to black (TIFF's MINISWHITE), with no table."""
     return (
         file.driver == "GTiff"
         and file.colorinterp[0] != ColorInterp.palette
@@ -122,24 +100,13 @@ def white_is_zero(file) -> bool:
 
 
 def highest_number(file) -> int:
-    """The number that a band of whole numbers has at most, by its bits.
-
-    >>> from landslide_tf.data.raster import open_raster
-    >>> with open_raster("scene.tif") as file:
-    ...     highest_number(file)
-    255
-    """
+    """The number that a band of whole numbers has at most, by its bits: 255 of 8."""
     bits = file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
     return 2 ** int(bits) - 1 if bits else int(np.iinfo(file.dtypes[0]).max)
 
 
 def colour_table(file) -> np.ndarray | None:
-    """The colours (N, 4) uint8 of a file of one band with a colour table, else None.
-
-    >>> from landslide_tf.data.raster import open_raster
-    >>> with open_raster("scene.tif") as file:
-    ...     colour_table(file)  # of three bands
-    """
+    """The colours (N, 4) uint8 of a file of one band with a colour table, else None."""
     if file.count != 1 or file.colorinterp[0] != ColorInterp.palette:
         return None
     colours = file.colormap(1)

@@ -29,13 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile at the model's size: nothing normalised yet but the RGB.
-
-    >>> from landslide_tf.data.index import find_samples
-    >>> tile, _ = read_tile(find_samples("tiles").samples[0], InputSpec(tile_px=16))
-    >>> tile.rgb.shape, tile.dem.shape, tile.mask.dtype
-    ((16, 16, 3), (16, 16), dtype('uint8'))
-    """
+    """A tile at the model's size: nothing normalised yet but the RGB."""
 
     rgb: np.ndarray  # (H, W, 3) float32, 0 to 1
     dem: np.ndarray | None  # (H, W) float32, metres
@@ -121,10 +115,7 @@ def _nothing_known(sample: Sample) -> InputError:
 
 
 def place_of(image: Raster) -> tuple[float, float, float] | None:
-    """x and y of the centre and the larger side, in units of the CRS; None without georeference.
-
-    >>> place_of(Raster(np.zeros((4, 6, 3)), np.ones((4, 6), bool)))
-    """
+    """x and y of the centre and the larger side, in units of the CRS; None without georeference."""
     if image.bounds is None:
         return None
     left, bottom, right, top = image.bounds
@@ -184,13 +175,7 @@ def make_tile(image: Raster, dem: Raster | None, mask: Raster | None, spec: Inpu
 
 
 def stack_tiles(tiles: list[Tile], spec: InputSpec) -> np.ndarray:
-    """The model's input (B, H, W, C) of tiles: `Preprocessor.stack`.
-
-    >>> image = Raster(np.zeros((40, 40, 3), "uint8"), np.ones((40, 40), bool))
-    >>> spec = InputSpec(tile_px=16, fusion="rgb")
-    >>> stack_tiles([make_tile(image, None, None, spec)], spec).shape
-    (1, 16, 16, 3)
-    """
+    """The model's input (B, H, W, C) of tiles: `Preprocessor.stack`."""
     from landslide_tf.inputs.preprocess import Preprocessor, Sized
 
     def batch(name):

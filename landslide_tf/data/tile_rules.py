@@ -22,7 +22,7 @@ def check_brightness(image: Raster, spec: InputSpec) -> None:
     known = spec.rgb_scale is not None or image.scale is not None
     if known or not np.issubdtype(image.values.dtype, np.floating):
         return
-    values = image.values[image.valid]
+    values = image.known()
     values = values[np.isfinite(values)]
     if values.size and (values.min() < -0.01 or values.max() > 1.01):
         raise InputError(
@@ -87,9 +87,9 @@ def check_mask(mask: Raster, path) -> Raster:
             f"{path}: a mask has one band; its {values.shape[-1]} bands differ; write one "
             "of 0 and 255 (gdal_translate -b 1)"
         )
-    found = values[..., 0][mask.valid]
+    found = mask.known()[:, 0]
     found = np.flatnonzero(np.bincount(found)) if values.dtype == "uint8" else np.unique(found)
-    if not (np.isin(found, (0, 1)).all() or np.isin(found, (0, 255)).all()):
+    if not (set(found[:3]) <= {0, 1} or set(found[:3]) <= {0, 255}):
         shown = ", ".join(f"{value:g}" for value in found[:5]) + (" …" if len(found) > 5 else "")
         raise InputError(
             f"{path}: mask values must be 0 and 1, or 0 and 255; found {shown}; {_repair(found)}"
@@ -113,8 +113,8 @@ def _repair(found) -> str:
 
 
 def _bands_agree(raster: Raster) -> bool:
-    values = raster.values[raster.valid]  # (pixels, bands)
-    return bool((values == values[:, :1]).all())
+    values = raster.known()
+    return values.shape[-1] == 1 or bool((values == values[:, :1]).all())
 
 
 def check_fit(image: Raster, other: Raster, image_path, other_path) -> None:
@@ -127,6 +127,8 @@ def check_fit(image: Raster, other: Raster, image_path, other_path) -> None:
     >>> dem = Raster(np.zeros((10, 5, 1)), np.ones((10, 5), bool))
     >>> check_fit(image, dem, "a.png", "dem.png")  # another size, the same shape
     """
+    if (image.size, image.transform, image.crs) == (other.size, other.transform, other.crs):
+        return
     (h, w), (other_h, other_w) = image.size, other.size
     # one pixel of the coarser raster, measured in its own pixels
     if abs(w * other_h - other_w * h) > max(w, h, other_w, other_h):

@@ -22,7 +22,7 @@ from landslide_tf.geo.infer import compute_blocks
 from landslide_tf.geo.job import Job, MapOptions, describe, make_job, outputs, sources
 from landslide_tf.geo.joining import About, join, open_reference
 from landslide_tf.geo.notes import scale_note
-from landslide_tf.geo.oddities import dem_oddities
+from landslide_tf.geo.oddities import dem_oddities, reference_oddities
 from landslide_tf.geo.outputs import CACHE_MB, write_error
 from landslide_tf.geo.overlay import Grid
 from landslide_tf.geo.resolution import model_resolution, resolution_notes
@@ -100,8 +100,8 @@ def _map(run: Run, job: Job, client, watch: Watch) -> dict:
         say(f"{job.out}: complete, nothing to do")
         return read_json(job.out / "report.json", "give --overwrite to map anew")
     started = time.perf_counter()
-    notes = scene_warnings(run, job.scene, job.options)
     labels = open_reference(job)
+    notes = scene_warnings(run, job.scene, job.options, labels)
     job.begin()
     remove_scratch(job.work)
     computed = _compute(run, job, client, watch)
@@ -197,8 +197,10 @@ def _against_reference(scores: dict) -> str:
     )
 
 
-def scene_warnings(run: Run, scene: Scene, options: MapOptions) -> list[str]:
+def scene_warnings(run: Run, scene: Scene, options: MapOptions, labels=None) -> list[str]:
     """What the user should know before the work: printed, and returned for the report.
+
+    `labels` is the opened reference, if there is one (see `open_reference`).
 
     Raises:
         InputError: a float image beyond [0, 1] that nothing scales; nothing can be read.
@@ -221,6 +223,8 @@ def scene_warnings(run: Run, scene: Scene, options: MapOptions) -> list[str]:
     if scene.dem is not None:
         with open_raster(scene.image) as file:
             notes += dem_oddities(scene.dem, Grid(file), nodata=scene.nodata)
+    if labels is not None:
+        notes += reference_oddities(options.reference, scene, labels)
     for note in notes:
         say(f"warning: {note}")
     return notes

@@ -8,6 +8,7 @@ import numpy as np
 from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
+from landslide_tf.data.alignment import scene_alignment_warnings
 from landslide_tf.data.crs import horizontal
 from landslide_tf.data.opening import open_raster
 from landslide_tf.data.plausible import MAX_MARKS, dem_warnings, image_warnings
@@ -54,6 +55,36 @@ def dem_oddities(path, grid: Grid, *, nodata=None) -> list[str]:
                 strips = [strip]  # the last one tells the notes
                 kept += [_thin(strip, step), _ends(strip)]
     return _lines(path, strips, kept, dem_warnings)
+
+
+def reference_oddities(path, scene, labels) -> list[str]:
+    """The warning where a reference looks shifted or turned against its scene.
+
+    `labels` is what `open_labels` returns for the file `path`.
+
+    >>> from landslide_tf.geo.overlay import open_labels
+    >>> from landslide_tf.geo.source import open_scene
+    >>> from landslide_tf.inputs.spec import InputSpec
+    >>> scene = open_scene("scene.tif", "dem.tif", InputSpec())
+    >>> with open_raster("scene.tif") as file:
+    ...     reference_oddities(
+    ...         "landslides.geojson", scene, open_labels("landslides.geojson", Grid(file))
+    ...     )
+    []
+    """
+    with open_raster(scene.image) as file:
+
+        def image(box):
+            window = Window(box[1], box[0], box[3] - box[1], box[2] - box[0])
+            strips = _read(file, window, scene.nodata, scene.bands, "image")
+            return strips[0] if strips else None
+
+        lines = scene_alignment_warnings(
+            scene.size,
+            image,
+            lambda box: labels(Window(box[1], box[0], box[3] - box[1], box[2] - box[0])),
+        )
+    return [f"{path}: {line}" for line in lines]
 
 
 def _read(file, window, nodata, bands, kind) -> list[Raster]:

@@ -5,9 +5,17 @@ import pytest
 from scipy import ndimage
 
 from conftest import write_raster
-from landslide_tf.data.alignment import LEAST_TILES, WORDS, alignment_warnings, mask_fit
+from landslide_tf.data.alignment import (
+    LEAST_TILES,
+    SCENE_TILE_PX,
+    WORDS,
+    alignment_warnings,
+    mask_fit,
+    scene_alignment_warnings,
+)
 from landslide_tf.data.arrays import load_tiles
 from landslide_tf.data.check import check_folder, format_report
+from landslide_tf.data.raster import Raster
 
 WAYS = {  # what was done to the mask, and what mends it
     "rot90": (lambda m: np.rot90(m), "turned to the right by 90 degrees"),
@@ -108,6 +116,53 @@ def test_check_and_train_tell_it_alike(folder):
     assert "mirrored left to right" in line
     text = format_report(check_folder(bad))
     assert "warning: the masks look misplaced" in text and "make the masks again" in text
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """A scene of 10 x 11 tiles, of which a third have a landslide, and its mask."""
+    rng = np.random.default_rng(3)
+    height, width = 10 * SCENE_TILE_PX, 11 * SCENE_TILE_PX
+    image = ndimage.gaussian_filter(rng.normal(0, 120, (height, width)), 4) + 100
+    mask = np.zeros(image.shape, bool)
+    y, x = np.mgrid[:90, :90]
+    for top, left in rng.integers(0, (height - 90, width - 90), (45, 2)):
+        a, b = rng.integers(16, 44, 2)
+        mask[top : top + 90, left : left + 90] |= ((y - 45) / a) ** 2 + ((x - 45) / b) ** 2 < 1
+    image = image + 40 * mask + rng.normal(0, 4, image.shape)
+    return image.clip(1, 255).astype("uint8")[..., None], mask
+
+
+def scene_warnings(image, mask):
+    def reader(values):
+        def read(box):
+            part = values[box[0] : box[2], box[1] : box[3]]
+            return Raster(part, np.ones(part.shape[:2], bool))
+
+        return read
+
+    return scene_alignment_warnings(image.shape[:2], reader(image), reader(mask[..., None]))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_mask_of_a_scene_turned_as_a_whole_or_shifted(way, scene):
+    image, mask = scene
+    moved, words = WAYS[way]
+    if way == "shift":  # 16 pixels of a tile of 128 up and 32 to the left
+        moved, words = lambda m: np.roll(m, (-16, -32), (0, 1)), "shifted down by 12% of a tile"
+    if moved(mask).shape != mask.shape:  # rows and columns change places in square scenes alone
+        image, mask = image[:, : len(image)], mask[:, : len(mask)]
+    (line,) = scene_warnings(image, moved(mask))
+    assert "the masks look misplaced: over" in line and words in line
+
+
+def test_the_mask_of_a_scene_in_place_gives_no_warning(scene, rng):
+    image, mask = scene
+    assert scene_warnings(image, mask) == []
+    assert scene_warnings(image[:256], mask[:256]) == []  # few tiles
+    noise = rng.integers(0, 255, image.shape).astype("uint8")  # a mask that fits nowhere
+    assert scene_warnings(noise, mask) == []
+    assert scene_warnings(image, np.zeros_like(mask)) == []
 
 
 @pytest.mark.data

@@ -165,6 +165,13 @@ def test_processes_tell_what_threads_tell(folder, monkeypatch):
     assert format_report(check_folder(folder, processes=2)) == format_report(check_folder(folder))
 
 
+def test_thumbnails_beyond_a_little_memory_go_to_a_file(folder, monkeypatch):
+    expected = check_folder(folder)
+    monkeypatch.setattr("landslide_tf.data.check.MEMORY_BYTES", 1)
+    assert check_folder(folder) == expected
+    assert ("a_half", "b_same") in expected["near_duplicates"]
+
+
 def test_of_copies_one_is_compared(tmp_path, rng):
     image = rng.integers(1, 256, (32, 32, 3)).astype("uint8")
     for name in "abc":

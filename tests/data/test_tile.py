@@ -84,26 +84,34 @@ def test_mask_with_other_values(values, write):
     assert ", ".join(str(value) for value in values) in message
 
 
-@pytest.mark.parametrize("low, high", [(1, 2), (0, 38), (0, 254)])
-def test_a_mask_of_two_other_classes_is_told_how_to_make_one(low, high, write):
-    mask = np.full((PX, PX), low, "uint8")
-    mask[:5] = high
-    check_refused(write(mask=mask), f'gdal_calc --calc="A=={high}"')
+def rows(first, other, dtype="uint8", shape=(PX, PX)):
+    """A mask whose first five rows are of one number, the rest of another."""
+    mask = np.full(shape, other, dtype)
+    mask[:5] = first
+    return mask
 
 
-def test_a_mask_of_a_label_that_is_no_data(write):
-    mask = np.zeros((PX, PX), "uint8")
-    mask[:5] = 1
-    sample = write(mask=mask, place_mask={"nodata": 0})
-    check_refused(sample, sample.mask, "0 is no data", "gdal_edit -unsetnodata")
-
-
-def test_soft_mask_is_refused(write):
-    mask = np.linspace(0, 1, PX * PX, dtype="float32").reshape(PX, PX)
-    check_refused(write(mask=mask), "mask values must be")
+@pytest.mark.parametrize(
+    "mask, options, words",
+    [
+        (rows(2, 1), {}, ['gdal_calc --calc="A==2"']),
+        (rows(38, 0), {}, ['gdal_calc --calc="A==38"']),
+        (rows(254, 0), {}, ['gdal_calc --calc="A==254"']),
+        (rows(1, 0), {"place_mask": {"nodata": 0}}, ["0 is no data", "gdal_edit -unsetnodata"]),
+        (np.linspace(0, 1, PX * PX, dtype="float32").reshape(PX, PX), {}, ["mask values must be"]),
+        (rows(255, 0, shape=(PX, PX, 3)), {"suffix": ".jpg"}, ["without compression"]),
+        (rows((255, 0, 255), 0, shape=(PX, PX, 3)), {"suffix": ".png"}, ["bands differ"]),
+    ],
+)
+def test_a_mask_is_refused_with_its_repair(mask, options, words, write):
+    sample = write(mask=mask, **options)
+    check_refused(sample, sample.mask, *words)
 
 
 def test_mask_is_checked_after_its_nodata_tag(write):
+    nan = rows(np.nan, 1, "float32")
+    tile, _ = read_tile(write(mask=nan), CONFIG)
+    assert not tile.valid[:5].any() and tile.valid[5:].all()
     mask = np.zeros((PX, PX), "uint8")
     mask[:8], mask[8:12] = 255, 1
     check_refused(write(mask=mask), "mask values must be")
@@ -114,21 +122,11 @@ def test_mask_is_checked_after_its_nodata_tag(write):
     assert tile.input_valid.all()
 
 
-def test_mask_of_nan_is_no_data(write):
-    mask = np.ones((PX, PX), "float32")
-    mask[:8] = np.nan
-    tile, _ = read_tile(write(mask=mask), CONFIG)
-    assert not tile.valid[:8].any() and tile.valid[8:].all()
-
-
 def test_mask_stored_as_rgb(write):
     mask = np.zeros((PX, PX, 3), "uint8")
     mask[:5] = 255
     tile, _ = read_tile(write(mask=mask, suffix=".png"), CONFIG)
     assert tile.mask.sum() == 5 * PX
-    mask[0, 0, 1] = 0
-    sample = write(mask=mask, suffix=".png")
-    check_refused(sample, sample.mask, "bands differ")
 
 
 def test_mask_keeps_the_value_that_is_no_data_elsewhere(write):
@@ -136,12 +134,6 @@ def test_mask_keeps_the_value_that_is_no_data_elsewhere(write):
     mask[:8] = 1
     tile, _ = read_tile(write(mask=mask), InputSpec(tile_px=PX, nodata=0))
     assert tile.valid.all() and tile.mask.sum() == 8 * PX
-
-
-def test_jpeg_mask_is_refused_with_a_repair(write):
-    mask = np.zeros((PX, PX, 3), "uint8")
-    mask[8:20, 5:17] = 255
-    check_refused(write(mask=mask, suffix=".jpg"), "without compression")
 
 
 # ---- what belongs together ---------------------------------------------------------------------
@@ -194,11 +186,17 @@ def test_dem_of_another_crs(write):
 
 
 @pytest.mark.parametrize(
-    "crs", ["EPSG:32647+5773", "+proj=utm +zone=47 +ellps=WGS84 +units=m", "EPSG:32647"]
+    "place, side",
+    [
+        (placed(), PX),
+        (placed(CRS.from_string("EPSG:32647+5773")), PX),
+        (placed(CRS.from_string("+proj=utm +zone=47 +ellps=WGS84 +units=m")), PX),
+        (placed(transform=from_origin(500_000, 3_000_000, 40, 40)), 8),  # coarser
+        ({}, PX),  # a plain file
+    ],
 )
-def test_spellings_of_the_image_crs_fit(crs, write):
-    crs = CRS.from_string(crs)
-    sample = write(dem=slope_dem(), place_image=placed(), place_dem=placed(crs))
+def test_dems_of_the_same_ground_fit(place, side, write):
+    sample = write(dem=slope_dem(size=(side, side)), place_image=placed(), place_dem=place)
     assert read_tile(sample, CONFIG)[0].valid.all()
 
 
@@ -232,26 +230,15 @@ def test_local_coordinates(unit, write):
     assert metres == ((10, 10) if unit == "metre" else None)
 
 
+@pytest.mark.parametrize("kind", ["dem", "mask"])
 @pytest.mark.parametrize("shift, fits", [(0, True), (4, True), (6, False), (-320, False)])
-def test_dem_on_a_shifted_grid(shift, fits, write):
-    moved = from_origin(500_000 + shift, 3_000_000, 10, 10)  # half a pixel is 5
-    sample = write(dem=slope_dem(), place_image=placed(), place_dem=placed(transform=moved))
+def test_a_file_on_a_shifted_grid(shift, fits, kind, write):
+    moved = placed(transform=from_origin(500_000, 3_000_000 + shift, 10, 10))  # half a pixel is 5
+    sample = write(dem=slope_dem(), place_image=placed(), **{f"place_{kind}": moved})
     if fits:
         assert read_tile(sample, CONFIG)[0].valid.all()
     else:
-        check_refused(sample, sample.dem, sample.image, "resample")
-
-
-def test_mask_on_a_shifted_grid(write):
-    moved = from_origin(500_000, 3_000_020, 10, 10)
-    sample = write(place_image=placed(), place_mask=placed(transform=moved))
-    check_refused(sample, sample.mask, sample.image, "resample")
-
-
-def test_a_coarser_dem_of_the_same_ground(write):
-    coarse = placed(transform=from_origin(500_000, 3_000_000, 40, 40))
-    sample = write(dem=slope_dem(size=(8, 8)), place_image=placed(), place_dem=coarse)
-    assert read_tile(sample, CONFIG)[0].valid.all()
+        check_refused(sample, getattr(sample, kind), sample.image, "resample")
 
 
 def test_dem_whose_rows_run_the_other_way(write):
@@ -259,10 +246,6 @@ def test_dem_whose_rows_run_the_other_way(write):
     upwards = Affine(10, 0, 500_000, 0, 10, 3_000_000 - 10 * PX)
     sample = write(dem=slope_dem(), place_image=placed(), place_dem=placed(transform=upwards))
     check_refused(sample, sample.dem, sample.image)
-
-
-def test_plain_files_fit_georeferenced_ones(write):
-    assert read_tile(write(dem=slope_dem(), place_image=placed()), CONFIG)[0].valid.all()
 
 
 def test_place_is_the_centre_and_the_side(write):
@@ -308,21 +291,18 @@ def test_no_data_does_not_darken_what_lies_beside_it(write):
     assert not tile.valid[:11].any() and tile.valid[11:].all()
 
 
-def test_dem_of_nan_is_no_data(write):
-    dem = slope_dem()
-    dem[0, 0] = np.nan
-    tile, _ = read_tile(write(dem=dem), CONFIG)
-    assert not tile.valid[0, 0] and tile.valid.sum() == PX * PX - 1
-    np.testing.assert_array_equal(tile.dem[1:], dem[1:])
-
-
 @pytest.mark.parametrize(
-    "dtype, tag", [("float64", -1.7976931348623157e308), ("float32", -3.4028234663852886e38)]
+    "dtype, mark, tag",
+    [
+        ("float32", np.nan, {}),
+        ("float64", -1.7976931348623157e308, {"nodata": -1.7976931348623157e308}),
+        ("float32", -3.4028234663852886e38, {"nodata": -3.4028234663852886e38}),
+    ],
 )
-def test_dem_with_the_lowest_number_as_nodata_tag(dtype, tag, write):
+def test_no_data_of_a_dem(dtype, mark, tag, write):
     dem = slope_dem(dtype)
-    dem[:4] = tag
-    tile, _ = read_tile(write(dem=dem, place_dem={"nodata": tag}), CONFIG)
+    dem[:4] = mark
+    tile, _ = read_tile(write(dem=dem, place_dem=tag), CONFIG)
     assert not tile.valid[:4].any() and tile.valid[4:].all()
     np.testing.assert_allclose(tile.dem[4:], dem[4:])
 
@@ -339,23 +319,21 @@ def test_float_image_with_a_nodata_tag(write, rng):
 
 
 @pytest.mark.parametrize("fusion", ["early", "rgb"])
-@pytest.mark.parametrize("kind", ["image", "dem", "mask", "image and dem"])
-def test_tile_without_any_data(kind, fusion, write):
-    image = np.full((PX, PX, 3), 50, "uint8")
-    dem, mask = slope_dem(), np.zeros((PX, PX), "uint8")
-    places = {}
-    if kind == "image":
-        image[:], places["place_image"] = 0, {"nodata": 0}
-    elif kind == "dem":
-        dem[:] = -9999
-        places["place_dem"] = {"nodata": -9999}
-    elif kind == "mask":
-        mask[:], places["place_mask"] = 9, {"nodata": 9}
-    else:  # each has data, but nowhere both
-        image[:16], places["place_image"] = 0, {"nodata": 0}
-        dem[16:] = -9999
-        places["place_dem"] = {"nodata": -9999}
-    sample = write(image=image, dem=dem, mask=mask, **places)
+@pytest.mark.parametrize(
+    "lost",
+    [  # rows of each file that are no data; in the last there is none that all have
+        {"image": np.s_[:]},
+        {"dem": np.s_[:]},
+        {"mask": np.s_[:]},
+        {"image": np.s_[:16], "dem": np.s_[16:]},
+    ],
+)
+def test_tile_without_any_data(lost, fusion, write):
+    arrays = {"image": np.full((PX, PX, 3), 50, "uint8"), "dem": slope_dem()}
+    arrays["mask"] = np.zeros((PX, PX), "uint8")
+    for kind, where in lost.items():
+        arrays[kind][where] = 9
+    sample = write(**arrays, **{f"place_{kind}": {"nodata": 9} for kind in lost})
     config = InputSpec(tile_px=PX, fusion=fusion)
     check_refused(sample, sample.image, "no data throughout", "--skip-bad", config=config)
 
@@ -363,15 +341,10 @@ def test_tile_without_any_data(kind, fusion, write):
 # ---- image and terrain -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bands", [1, 4, 5])
-def test_image_of_other_bands(bands, write):
-    sample = write(image=np.ones((PX, PX, bands), "uint16"))
+@pytest.mark.parametrize("bands, suffix", [(1, ".tif"), (4, ".tif"), (5, ".tif"), (1, ".png")])
+def test_image_of_other_bands(bands, suffix, write):
+    sample = write(image=np.ones((PX, PX, bands), "uint16"), suffix=suffix)
     check_refused(sample, sample.image, f"{bands} bands", "expected 3")
-
-
-def test_grey_png_is_refused(write):
-    sample = write(image=np.ones((PX, PX), "uint8"), suffix=".png")
-    check_refused(sample, sample.image, "expected 3")
 
 
 def test_float_image_beyond_one(write, rng):

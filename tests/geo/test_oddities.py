@@ -5,12 +5,20 @@ import pytest
 from rasterio.transform import from_origin
 from rasterio.warp import transform_bounds
 from rasterio.windows import bounds as window_bounds
+from scipy import ndimage
 
 from conftest import write_raster
 from landslide_tf.data.opening import open_raster
 from landslide_tf.geo import oddities
-from landslide_tf.geo.oddities import dem_oddities, image_oddities, window_beneath
-from landslide_tf.geo.overlay import Grid
+from landslide_tf.geo.oddities import (
+    dem_oddities,
+    image_oddities,
+    reference_oddities,
+    window_beneath,
+)
+from landslide_tf.geo.overlay import Grid, open_labels
+from landslide_tf.geo.source import open_scene
+from landslide_tf.inputs.spec import InputSpec
 
 
 def place(metres=2.0, west=470000, north=3445000, crs="EPSG:32647"):
@@ -89,3 +97,21 @@ def test_units_and_several_bands_are_told_once(grid, tmp_path):
 def test_an_image_of_one_colour(tmp_path, grid):
     (line,) = image_oddities(grid.path)
     assert "one colour everywhere" in line
+
+
+def test_a_reference_upside_down_is_told_before_the_work(tmp_path, rng):
+    image = ndimage.gaussian_filter(rng.normal(0, 120, (1280, 1280)), 4) + 100
+    mask = np.zeros(image.shape, "uint8")
+    for top, left in rng.integers(0, 1240, (80, 2)):
+        mask[top : top + 40, left : left + 30] = 1
+    image = (image + 40 * mask).clip(1, 255).astype("uint8")
+    write_raster(tmp_path / "scene.tif", np.repeat(image[..., None], 3, axis=-1), **place())
+    scene = open_scene(str(tmp_path / "scene.tif"), None, InputSpec(fusion="rgb"))
+    for values, told in ((mask, 0), (mask[::-1], 1)):
+        path = write_raster(tmp_path / "mask.tif", values, **place())
+        with open_raster(scene.image) as file:
+            labels = open_labels(path, Grid(file))
+        lines = reference_oddities(path, scene, labels)
+        assert len(lines) == told
+        assert all("better when mirrored top to bottom; look" in line for line in lines)
+        assert all(line.startswith(f"{path}: the masks look misplaced") for line in lines)

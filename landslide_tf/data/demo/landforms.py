@@ -9,16 +9,7 @@ from landslide_tf.data.demo.relief import STEEP, blur, gradient, hillshade, nois
 
 
 def place_landslides(rng, dem, weight, area, resolution, jitter):
-    """Landslides until `area` pixels are covered: labels (0: free ground), elevation change (m).
-
-    >>> from landslide_tf.data.demo.relief import make_relief
-    >>> rng = np.random.default_rng(0)
-    >>> dem, _ = make_relief(rng, 128, 5.0)
-    >>> even = np.ones(dem.shape)  # as likely everywhere
-    >>> labels, change = place_landslides(rng, dem, even, 800, 5.0, np.zeros(dem.shape))
-    >>> labels.shape, bool((labels > 0).sum() >= 800)
-    ((128, 128), True)
-    """
+    """Landslides until `area` pixels are covered: labels (0: free ground), elevation change (m)."""
     labels, change = np.zeros(dem.shape, np.int32), np.zeros(dem.shape)
     for window, body, trace in _scars(rng, dem, weight, labels, resolution, jitter):
         if not labels[window][body].any():
@@ -34,16 +25,6 @@ def place_fields(rng, decoy, free, weight, area, resolution, jitter):
 
     Each is the outline of a scar on other terrain (`decoy`), put down on free ground together with
     that terrain's shading, so that a field has the outline and the light of a scar.
-
-    >>> from landslide_tf.data.demo.relief import make_relief
-    >>> rng = np.random.default_rng(0)
-    >>> decoy, _ = make_relief(rng, 128, 5.0)
-    >>> free = np.ones(decoy.shape, bool)
-    >>> free[:, 64:] = False
-    >>> jitter = np.zeros(decoy.shape)
-    >>> labels, light = place_fields(rng, decoy, free, np.ones(decoy.shape), 400, 5.0, jitter)
-    >>> bool((labels > 0).sum() >= 400), labels[:, 64:].any()
-    (True, np.False_)
     """
     labels, light = np.zeros(decoy.shape, np.int32), np.full(decoy.shape, np.nan)
     chance = np.cumsum((weight * free).ravel())
@@ -132,12 +113,7 @@ def _scar(rng, path, shape):
 
 
 def road_lines(rng, dem, resolution, number):
-    """Least-cost routes between random edge points, dear on slopes: a list of (x, y) polylines.
-
-    >>> roads = road_lines(np.random.default_rng(0), np.zeros((64, 64)), 5.0, number=2)
-    >>> len(roads), roads[0].shape[1]
-    (2, 2)
-    """
+    """Least-cost routes between random edge points, dear on slopes: a list of (x, y) polylines."""
     step = 4
     h = dem[::step, ::step]
     n, m = h.shape

@@ -6,13 +6,12 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from landslide_tf.checks import InputError
 from landslide_tf.data.demo.landforms import place_fields, place_landslides, road_lines
 from landslide_tf.data.demo.relief import STEEP, blur, gradient, hillshade, make_relief, noise
+from landslide_tf.fields import check_number
 
 SLIDE_SHARE, FIELD_SHARE = 0.08, 0.11  # of a scene's area
 MIN_SIZE_PX, MAX_SIZE_PX = 64, 2048
-RESOLUTION_RANGE = 0.1, 30.0
 MAX_SEED = 10**9
 GENTLE = np.tan(np.radians(12.0))
 
@@ -42,10 +41,6 @@ class Scene(NamedTuple):
         image: uint8, (H, W, 3), red, green, blue.
         dem: float32, (H, W), elevation in metres.
         mask: uint8, (H, W), 1 on landslides and 0 elsewhere.
-
-    >>> scene = demo_scene(size_px=64, seed=1)
-    >>> scene.image.shape, scene.dem.dtype, np.unique(scene.mask).tolist()
-    ((64, 64, 3), dtype('float32'), [0, 1])
     """
 
     image: np.ndarray
@@ -77,15 +72,10 @@ def demo_scene(size_px: int = 512, seed: int = 0, resolution_m: float = 10.0) ->
 
 
 def make_scene(size_px, seed, resolution_m):
-    """The scene of `demo_scene` and its bare fields (H, W) bool, which no file records.
-
-    >>> scene, fields = make_scene(128, 1, 5.0)
-    >>> scene.image.shape, fields.shape, (fields & (scene.mask > 0)).any()
-    ((128, 128, 3), (128, 128), np.False_)
-    """
-    check_range("size_px", size_px, MIN_SIZE_PX, MAX_SIZE_PX)
-    check_range("seed", seed, 0, 26 * MAX_SEED + 25)
-    check_range("resolution_m", resolution_m, *RESOLUTION_RANGE)
+    """The scene of `demo_scene` and its bare fields (H, W) bool, which no file records."""
+    check_number("size_px", size_px, low=MIN_SIZE_PX, high=MAX_SIZE_PX, whole=True)
+    check_number("seed", seed, low=0, high=26 * MAX_SEED + 25, whole=True)
+    check_number("resolution_m", resolution_m, low=0.1, high=30.0)
     rng = np.random.default_rng(seed)
     shape = (size_px, size_px)
     dem, rivers = make_relief(rng, size_px, resolution_m)
@@ -174,15 +164,3 @@ def _paint_lines(shape, lines, width):
 def _blend(image, colour, weight):
     """Cover `image` in place by `colour` with `weight` 0..1 per pixel."""
     image += (np.asarray(colour) - image) * weight[..., None]
-
-
-def check_range(name, value, low, high):
-    """Raise `InputError` unless `value` is a number from `low` to `high`.
-
-    >>> check_range("seed", -1, 0, 10)
-    Traceback (most recent call last):
-        ...
-    landslide_tf.checks.InputError: `seed` must be between 0 and 10. Received: -1
-    """
-    if not low <= value <= high:
-        raise InputError(f"`{name}` must be between {low} and {high}. Received: {value!r}")
