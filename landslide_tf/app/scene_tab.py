@@ -3,6 +3,7 @@
 Gradio reads the annotations of `arrive` and `pick`: they must not be texts.
 """
 
+from dataclasses import dataclass
 from html import escape
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from landslide_tf.app import jobs, maps, scenes, words
 from landslide_tf.app.site_folders import QUIET, Site, choose_file
 from landslide_tf.checks import InputError, JobError
-from landslide_tf.geo.job import MapOptions
+from landslide_tf.geo.settings import MapOptions
 
 MOST_ROWS = 2000  # of the table; the largest landslides
 COLUMNS = (
@@ -29,6 +30,25 @@ REMEMBER = """id => { if (!id) return;
   history.replaceState(null, '', address);
   document.querySelector('#said').scrollIntoView({block: 'nearest', behavior: 'smooth'}); }"""
 PRESS = "() => setTimeout(() => document.querySelector('#%s').click(), 300)"
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a person filled in: each file is an upload and a name on the server."""
+
+    model: str
+    image: tuple
+    dem: tuple
+    reference: tuple
+    bands: str
+    scale: str
+    nodata: str
+
+    @classmethod
+    def of(cls, values) -> "Form":
+        """The form of the page's values, in the order of its parts."""
+        model, *files, bands, scale, nodata = values
+        return cls(model, files[:2], files[2:4], files[4:], bands, scale, nodata)
 
 
 def scene_tab(gr, site: Site, page, model) -> None:
@@ -82,20 +102,20 @@ def scene_tab(gr, site: Site, page, model) -> None:
     timer = gr.Timer(1, active=False)
     inputs = [model, *image, *dem, *reference, bands, scale, nodata]
 
-    def read(model, i, i_name, d, d_name, r, r_name, bands, scale, nodata):
+    def read(form: Form):
         """Run folder, image, DEM and options of the form, checked."""
-        scene, height = site.file(i, i_name, "scene"), site.file(d, d_name, "scene")
-        truth = site.file(r, r_name, "reference")
+        scene, height = site.file(*form.image, "scene"), site.file(*form.dem, "scene")
+        truth = site.file(*form.reference, "reference")
         options = MapOptions(
-            bands=bands or None, scale=scale or "run", nodata=_numbers(nodata),
+            bands=form.bands or None, scale=form.scale or "run", nodata=_numbers(form.nodata),
             reference=truth and str(truth),
         )  # fmt: skip
-        return site.model(model), scene, height, options
+        return site.model(form.model), scene, height, options
 
     def look(*values):
         paths = ()
         try:
-            run, scene, height, options = read(*values)
+            run, scene, height, options = read(Form.of(values))
             paths = (scene, height, options.reference)
             if scene is None:
                 return ""
@@ -106,7 +126,7 @@ def scene_tab(gr, site: Site, page, model) -> None:
     def begin(*values):
         paths = ()
         try:
-            run, scene, height, options = read(*values)
+            run, scene, height, options = read(Form.of(values))
             paths = (scene, height, options.reference)
             if scene is None:
                 raise InputError("choose an image, or map the example scene")

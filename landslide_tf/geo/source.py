@@ -15,6 +15,7 @@ from landslide_tf.data.opening import not_a_file, open_raster, reading
 from landslide_tf.data.raster import nodata_values, read_window
 from landslide_tf.data.tags import colour_table
 from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference
+from landslide_tf.geo.settings import SceneOptions
 from landslide_tf.geo.windows import BLOCK_PX, Layout
 from landslide_tf.inputs import InputSpec
 
@@ -55,14 +56,8 @@ def open_scene(
     image,
     dem,
     spec: InputSpec,
+    options: SceneOptions | None = None,
     *,
-    overlap: int | None = None,
-    resolution_m: float | None = None,
-    bands: str | None = None,
-    scale: str = "run",
-    nodata: float | tuple[float, ...] | None = None,
-    skip_bad: bool = False,
-    window_px: int | None = None,
     sees_locally: bool = False,
 ) -> Scene:
     """Check a scene against the `InputSpec` of a run.
@@ -70,15 +65,14 @@ def open_scene(
     Args:
         image: GeoTIFF, or what else rasterio reads, with CRS and transform.
         dem: elevation in metres on any grid and CRS; None for a model of RGB alone.
-        overlap: pixels of the model that neighbouring windows share; default half a window. With
-            less, seams show: elevation is scaled by each window's own relief.
-        resolution_m: run the model at this ground size of a pixel; default the image's own.
-        bands: three numbers from 1, or descriptions, with commas between; default those of the
-            run, or the three there are.
-        scale: 'run', 'percentile' (2 to 98, by band), or the values 'LOW,HIGH' of 0 and 1.
-        nodata: this value, or these, are no data in image and DEM, beside the files' own.
-        skip_bad: what cannot be read is no data.
-        window_px: side of a window in pixels of the model; default `default_window_px`.
+        options: `bands`, default those of the run, or the three there are; `scale`: 'run',
+            'percentile' (2 to 98, by band), or the values 'LOW,HIGH' of 0 and 1; `nodata`: this
+            value, or these, are no data in image and DEM, beside the files' own; `skip_bad`: what
+            cannot be read is no data; `resolution_m`: the model runs at this ground size of a
+            pixel, default the image's own; `overlap`: pixels of the model that neighbouring windows
+            share, default half a tile (with less, seams show: elevation is scaled by each window's
+            own relief); `window_px`: side of a window in pixels of the model, default
+            `default_window_px`.
         sees_locally: whether the model may run in windows of another size than it was trained on.
 
     Raises:
@@ -89,7 +83,8 @@ def open_scene(
         >>> spec = InputSpec(tile_px=32)
         >>> open_scene("scene.tif", "dem.tif", spec).layout.window  # pixels of 2 m
         (32, 32)
-        >>> open_scene("scene.tif", "dem.tif", spec, resolution_m=1.0).layout.window
+        >>> half = SceneOptions(resolution_m=1.0)
+        >>> open_scene("scene.tif", "dem.tif", spec, half).layout.window
         (16, 16)
         >>> open_scene("scene.tif", None, spec)
         Traceback (most recent call last):
@@ -101,11 +96,12 @@ def open_scene(
             raise InputError(f"{path}: {wrong[0]}; {wrong[1]}")
     if spec.uses_dem and dem is None:
         raise InputError(f"this model (fusion {spec.fusion!r}) reads elevation; give --dem")
-    several = nodata_values(spec.nodata if nodata is None else nodata)
+    options = options or SceneOptions()
+    several = nodata_values(spec.nodata if options.nodata is None else options.nodata)
     nodata = list(several) if len(several) > 1 else several[0] if several else None
     with open_raster(image) as file, reading(image):
         grid = Grid(file)
-        numbers = _band_numbers(file, bands) if bands else spec.bands
+        numbers = _band_numbers(file, options.bands) if options.bands else spec.bands
         _check_bands(file, numbers)
         size = (file.height, file.width)
         try:
@@ -115,16 +111,16 @@ def open_scene(
     if dem is not None:
         _check_overlap(dem, grid)
     side = spec.tile_px
-    if sees_locally or window_px is not None:
-        side = _check_window(spec, window_px, sees_locally)
-        coarser = [(resolution_m or metres) / metres for metres in pixel]
+    if sees_locally or options.window_px is not None:
+        side = _check_window(spec, options.window_px, sees_locally)
+        coarser = [(options.resolution_m or metres) / metres for metres in pixel]
         side = side or default_window_px(spec.tile_px, size, coarser)
-    overlap = spec.tile_px // 2 if overlap is None else overlap
+    overlap = spec.tile_px // 2 if options.overlap is None else options.overlap
     if not 0 <= overlap < side:
         raise InputError(
             f"--overlap must be at least 0 and below the window of {side}. Received: {overlap}"
         )
-    window = _window_px(side, pixel, resolution_m)
+    window = _window_px(side, pixel, options.resolution_m)
     shared = (round(overlap * px / side) for px in window)
     shared = tuple(min(s, px - 1) for s, px in zip(shared, window, strict=True))
     scene = Scene(
@@ -134,12 +130,12 @@ def open_scene(
         numbers,
         nodata,
         None,
-        skip_bad,
+        options.skip_bad,
         pixel,
         side,
         Layout(size, window, shared),
     )
-    return _with_stretch(scene, scale)
+    return _with_stretch(scene, options.scale)
 
 
 def default_window_px(tile_px: int, size, scale=(1.0, 1.0)) -> int:
