@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from landslide_tf.checks import InputError
+from landslide_tf.console import say
 from landslide_tf.data.crs import horizontal
 from landslide_tf.data.opening import open_raster
 from landslide_tf.files import check_outputs, read_json, read_text, reading, sha256, write_json
+from landslide_tf.geo.agreement import ALIKE, window_agreement
 from landslide_tf.geo.notes import dem_note
 from landslide_tf.geo.resolution import model_resolution
 from landslide_tf.geo.settings import MapOptions
@@ -111,6 +113,8 @@ def make_job(
     if exists and not (resume or overwrite):
         raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
     scene = open_for(run, image, dem, options)
+    if options.window_px is None and scene.window_px > run.spec.tile_px:
+        scene = _in_training_windows(run, scene, options) or scene
     _check_formats(image, options.formats)
     key = _key(run, scene, options)
     action = "start"
@@ -135,6 +139,23 @@ def open_for(run: Run, image, dem, options: MapOptions) -> Scene:
     resolution = options.resolution_m or model_resolution(run, image)
     options = dataclasses.replace(options, resolution_m=resolution)
     return open_scene(image, dem, run.spec, options, sees_locally=run.sees_locally)
+
+
+def _in_training_windows(run: Run, scene: Scene, options: MapOptions) -> Scene | None:
+    """The scene in windows as large as the training's tiles, where others change its map."""
+    px = run.spec.tile_px
+    same = dataclasses.replace(options, window_px=px)
+    narrow = open_for(run, scene.image, scene.dem, same)
+    threshold = run.threshold if options.threshold is None else options.threshold
+    alike = window_agreement(run, scene, narrow, threshold)
+    if alike >= ALIKE:
+        return None
+    say(
+        f"windows of {px} pixels, as in training: larger ones are faster, but a sample of the "
+        f"scene shows that they change {1 - alike:.1%} of the map (--window-px "
+        f"{scene.window_px} takes them)"
+    )
+    return narrow
 
 
 def _check_formats(image, formats: str) -> None:

@@ -141,18 +141,20 @@ def open_scene(
 def default_window_px(tile_px: int, size, scale=(1.0, 1.0)) -> int:
     """Side of the windows of a model that sees locally, in its own pixels.
 
-    Four times its tiles, but at most 512, at most about 1024 pixels of the scene, and no more than
-    the scene needs; at least its tiles. `size` is (height, width) of the scene, `scale` how many of
-    its pixels one of the model is along y and x.
+    Three times its tiles, but at most 512, and about 1024 pixels of the scene; its tiles, where the scene
+    has less than four of them along its longer side. `size` is (height, width) of the scene,
+    `scale` how many of its pixels one of the model is along y and x.
 
-    With half a tile shared, 512 compute a pixel (512 / 448)^2 = 1.3 times, windows of 128 4 times.
+    With half a tile shared, 384 compute a pixel (384 / 320)^2 = 1.4 times, windows of 128 4 times.
 
-    >>> default_window_px(128, (3000, 4000)), default_window_px(128, (150, 200))
-    (512, 208)
+    >>> default_window_px(128, (3000, 4000)), default_window_px(128, (300, 400))
+    (384, 128)
     """
-    needed = max(-(-n // s) for n, s in zip(size, scale, strict=True))
-    most = min(4 * tile_px, 512, BLOCK_PX / max(scale), needed)
-    return max(tile_px, int(-(-most // 16) * 16))
+    needed = max(n / s for n, s in zip(size, scale, strict=True))
+    if needed < 4 * tile_px:
+        return tile_px
+    most = min(3 * tile_px, 512, BLOCK_PX / max(scale))
+    return max(tile_px, int(most // 16) * 16)
 
 
 def _check_window(spec: InputSpec, window_px: int | None, sees_locally: bool) -> int | None:
