@@ -6,22 +6,12 @@ import functools
 from pathlib import Path
 
 from landslide_tf.app.jobs import names_only
+from landslide_tf.app.warm import loaded
 from landslide_tf.data.crs import crs_name
 from landslide_tf.data.opening import open_raster
 from landslide_tf.geo.job import MapOptions, open_for
 from landslide_tf.geo.mapping import scene_warnings
 from landslide_tf.geo.notes import dem_note
-from landslide_tf.runs.run import Run, load_run
-
-
-def loaded(folder) -> Run:
-    """The run in a folder; the last two stay in memory while their files do not change."""
-    return _loaded(str(folder), (Path(folder) / "metrics.json").stat().st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=2)
-def _loaded(folder: str, _changed: int) -> Run:
-    return load_run(folder)
 
 
 def look_at_scene(model, image, dem, options: MapOptions) -> tuple[list, list[str]]:

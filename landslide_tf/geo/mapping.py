@@ -52,7 +52,7 @@ def map_scenes(
     checked before the work begins. Finished blocks are kept in `OUT/unfinished`.
 
     Args:
-        run_dir: folder of a complete run.
+        run_dir: folder of a complete run, or a packaged model's name, or a `Run` that is loaded.
         places: (image, DEM or None, folder to write to) of each scene.
         options: see `MapOptions`.
         scheduler: address of a Dask scheduler whose workers compute the blocks.
@@ -75,7 +75,8 @@ def map_scenes(
         >>> sorted(path.name for path in Path("map").glob("landslides.*"))
         ['landslides.geojson', 'landslides.gpkg', 'landslides.qml', 'landslides.tif']
     """
-    run, options = load_run(run_dir), options or MapOptions()
+    run = run_dir if isinstance(run_dir, Run) else load_run(run_dir)
+    options = options or MapOptions()
     jobs = []
     for image, dem, out in places:
         try:

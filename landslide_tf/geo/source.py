@@ -141,8 +141,8 @@ def open_scene(
 def default_window_px(tile_px: int, size, scale=(1.0, 1.0)) -> int:
     """Side of the windows of a model that sees locally, in its own pixels.
 
-    Three times its tiles, but at most 512, and about 1024 pixels of the scene; its tiles, where the scene
-    has less than four of them along its longer side. `size` is (height, width) of the scene,
+    Three times its tiles, but at most 512, and about 1024 pixels of the scene; its tiles, where the
+    scene has less than four of them along its longer side. `size` is (height, width) of the scene,
     `scale` how many of its pixels one of the model is along y and x.
 
     With half a tile shared, 384 compute a pixel (384 / 320)^2 = 1.4 times, windows of 128 4 times.

@@ -68,7 +68,7 @@ def visitor(served_page):
 
 def form(image=None, name="", model="red", dem_name=""):
     """The values of the form: model, image, DEM and reference (each twice), options."""
-    return model, image, name, None, dem_name, None, "", "", "run", ""
+    return model, image, name, None, dem_name, [], "", "", "run", ""
 
 
 def test_it_listens_on_this_machine_alone(served_page):

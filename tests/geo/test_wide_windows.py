@@ -52,7 +52,7 @@ def test_a_map_by_larger_windows_is_the_answer_to_the_whole_scene(make_scene, tm
     inner = np.s_[6:-6, 6:-6]
     # windows that begin at an even pixel pool as the whole does, and what a border disturbs, three
     # pixels deep, has little weight
-    assert np.mean(np.abs(wide - expected)[inner] < 1e-3) > 0.93
+    assert np.mean(np.abs(wide - expected)[inner] < 1e-3) > 0.9
     assert np.abs(wide - expected)[inner].mean() < np.abs(narrow - expected)[inner].mean()
     agree = (wide >= np.median(expected)) == (expected >= np.median(expected))
     assert agree[inner].mean() > 0.995
