@@ -255,7 +255,7 @@ def _finish(figure, path, sheet: Sheet, legend) -> None:
         fontsize=9, borderaxespad=0, borderpad=0.2,
     )  # fmt: skip
     with atomic_path(path) as scratch:
-        figure.savefig(scratch, dpi=150)
+        figure.savefig(scratch, dpi=150, pil_kwargs={"compress_level": 4})
 
 
 def nice_length(metres: float) -> float:
