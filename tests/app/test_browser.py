@@ -97,6 +97,12 @@ def map_files(page):
     page.locator("#map iframe").wait_for()
 
 
+# Elements within another that are moved from side to side to see all of them.
+WIDER = """place => [...document.querySelectorAll(place + ' *')]
+  .filter(e => e.scrollWidth > e.clientWidth)
+  .filter(e => ['auto', 'scroll'].includes(getComputedStyle(e).overflowX)).map(e => e.className)"""
+
+
 def wait_until(page, condition):
     for _ in range(600):
         if condition():
@@ -129,6 +135,9 @@ def test_a_scene_is_mapped_redrawn_and_downloaded(open_page, tmp_path, width):
     row.scroll_into_view_if_needed()
     row.click()
     wait_until(page, lambda: scale.inner_text() != wide)
+    frame.locator(".leaflet-popup-content").get_by_text("mean slope").wait_for()
+    if width == 1280:
+        assert page.evaluate(WIDER, "#table") == []
     # each layer fades
     if width < 500:
         frame.get_by_text("Layers").click()
