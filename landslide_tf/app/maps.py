@@ -18,8 +18,9 @@ from rasterio.transform import Affine, array_bounds
 from rasterio.warp import calculate_default_transform, reproject
 
 from landslide_tf.data.crs import horizontal
+from landslide_tf.geo.reader import thumbnail
 from landslide_tf.geo.redo import open_map
-from landslide_tf.geo.source import PERCENTILES, thumbnail
+from landslide_tf.geo.source import PERCENTILES
 from landslide_tf.geo.styles import CLASS_COLOURS, PROBABILITY_STOPS
 
 EARTH_M = 6378137.0  # of the sphere that web maps are drawn on

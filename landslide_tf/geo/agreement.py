@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from landslide_tf.geo.infer import part_of, scene_run
-from landslide_tf.geo.reader import Reader
-from landslide_tf.geo.source import Scene
+from landslide_tf.geo.reader import Reader, Scene
 from landslide_tf.runs.run import Run
 
 ALIKE = 0.99  # of the pixels: about what remains alike when windows of training are moved

@@ -12,8 +12,7 @@ import numpy as np
 
 from landslide_tf.checks import JobError
 from landslide_tf.data.raster import Raster
-from landslide_tf.geo.reader import Reader
-from landslide_tf.geo.source import Scene
+from landslide_tf.geo.reader import Reader, Scene
 from landslide_tf.models.probability import PREDICT_BATCH, over_flips
 from landslide_tf.runs.run import Run
 

@@ -18,9 +18,10 @@ from landslide_tf.data.opening import open_raster
 from landslide_tf.files import check_outputs, read_json, read_text, reading, sha256, write_json
 from landslide_tf.geo.agreement import ALIKE, window_agreement
 from landslide_tf.geo.notes import dem_note
+from landslide_tf.geo.reader import Scene
 from landslide_tf.geo.resolution import model_resolution
 from landslide_tf.geo.settings import MapOptions
-from landslide_tf.geo.source import Scene, open_scene
+from landslide_tf.geo.source import open_scene
 from landslide_tf.geo.vector_formats import FILES, parse_formats
 from landslide_tf.runs.run import Run
 

@@ -25,8 +25,8 @@ from landslide_tf.geo.notes import scale_note
 from landslide_tf.geo.oddities import dem_oddities
 from landslide_tf.geo.outputs import CACHE_MB, write_error
 from landslide_tf.geo.overlay import Grid
+from landslide_tf.geo.reader import Scene, thumbnail
 from landslide_tf.geo.resolution import model_resolution, resolution_notes
-from landslide_tf.geo.source import Scene, thumbnail
 from landslide_tf.geo.store import is_stored, load_facts, save_block, strips
 from landslide_tf.geo.watch import Watch
 from landslide_tf.runs.run import Run, load_run

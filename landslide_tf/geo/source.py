@@ -3,53 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
 import numpy as np
 from rasterio.enums import ColorInterp
-from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
 from landslide_tf.data.ground import Ground
 from landslide_tf.data.opening import not_a_file, open_raster, reading
-from landslide_tf.data.raster import nodata_values, read_window
+from landslide_tf.data.raster import nodata_values
 from landslide_tf.data.tags import colour_table
 from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference
+from landslide_tf.geo.reader import Scene, thumbnail
 from landslide_tf.geo.settings import SceneOptions
 from landslide_tf.geo.windows import BLOCK_PX, Layout
 from landslide_tf.inputs import InputSpec
 
-THUMBNAIL_PX = 1200  # the longer side at most
-SMALLEST_PX = 64  # of a piece that a damaged part of the thumbnail is cut into
 PERCENTILES = (2, 98)
 MAX_WINDOW_PX = 8192
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What is read, and in which windows: plain values, which can be sent to another machine.
-
-    >>> from landslide_tf.inputs import InputSpec
-    >>> scene = open_scene("scene.tif", "dem.tif", InputSpec())
-    >>> scene.size, scene.resolution_m, scene.dem_in_model
-    ((64, 96), (2.0, 2.0), True)
-    """
-
-    image: str
-    dem: str | None
-    dem_in_model: bool  # else it describes the polygons alone
-    bands: tuple[int, int, int] | None
-    nodata: float | list[float] | None
-    stretch: tuple[tuple[float, float], ...] | None  # value of 0 and 1, by band
-    skip_bad: bool
-    resolution_m: tuple[float, float]  # of a pixel along y and x
-    window_px: int  # side of a window in pixels of the model
-    layout: Layout
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width, pixels."""
-        return self.layout.size
 
 
 def open_scene(
@@ -226,65 +196,6 @@ def _check_overlap(dem, grid: Grid) -> None:
             f"{dem}: covers {apart[0]} in the image's CRS, the image {apart[1]}: they do not "
             "overlap; give the DEM of this place"
         )
-
-
-def thumbnail(scene: Scene):
-    """The image thinned out to at most 1200 pixels a side: values (h, w, 3), valid, and the step.
-
-    One pixel in `step` x `step` is kept. Damaged parts are no data.
-
-    Raises:
-        InputError: nothing of the image can be read.
-
-    Example:
-        >>> from landslide_tf.inputs import InputSpec
-        >>> values, valid, step = thumbnail(open_scene("scene.tif", "dem.tif", InputSpec()))
-        >>> values.shape, bool(valid.all()), step
-        ((64, 96, 3), True, 1)
-    """
-    step = -(-max(scene.size) // THUMBNAIL_PX)
-    height, width = (-(-n // step) for n in scene.size)
-    values, valid = None, np.zeros((height, width), bool)
-    rows = max(1, 512 // step) * step
-    with open_raster(scene.image) as file:
-        # Strips, so that memory stays flat; a damaged one is read again in ever smaller pieces.
-        todo = [
-            (top, left, min(rows, scene.size[0] - top), min(16 * rows, scene.size[1] - left))
-            for top in range(0, scene.size[0], rows)
-            for left in range(0, scene.size[1], 16 * rows)
-        ]
-        while todo:
-            top, left, h, w = todo.pop()
-            try:
-                part = read_window(
-                    file, Window(left, top, w, h), nodata=scene.nodata, bands=scene.bands
-                )
-            except InputError:
-                todo += _halves(top, left, h, w, step)
-                continue
-            thin, keep = part.values[::step, ::step], part.valid[::step, ::step]
-            if values is None:
-                values = np.zeros((height, width, 3), thin.dtype)
-            y, x = top // step, left // step
-            values[y : y + len(thin), x : x + thin.shape[1]] = thin
-            valid[y : y + len(thin), x : x + thin.shape[1]] = keep
-    if values is None:
-        raise InputError(f"{scene.image}: cannot be read; restore the file")
-    return values, valid, step
-
-
-def _halves(top, left, h, w, step):
-    """The two halves of a box along its longer side, cut at a multiple of `step`; none if small.
-
-    >>> _halves(0, 0, 100, 300, 10)
-    [(0, 0, 100, 150), (0, 150, 100, 150)]
-    """
-    half = max(h, w) // 2 // step * step
-    if half < max(step, SMALLEST_PX):
-        return []
-    if h > w:
-        return [(top, left, half, w), (top + half, left, h - half, w)]
-    return [(top, left, h, half), (top, left + half, h, w - half)]
 
 
 def _with_stretch(scene: Scene, scale: str) -> Scene:
