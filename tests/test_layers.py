@@ -30,8 +30,8 @@ LEVELS = (
     ("__main__",),
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
-LIGHT = ("checks", "console", "config", "fields", "files", "inputs", "inputs.spec", "cli",
-         "__init__", "__main__")  # fmt: skip
+LIGHT = ("checks", "console", "config", "fields", "files", "geo.settings",
+         "geo.vector_formats", "inputs", "inputs.spec", "cli", "__init__", "__main__")  # fmt: skip
 BATCHES = ("data.augment", "data.dataset")  # written in keras.ops; the rest only reads
 # What only TensorFlow has: tf.data, devices and strategies, gradients, SavedModel.
 TENSORFLOW_IN = (

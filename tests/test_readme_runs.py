@@ -15,6 +15,7 @@ from landslide_tf.data.demo import write_demo_scene
 from landslide_tf.data.download import DATA_SETS, DataSet
 from landslide_tf.data.raster import read_raster, write_geotiff
 from landslide_tf.geo.cut import cut_scene
+from landslide_tf.geo.settings import CutOptions
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 STEP = re.compile(
@@ -65,7 +66,9 @@ def desk(tmp_path, monkeypatch):
     scene = read_raster("scene.tif")
     four = np.dstack([scene.values, scene.values[..., :1]]).astype("uint16") * 40
     write_geotiff("s2.tif", four, scene)
-    cut_scene("scene.tif", "landslides.gpkg", "DIR", dem="dem.tif", tile_px=64, name="A")
+    cut_scene(
+        "scene.tif", "landslides.gpkg", "DIR", CutOptions(tile_px=64, name="A"), dem="dem.tif"
+    )
     return tmp_path
 
 

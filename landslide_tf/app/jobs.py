@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pyogrio
 
+from landslide_tf.app.warm import loaded
 from landslide_tf.checks import InputError, JobError
 from landslide_tf.files import read_json
 from landslide_tf.geo.geopackage import LAYER
-from landslide_tf.geo.job import MapOptions
 from landslide_tf.geo.mapping import map_scenes
 from landslide_tf.geo.redo import redo_map, redo_polygons
+from landslide_tf.geo.settings import MapOptions
 from landslide_tf.geo.watch import Cancelled, Watch
 
 STAGES = {"windows": "Running the model", "polygons": "Tracing polygons", "files": "Writing files"}
@@ -144,7 +145,7 @@ class Jobs:
         watch = Watch(job.hear, job.cancel.is_set)
         place = (job.image, job.dem, job.map)
         try:
-            map_scenes(job.model, [place], job.options, resume=True, watch=watch)
+            map_scenes(loaded(job.model), [place], job.options, resume=True, watch=watch)
             job.state = "done"
         except Cancelled:
             job.state = "stopped"

@@ -18,8 +18,9 @@ from rasterio.transform import Affine, array_bounds
 from rasterio.warp import calculate_default_transform, reproject
 
 from landslide_tf.data.crs import horizontal
+from landslide_tf.geo.reader import thumbnail
 from landslide_tf.geo.redo import open_map
-from landslide_tf.geo.source import PERCENTILES, thumbnail
+from landslide_tf.geo.source import PERCENTILES
 from landslide_tf.geo.styles import CLASS_COLOURS, PROBABILITY_STOPS
 
 EARTH_M = 6378137.0  # of the sphere that web maps are drawn on
@@ -28,7 +29,6 @@ MOST_POLYGONS = 20_000  # that a browser moves without a stop; the largest are s
 FARTHEST_NORTH = 84.0
 SLIDERS = (("image", "Image"), ("probability", "Probability"), ("polygons", "Landslides"))
 OPACITY = {"image": 100, "probability": 0, "polygons": 100}
-ROUND = {"area_m2": 0, "length_m": 0, "width_m": 0, "height_m": 0, "slope_deg": 1, "prob_mean": 2}
 
 
 class Place:
@@ -130,12 +130,27 @@ def features(polygons, place: Place) -> str:
     places = shapely.set_precision(place.shapes(shown.geometry), 1e-7, mode="pointwise")
     content = []
     for shape, row in zip(places, shown.itertuples(), strict=True):
-        text = [f"Landslide {row.id}: {row.area_m2:,.0f} m²",
-                f"mean probability {row.prob_mean:.2f} ({row.conf_text})"]  # fmt: skip
+        text = [
+            f"Landslide {row.id}: {row.area_m2:,.0f} m²",
+            f"mean probability {row.prob_mean:.2f} ({row.conf_text})",
+            *_terrain(row),
+        ]
+        if row.edge != "no":
+            text.append(f"edge of the survey: {row.edge}")
         about = {"id": int(row.id), "confidence": int(row.confidence), "text": text}
         content.append({"type": "Feature", "properties": about,
                         "geometry": json.loads(shapely.to_geojson(shape))})  # fmt: skip
     return json.dumps({"type": "FeatureCollection", "features": content})
+
+
+def _terrain(row) -> list[str]:
+    """What the DEM tells of a landslide; nothing without one, or where it is not known."""
+    if not np.isfinite(getattr(row, "height_m", np.nan)):
+        return []
+    lines = [f"{row.height_m:,.0f} m high, mean slope {row.slope_deg:.0f}°"]
+    if np.isfinite(row.length_m):
+        lines.append(f"{row.length_m:,.0f} m long downslope, {row.width_m:,.0f} m wide")
+    return lines
 
 
 def map_page(folder, polygons) -> str:

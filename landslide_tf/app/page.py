@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import threading
+
 from landslide_tf.app import run_view, words
 from landslide_tf.app.scene_tab import scene_tab
 from landslide_tf.app.site_folders import QUIET, Site
 from landslide_tf.app.tile_tab import tile_tab
+from landslide_tf.app.warm import warm_up
 from landslide_tf.checks import InputError
 
 
@@ -41,7 +45,13 @@ def build(site: Site):
         with gr.Tab("Look at a run"):
             _run_tab(gr, site, page, model)
 
+        warm = threading.Lock()
+
         def offer(chosen):
+            if warm.acquire(blocking=False):  # the first page that is opened
+                name, _ = site.example_model(chosen)
+                if name in site.models():
+                    warm_up(site.model(name), functools.partial(site.demo, "scene"))
             names = list(site.models())
             kept = chosen if chosen in names else next(iter(names), None)
             return gr.Dropdown(names, value=kept)

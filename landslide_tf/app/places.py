@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from landslide_tf.app.references import DRIVERS, NAMES, check_vector
 from landslide_tf.checks import InputError
 from landslide_tf.data.opening import open_raster
 from landslide_tf.geo.job import sources
@@ -17,17 +18,15 @@ SIGNATURES = {
     "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     "PNG": (b"\x89PNG\r\n\x1a\n",),
     "JPEG": (b"\xff\xd8\xff",),
-    "GeoPackage": (b"SQLite format 3\0",),
 }
 KINDS = {
     "scene": ("TIFF",),
     "tile": ("TIFF", "PNG", "JPEG"),
-    "reference": ("GeoPackage", "TIFF"),
 }
 SUFFIXES = {
     "scene": (".tif", ".tiff"),
     "tile": (".tif", ".tiff", ".png", ".jpg", ".jpeg"),
-    "reference": (".gpkg", ".tif", ".tiff"),
+    "reference": (*DRIVERS, ".tif", ".tiff"),
 }
 MOST_LISTED = 2000
 DEEPEST = 4  # folders below --runs
@@ -55,7 +54,7 @@ def inside(folder, name) -> Path:
 
 
 def check_file(path: Path, kind: str, folder) -> Path:
-    """The path again, if it is a file of a `kind` of `KINDS` and reads nothing outside `folder`.
+    """The path again, if it is a file of its `kind` and reads nothing outside `folder`.
 
     Raises:
         InputError: it is not.
@@ -67,16 +66,29 @@ def check_file(path: Path, kind: str, folder) -> Path:
         ...
     landslide_tf.checks.InputError: map.tif: is no TIFF; give one, or restore the file
     """
+    vector = kind == "reference" and path.suffix.lower() in DRIVERS
+    if vector:
+        read = [beside for beside in path.parent.iterdir() if beside.stem == path.stem]
+    else:
+        _check_picture(path, kind)
+        read = sources(path)  # with what lies beside it: overviews, masks, statistics
+    for source in read:
+        inside(folder, os.path.abspath(source))
+    if vector:
+        check_vector(path)
+    return path
+
+
+def _check_picture(path: Path, kind: str) -> None:
     with open(path, "rb") as file:
         start = file.read(16)
-    if not any(start.startswith(SIGNATURES[name]) for name in KINDS[kind]):
-        kinds = " or ".join(KINDS[kind])
-        raise InputError(f"{path.name}: is no {kinds}; give one, or restore the file")
-    if not start.startswith(SIGNATURES["GeoPackage"]):
-        open_raster(path).close()
-    for source in sources(path):  # with what lies beside it: overviews, masks, statistics
-        inside(folder, os.path.abspath(source))
-    return path
+    kinds = KINDS.get(kind, ("TIFF",))
+    if not any(start.startswith(SIGNATURES[name]) for name in kinds):
+        other = f"{NAMES}, or " if kind == "reference" else ""
+        raise InputError(
+            f"{path.name}: is no {other}{' or '.join(kinds)}; give one, or restore the file"
+        )
+    open_raster(path).close()
 
 
 def listed(folder, kind: str) -> list[str]:

@@ -3,6 +3,7 @@
 Gradio reads the annotations of `arrive` and `pick`: they must not be texts.
 """
 
+from dataclasses import dataclass
 from html import escape
 
 import pandas as pd
@@ -10,13 +11,12 @@ import pandas as pd
 from landslide_tf.app import jobs, maps, scenes, words
 from landslide_tf.app.site_folders import QUIET, Site, choose_file
 from landslide_tf.checks import InputError, JobError
-from landslide_tf.geo.job import MapOptions
+from landslide_tf.geo.settings import MapOptions
 
 MOST_ROWS = 2000  # of the table; the largest landslides
-COLUMNS = (
-    ("id", "Number", 0), ("area_m2", "Area (m²)", 0), ("length_m", "Length (m)", 0),
-    ("width_m", "Width (m)", 0), ("height_m", "Height (m)", 0), ("slope_deg", "Slope (°)", 1),
-    ("prob_mean", "Probability", 2), ("conf_text", "Confidence", None), ("edge", "Edge", None),
+COLUMNS = (  # few enough for a narrow page; a click on a row tells the others
+    ("id", "Number", 0), ("area_m2", "Area (m²)", 0), ("height_m", "Height (m)", 0),
+    ("slope_deg", "Slope (°)", 1), ("prob_mean", "Probability", 2),
 )  # fmt: skip
 TO_MAP = """content => { const frame = document.querySelector('#map iframe');
   if (frame && content) frame.contentWindow.postMessage({polygons: JSON.parse(content)}, '*'); }"""
@@ -31,6 +31,25 @@ REMEMBER = """id => { if (!id) return;
 PRESS = "() => setTimeout(() => document.querySelector('#%s').click(), 300)"
 
 
+@dataclass(frozen=True)
+class Form:
+    """What a person filled in: each file is an upload and a name on the server."""
+
+    model: str
+    image: tuple
+    dem: tuple
+    reference: tuple
+    bands: str
+    scale: str
+    nodata: str
+
+    @classmethod
+    def of(cls, values) -> "Form":
+        """The form of the page's values, in the order of its parts."""
+        model, *files, bands, scale, nodata = values
+        return cls(model, files[:2], files[2:4], files[4:], bands, scale, nodata)
+
+
 def scene_tab(gr, site: Site, page, model) -> None:
     """Add the parts of the page, and what each calls."""
     with gr.Row():
@@ -40,7 +59,7 @@ def scene_tab(gr, site: Site, page, model) -> None:
             dem = choose_file(gr, site, "Elevation model, DEM (GeoTIFF)", "scene")
             with gr.Accordion("Reference and options", open=False):
                 reference = choose_file(
-                    gr, site, "Reference: mapped landslides (GeoPackage, mask)", "reference"
+                    gr, site, "Reference: mapped landslides (polygons, mask)", "reference"
                 )
                 bands = gr.Textbox(label="Bands", placeholder="4,3,2",
                                    info="red, green, blue; --bands in messages")  # fmt: skip
@@ -82,20 +101,20 @@ def scene_tab(gr, site: Site, page, model) -> None:
     timer = gr.Timer(1, active=False)
     inputs = [model, *image, *dem, *reference, bands, scale, nodata]
 
-    def read(model, i, i_name, d, d_name, r, r_name, bands, scale, nodata):
+    def read(form: Form):
         """Run folder, image, DEM and options of the form, checked."""
-        scene, height = site.file(i, i_name, "scene"), site.file(d, d_name, "scene")
-        truth = site.file(r, r_name, "reference")
+        scene, height = site.file(*form.image, "scene"), site.file(*form.dem, "scene")
+        truth = site.file(*form.reference, "reference")
         options = MapOptions(
-            bands=bands or None, scale=scale or "run", nodata=_numbers(nodata),
+            bands=form.bands or None, scale=form.scale or "run", nodata=_numbers(form.nodata),
             reference=truth and str(truth),
         )  # fmt: skip
-        return site.model(model), scene, height, options
+        return site.model(form.model), scene, height, options
 
     def look(*values):
         paths = ()
         try:
-            run, scene, height, options = read(*values)
+            run, scene, height, options = read(Form.of(values))
             paths = (scene, height, options.reference)
             if scene is None:
                 return ""
@@ -106,7 +125,7 @@ def scene_tab(gr, site: Site, page, model) -> None:
     def begin(*values):
         paths = ()
         try:
-            run, scene, height, options = read(*values)
+            run, scene, height, options = read(Form.of(values))
             paths = (scene, height, options.reference)
             if scene is None:
                 raise InputError("choose an image, or map the example scene")
@@ -120,12 +139,14 @@ def scene_tab(gr, site: Site, page, model) -> None:
         return job.id, "", words.progress(job, site.jobs.ahead(job)), gr.Timer(active=True)
 
     def begin_example(model):
+        name, pixel_m = site.example_model(model)
         try:
-            run, folder = site.model(model), site.demo("scene")
+            run, folder = site.model(name), site.demo("scene")
         except InputError as error:
-            return gr.skip(), gr.skip(), words.sentence(str(error), "error"), gr.skip()
-        options = MapOptions(reference=str(folder / "landslides.gpkg"))
-        return started(site.jobs.start(run, folder / "scene.tif", folder / "dem.tif", options))
+            return gr.skip(), gr.skip(), words.sentence(str(error), "error"), gr.skip(), gr.skip()
+        options = MapOptions(reference=str(folder / "landslides.gpkg"), resolution_m=pixel_m)
+        job = site.jobs.start(run, folder / "scene.tif", folder / "dem.tif", options)
+        return *started(job), name
 
     def tick(identifier):
         job = site.jobs.get(identifier)
@@ -196,7 +217,7 @@ def scene_tab(gr, site: Site, page, model) -> None:
                  **QUIET)  # fmt: skip
     outputs = [job_id, ready, said, timer]
     for press in (start.click(begin, inputs, outputs, **QUIET),
-                  example.click(begin_example, model, outputs, **QUIET)):  # fmt: skip
+                  example.click(begin_example, model, [*outputs, model], **QUIET)):  # fmt: skip
         press.then(None, job_id, None, js=REMEMBER)
     cancel.click(stop, job_id, timer, **QUIET)
     go_on.click(resume, job_id, timer, **QUIET)
@@ -224,7 +245,8 @@ def scene_tab(gr, site: Site, page, model) -> None:
 
 def _all(values) -> list[str]:
     """The paths of uploads among the values of a form."""
-    return [value for value in values if isinstance(value, str) and "/" in value]
+    flat = [v for value in values for v in (value if isinstance(value, list) else [value])]
+    return [value for value in flat if isinstance(value, str) and "/" in value]
 
 
 def _numbers(text):
@@ -243,6 +265,5 @@ def _rows(polygons):
     columns = {}
     for name, title, digits in COLUMNS:
         if name in shown:
-            values = shown[name]
-            columns[title] = values if digits is None else values.astype(float).round(digits)
+            columns[title] = shown[name].astype(float).round(digits)
     return pd.DataFrame(columns)

@@ -6,24 +6,12 @@ import functools
 from pathlib import Path
 
 from landslide_tf.app.jobs import names_only
+from landslide_tf.app.warm import loaded
 from landslide_tf.data.crs import crs_name
 from landslide_tf.data.opening import open_raster
-from landslide_tf.geo.job import MapOptions
+from landslide_tf.geo.job import MapOptions, open_for
 from landslide_tf.geo.mapping import scene_warnings
 from landslide_tf.geo.notes import dem_note
-from landslide_tf.geo.resolution import model_resolution
-from landslide_tf.geo.source import open_scene
-from landslide_tf.runs.run import Run, load_run
-
-
-def loaded(folder) -> Run:
-    """The run in a folder; the last two stay in memory while their files do not change."""
-    return _loaded(str(folder), (Path(folder) / "metrics.json").stat().st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=2)
-def _loaded(folder: str, _changed: int) -> Run:
-    return load_run(folder)
 
 
 def look_at_scene(model, image, dem, options: MapOptions) -> tuple[list, list[str]]:
@@ -44,10 +32,7 @@ def look_at_scene(model, image, dem, options: MapOptions) -> tuple[list, list[st
 @functools.lru_cache(maxsize=16)  # the whole image is read for it
 def _looked(model: str, image: str, dem: str | None, options: MapOptions, _changed):
     run = loaded(model)
-    scene = open_scene(
-        image, dem, run.spec, bands=options.bands, scale=options.scale, nodata=options.nodata,
-        resolution_m=model_resolution(run, image),
-    )  # fmt: skip
+    scene = open_for(run, image, dem, options)
     with open_raster(image) as file:
         bands = scene.bands or tuple(range(1, min(3, file.count) + 1))
         names = [file.descriptions[i - 1] if i <= file.count else None for i in bands]

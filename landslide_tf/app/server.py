@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from landslide_tf.app.jobs import Jobs
-from landslide_tf.checks import InputError
+from landslide_tf.checks import InputError, JobError
 from landslide_tf.console import say
 
 
@@ -55,12 +55,13 @@ def launch(
         host: address to listen on; another than this machine's own needs a password.
         port: default the first free one from 7860 on.
         password: asked of everyone, with any name.
-        share: a public address through gradio's server, as a notebook on Colab needs it. Without
-            a password one is made up and printed.
+        share: a public address through gradio's server. Without a password one is made up and
+            printed. A notebook, on Colab too, shows the page below its cell without it.
         upload_mb: largest upload, MB.
 
     Raises:
         InputError: gradio is not installed, a folder is missing, no password, no free port.
+        JobError: `share` was asked for, and gradio's server gives no public address.
 
     Example:
         >>> launch(host="0.0.0.0")
@@ -92,7 +93,7 @@ def launch(
         "GRADIO_TEMP_DIR": folders["uploads"], "GRADIO_EXAMPLES_CACHE": folders["examples"],
         "GRADIO_ANALYTICS_ENABLED": "False",
     })  # fmt: skip
-    jobs = Jobs(folders["jobs"])
+    jobs, blocks = Jobs(folders["jobs"]), None
     try:
         for path in folders.values():
             path.mkdir()
@@ -102,9 +103,13 @@ def launch(
             auth=_gate(password), auth_message="Any name; the password that the page was started "
             "with.", max_file_size=f"{upload_mb}mb", footer_links=[], theme=theme(),
             css_paths=Path(__file__).parent / "page.css",
-            ssr_mode=False, pwa=False, mcp_server=False, enable_monitoring=False,
+            ssr_mode=False, pwa=False, mcp_server=False, enable_monitoring=False, debug=False,
         )  # fmt: skip
+        if share and not blocks.share_url:
+            raise JobError("gradio gives no public address; start the page without share")
     except BaseException as error:
+        if blocks is not None:
+            blocks.close(verbose=False)
         jobs.close()
         _restore(before)
         shutil.rmtree(folder, ignore_errors=True)

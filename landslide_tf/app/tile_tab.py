@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from landslide_tf.app import jobs, scenes, tiles, words
+from landslide_tf.app import jobs, tiles, words
 from landslide_tf.app.site_folders import QUIET, Site, choose_file
+from landslide_tf.app.warm import loaded
 from landslide_tf.checks import InputError, JobError
 
 
@@ -42,7 +43,7 @@ def tile_tab(gr, site: Site, model) -> None:
             paths = (*paths, picture, height)
             if picture is None:
                 raise InputError("choose a picture, or try the example tile")
-            found = tiles.try_tile(scenes.loaded(site.model(model)), picture, height)
+            found = tiles.try_tile(loaded(site.model(model)), picture, height)
         except (InputError, JobError) as error:
             text = words.sentence(jobs.names_only(str(error), *paths), "error")
             return text, gr.Column(visible=False), None, *[gr.skip()] * 5

@@ -7,6 +7,7 @@ from landslide_tf.cli.options import (
     check_absent,
     import_keras_quietly,
     new_parser,
+    typed,
 )
 from landslide_tf.config import TrainConfig, option_fields
 from landslide_tf.files import check_outputs
@@ -53,9 +54,7 @@ def _benchmark(arguments) -> None:
     if arguments.out:
         check_outputs([arguments.out], [getattr(arguments, "data", None)])
         check_absent(arguments.out, arguments.overwrite)
-    names = {f.name for f in option_fields()}
-    typed = {k: v for k, v in vars(arguments).items() if k in names}
-    config = TrainConfig().with_options(**typed)
+    config = TrainConfig().with_options(**typed(arguments, option_fields()))
     import_keras_quietly()
     from landslide_tf.study.benchmark import benchmark
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from landslide_tf.cli.options import import_keras_quietly, new_parser
+from landslide_tf.cli.options import import_keras_quietly, run_parser
 from landslide_tf.console import say
 from landslide_tf.files import check_outputs
 
@@ -24,11 +24,8 @@ def explain_parser(commands):
     >>> arguments.layer
     ['bottleneck']
     """
-    parser = new_parser(
+    parser = run_parser(
         commands, "explain", "Show what a finished run's model looks at.", EXPLAIN_EXAMPLES
-    )
-    parser.add_argument(
-        "run_dir", metavar="RUN_DIR", help="folder of a complete run, or a packaged model"
     )
     parser.add_argument(
         "--tiles", metavar="DIR", help="folder of tiles; masks are not needed (default: the run's)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from landslide_tf.cli.options import import_keras_quietly, new_parser
+from landslide_tf.cli.options import import_keras_quietly, run_parser
 from landslide_tf.files import check_outputs
 
 EXPORT_EXAMPLES = """examples:
@@ -23,11 +23,8 @@ def export_parser(commands):
     >>> arguments.format
     'onnx'
     """
-    parser = new_parser(
+    parser = run_parser(
         commands, "export", "Write a finished run's model for other runtimes.", EXPORT_EXAMPLES
-    )
-    parser.add_argument(
-        "run_dir", metavar="RUN_DIR", help="folder of a complete run, or a packaged model"
     )
     parser.add_argument("--format", required=True, metavar="{savedmodel,onnx,litert}")
     parser.add_argument(

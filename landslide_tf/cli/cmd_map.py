@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from landslide_tf.cli.options import import_keras_quietly, new_parser, numbers
+import argparse
+from dataclasses import fields
+
+from landslide_tf.cli.options import add_options, group, import_keras_quietly, new_parser, typed
+from landslide_tf.geo.settings import MODEL, RESULT, SCENE, MapOptions
+
+REDONE = ("threshold", "min_area", "formats", "reference")  # what --from takes
 
 EXAMPLES = """examples:
   landslide map --model bijie-rgb --image scene.tif --out map
@@ -29,8 +35,8 @@ def map_parser(commands):
     >>> from landslide_tf.cli import all_commands
     >>> words = ["map", "--model", "runs/a", "--image", "scene.tif", "--out", "map"]
     >>> arguments = all_commands().parse_args(words)
-    >>> arguments.image, arguments.scale
-    ('scene.tif', 'run')
+    >>> arguments.image, typed(arguments, fields(MapOptions))
+    ('scene.tif', {})
     """
     parser = new_parser(commands, "map", "Map the landslides of a whole scene.", EXAMPLES)
     parser.add_argument(
@@ -45,7 +51,7 @@ def map_parser(commands):
         help="instead of --model: redo a finished map from its probability, with --threshold, "
         "--min-area, --format, --reference; into --out, or in its place with --overwrite",
     )
-    source = parser.add_argument_group("scene")
+    source = group(parser, SCENE)
     source.add_argument("--image", metavar="SCENE.tif", help="with CRS and transform")
     source.add_argument("--dem", metavar="DEM.tif", help="elevation in metres, on any grid and CRS")
     source.add_argument(
@@ -53,59 +59,16 @@ def map_parser(commands):
         metavar="LIST.txt",
         help="instead of --image: lines 'IMAGE' or 'IMAGE,DEM'; each is mapped into OUT/NAME",
     )
-    source.add_argument(
-        "--bands",
-        metavar="R,G,B",
-        help="numbers from 1 or descriptions of the red, green and blue band (default: the run's, "
-        "or the three that there are)",
-    )
-    source.add_argument(
-        "--scale",
-        default="run",
-        metavar="{run,percentile,LOW,HIGH}",
-        help="image values that become 0 and 1: as in training, 2nd and 98th percentile of each "
-        "band, or two numbers (default: run)",
-    )
-    source.add_argument(
-        "--nodata",
-        type=numbers,
-        metavar="V[,V]",
-        help="no data in image and DEM, beside their own tags; --nodata=-9999,-32768",
-    )
-    source.add_argument(
-        "--skip-bad",
-        action="store_true",
-        help="what cannot be read is no data; of --scenes, leave out those that cannot be used",
-    )
-    model = parser.add_argument_group("windows and model")
-    model.add_argument(
-        "--resolution-m",
-        type=float,
-        metavar="M",
-        help="run the model at this ground size of a pixel (default: the one that it was trained "
-        "at, where the run knows it, else the image's own)",
-    )
+    add_options(parser, fields(MapOptions))
+    model, result = (group(parser, title) for title in (MODEL, RESULT))
     model.add_argument(
         "--window-px",
         type=_whole_or_auto,
+        default=argparse.SUPPRESS,
         metavar="{auto,N}",
-        help="side of a window, pixels of the model, a multiple of 16 (default: auto: up to 512 "
-        "where each pixel's answer depends on pixels nearby alone, which is a third of the work; "
-        "the size of the training's tiles where the model looks at the whole window: channel "
-        "attention, or elevation scaled in each window as by --dem-normalisation relief or zscore)",
-    )
-    model.add_argument(
-        "--overlap",
-        type=int,
-        metavar="N",
-        help="pixels of the model that windows share (default: half of the training's tiles; with "
-        "less, seams may show)",
-    )
-    model.add_argument(
-        "--tta", action="store_true", help="mean over eight flips and turns: eight times as long"
-    )
-    model.add_argument(
-        "--batch-size", type=int, default=8, metavar="N", help="windows at once (default: 8)"
+        help="side of a window, pixels of the model, a multiple of 16 (default: auto: larger ones, "
+        "which are half of the work, for a large scene of which a sample comes out alike in both; "
+        "elsewhere the size of the training's tiles)",
     )
     model.add_argument(
         "--scheduler",
@@ -113,95 +76,69 @@ def map_parser(commands):
         help="Dask scheduler, as tcp://HOST:8786; its workers see the same files under the same "
         "paths (requirements-cluster.txt)",
     )
-    result = parser.add_argument_group("result")
     result.add_argument("--out", metavar="DIR", help="folder to write to")
-    result.add_argument(
-        "--threshold", type=float, metavar="T", help="default: the one chosen on validation"
-    )
-    result.add_argument(
-        "--min-area",
-        type=float,
-        metavar="M2",
-        help="minimum mapping unit: smaller landslides are left out of the polygons, smaller holes "
-        "filled (default: nine pixels, and at least 100 m2 or what a packaged model names)",
-    )
-    result.add_argument(
-        "--dtype",
-        default="uint8",
-        metavar="{uint8,float32}",
-        help="of probability.tif: percent, or 0 to 1 (default: uint8)",
-    )
     result.add_argument(
         "--format",
         dest="formats",
+        default=argparse.SUPPRESS,
         metavar="LIST",
         help="of the polygons: gpkg, and any of geojson,shp,kml,flatgeobuf (default: gpkg)",
     )
     result.add_argument(
         "--geojson",
         dest="formats",
+        default=argparse.SUPPRESS,
         action="store_const",
         const="gpkg,geojson",
         help="the same as --format gpkg,geojson",
     )
-    result.add_argument(
-        "--reference",
-        metavar="FILE",
-        help="mapped landslides, polygons or a mask raster: adds scores to report.json, "
-        "errors.tif and errors.png",
-    )
     result.add_argument("--resume", action="store_true", help="go on with an unfinished map")
     result.add_argument("--overwrite", action="store_true", help="replace the map in --out")
-    parser.set_defaults(run=lambda arguments: _map(arguments, parser))
+    parser.set_defaults(run=_map)
 
 
 def _whole_or_auto(text: str) -> int | None:
     return None if text == "auto" else int(text)
 
 
-def _map(arguments, parser) -> None:
+def _map(arguments) -> None:
     from pathlib import Path
 
     from landslide_tf.checks import InputError
 
     if (arguments.model is None) == (arguments.made is None):
         raise InputError("give --model with a scene, or --from with a map; one of them")
+    options = typed(arguments, fields(MapOptions))
     if arguments.made is not None:
-        _redo(arguments, parser)
+        _redo(arguments, options)
         return
     if arguments.out is None:
         raise InputError("give --out, the folder to write to")
-    options = {
-        name: value for name, value in vars(arguments).items() if name not in ("run", "made")
-    }
-    model, image, dem, scenes, out = (
-        options.pop(name) for name in ("model", "image", "dem", "scenes", "out")
-    )
-    if (image is None) == (scenes is None):
+    if (arguments.image is None) == (arguments.scenes is None):
         raise InputError("give --image or --scenes, one of them")
-    if scenes and options["reference"]:
+    if arguments.scenes and "reference" in options:
         raise InputError("--reference belongs to one scene; map them one by one with --image")
     import_keras_quietly()
-    from landslide_tf.geo.job import MapOptions, read_list
+    from landslide_tf.geo.job import read_list
     from landslide_tf.geo.mapping import map_scenes
 
-    how = {name: options.pop(name) for name in ("scheduler", "resume", "overwrite")}
-    places = [(image, dem, Path(out))]
-    if scenes:
-        places = [(i, d, Path(out) / Path(i).stem) for i, d in read_list(scenes, dem)]
-    options["formats"] = options["formats"] or "gpkg"
-    map_scenes(model, places, MapOptions(**options), **how)
+    out = Path(arguments.out)
+    places = [(arguments.image, arguments.dem, out)]
+    if arguments.scenes:
+        listed = read_list(arguments.scenes, arguments.dem)
+        places = [(image, dem, out / Path(image).stem) for image, dem in listed]
+    how = {name: getattr(arguments, name) for name in ("scheduler", "resume", "overwrite")}
+    map_scenes(arguments.model, places, MapOptions(**options), **how)
 
 
-def _redo(arguments, parser) -> None:
+def _redo(arguments, options: dict) -> None:
     from landslide_tf.checks import InputError
 
-    allowed = ("threshold", "min_area", "formats", "reference")
-    others = {"run", "made", "out", "overwrite", *allowed}
-    given = [
+    given = [name for name in options if name not in REDONE]
+    given += [
         name
-        for name, value in vars(arguments).items()
-        if name not in others and value != parser.get_default(name)
+        for name in ("image", "dem", "scenes", "scheduler", "resume")
+        if getattr(arguments, name)
     ]
     if given:
         raise InputError(
@@ -211,5 +148,4 @@ def _redo(arguments, parser) -> None:
     import_keras_quietly()
     from landslide_tf.geo.redo import redo_map
 
-    changes = {name: getattr(arguments, name) for name in allowed}
-    redo_map(arguments.made, arguments.out, changes, overwrite=arguments.overwrite)
+    redo_map(arguments.made, arguments.out, options, overwrite=arguments.overwrite)

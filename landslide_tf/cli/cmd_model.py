@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from landslide_tf.cli.options import add_config_options, import_keras_quietly, new_parser
+from landslide_tf.cli.options import (
+    add_config_options,
+    import_keras_quietly,
+    new_parser,
+    run_parser,
+    typed,
+)
 from landslide_tf.config import PRESETS, TrainConfig, option_fields
 from landslide_tf.console import say
 
@@ -55,10 +61,9 @@ def train_parser(commands=None):
 
 
 def _config(arguments) -> TrainConfig:
-    names = {f.name for f in option_fields()}
-    typed = {name: value for name, value in vars(arguments).items() if name in names}
-    preset = typed.pop("preset", "paper" if "data" in typed else "demo")
-    return TrainConfig.from_preset(preset, **typed)
+    options = typed(arguments, option_fields())
+    preset = options.pop("preset", "paper" if "data" in options else "demo")
+    return TrainConfig.from_preset(preset, **options)
 
 
 def _train(arguments) -> None:
@@ -100,11 +105,8 @@ def evaluate_parser(commands):
     >>> arguments.dem
     'zero'
     """
-    parser = new_parser(
+    parser = run_parser(
         commands, "evaluate", "Score a finished run again, or on other data.", EVALUATE_EXAMPLES
-    )
-    parser.add_argument(
-        "run_dir", metavar="RUN_DIR", help="folder of a complete run, or a packaged model"
     )
     parser.add_argument("--data", metavar="DIR", help="other tiles (default: the run's own)")
     parser.add_argument(
@@ -161,11 +163,8 @@ def predict_parser(commands):
     >>> arguments.out
     'predicted'
     """
-    parser = new_parser(
+    parser = run_parser(
         commands, "predict", "Write probability and mask files for tiles.", PREDICT_EXAMPLES
-    )
-    parser.add_argument(
-        "run_dir", metavar="RUN_DIR", help="folder of a complete run, or a packaged model"
     )
     parser.add_argument(
         "--data", required=True, metavar="DIR", help="folder of tiles; masks are not needed"

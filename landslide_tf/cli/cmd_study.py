@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from landslide_tf.checks import InputError, JobError
-from landslide_tf.cli.options import add_config_options, import_keras_quietly, new_parser
+from landslide_tf.cli.options import add_config_options, import_keras_quietly, new_parser, typed
 from landslide_tf.config import TrainConfig, option_fields
 from landslide_tf.console import say
 from landslide_tf.files import check_outputs
@@ -137,24 +137,23 @@ def _choose_study(arguments):
 
     if arguments.show_tiles and not arguments.records:
         raise InputError("--show-tiles: is for --records; give that too")
-    names = [f.name for f in option_fields()]
-    typed = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
+    options = typed(arguments, option_fields())
     begun = read_study(arguments.out)
     matrix = arguments.matrix or (begun.matrix if begun else "paper")
     for name in ARCHITECTURE:
-        if name in typed and matrix not in OF_ONE_RECIPE:
+        if name in options and matrix not in OF_ONE_RECIPE:
             raise InputError(f"--{name}: the matrix '{matrix}' decides it; leave it out")
     if begun is None:
         if arguments.report or arguments.records:
             option = "--report" if arguments.report else "--records"
             raise InputError(f"{arguments.out}: holds no study; {option} needs one that was begun")
-        preset = typed.pop("preset", "paper" if "data" in typed else "demo")
-        base = TrainConfig.from_preset(preset, **typed)
+        preset = options.pop("preset", "paper" if "data" in options else "demo")
+        base = TrainConfig.from_preset(preset, **options)
         return Study(base, arguments.seeds or 1, bool(arguments.resplit), matrix)
     stored = begun.base.options()
     different = [
         f"--{name.replace('_', '-')} {stored[name]!r} there, {value!r} now"
-        for name, value in typed.items()
+        for name, value in options.items()
         if not _same(name, stored[name], value)
     ]
     if matrix != begun.matrix:

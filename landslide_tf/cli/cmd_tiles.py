@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from landslide_tf.cli.options import add_config_options, import_keras_quietly, new_parser
+from dataclasses import fields
+
+from landslide_tf.cli.options import (
+    add_config_options,
+    add_options,
+    import_keras_quietly,
+    new_parser,
+    typed,
+)
 from landslide_tf.console import say
+from landslide_tf.geo.settings import CutOptions
 from landslide_tf.inputs.spec import InputSpec
 
 EXAMPLES = """examples:
@@ -18,9 +27,8 @@ def tiles_parser(actions) -> None:
 
     >>> from landslide_tf.cli import all_commands
     >>> words = ["data", "tiles", "--image", "a.tif", "--polygons", "a.gpkg", "--out", "tiles"]
-    >>> arguments = all_commands().parse_args(words)
-    >>> arguments.tile_px
-    128
+    >>> all_commands().parse_args([*words, "--tile-px", "64"]).tile_px
+    64
     """
     parser = new_parser(
         actions, "tiles", "Cut a scene and its landslide polygons into tiles.", EXAMPLES
@@ -34,39 +42,7 @@ def tiles_parser(actions) -> None:
         help="all landslides of the scene: a vector file in any CRS, or a mask raster (0 and 1)",
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
-    parser.add_argument(
-        "--name", help="tiles are called NAME_ROW_COL (default: the scene's file name)"
-    )
-    parser.add_argument(
-        "--tile-px", type=int, default=128, metavar="N", help="side of a tile (default: 128)"
-    )
-    parser.add_argument(
-        "--overlap",
-        type=int,
-        default=0,
-        metavar="N",
-        help="pixels that neighbouring tiles share (default: 0)",
-    )
-    parser.add_argument(
-        "--min-valid",
-        type=float,
-        default=0.5,
-        metavar="SHARE",
-        help="of pixels with data that a tile needs (default: 0.5)",
-    )
-    parser.add_argument(
-        "--min-landslide-px",
-        type=int,
-        default=1,
-        metavar="N",
-        help="landslide pixels that a tile of landslide/ needs; tiles with fewer, but some, are "
-        "left out (default: 1)",
-    )
-    parser.add_argument(
-        "--all-touched",
-        action="store_true",
-        help="every pixel that a polygon touches is landslide (default: whose centre it covers)",
-    )
+    add_options(parser, fields(CutOptions))
     add_config_options(parser, only=("nodata", "bands"))
     parser.add_argument("--overwrite", action="store_true", help="replace tiles of that name")
     parser.set_defaults(run=_tiles)
@@ -76,12 +52,13 @@ def _tiles(arguments) -> None:
     import_keras_quietly()
     from landslide_tf.geo.cut import cut_scene
 
-    options = {name: value for name, value in vars(arguments).items() if name != "run"}
-    # checked as everywhere
-    bands = InputSpec(bands=options.pop("bands", None)).bands
+    # bands are checked as everywhere
+    bands = InputSpec(bands=getattr(arguments, "bands", None)).bands
+    options = CutOptions(**typed(arguments, fields(CutOptions)) | {"bands": bands})
     counts = cut_scene(
-        options.pop("image"), options.pop("polygons"), options.pop("out"), bands=bands, **options
-    )
+        arguments.image, arguments.polygons, arguments.out, options,
+        dem=arguments.dem, overwrite=arguments.overwrite,
+    )  # fmt: skip
     total = counts["landslide"] + counts["non_landslide"]
     share = counts["landslide_px"] / counts["valid_px"]
     say(
@@ -90,7 +67,7 @@ def _tiles(arguments) -> None:
     )
     if counts["no_data"]:
         say(f"left out: {counts['no_data']} tiles with less than "
-              f"{arguments.min_valid:.0%} of data (--min-valid)")  # fmt: skip
+              f"{options.min_valid:.0%} of data (--min-valid)")  # fmt: skip
     if counts["few_landslide_px"]:
         say(f"left out: {counts['few_landslide_px']} tiles with fewer than "
-              f"{arguments.min_landslide_px} landslide pixels (--min-landslide-px)")  # fmt: skip
+              f"{options.min_landslide_px} landslide pixels (--min-landslide-px)")  # fmt: skip

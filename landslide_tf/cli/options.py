@@ -1,4 +1,4 @@
-"""What all commands share: parsers, and options made from the fields of `TrainConfig`."""
+"""What all commands share: parsers, and options made from the fields of dataclasses."""
 
 from __future__ import annotations
 
@@ -54,31 +54,66 @@ def new_parser(commands, name, summary, epilog):
     return commands.add_parser(name, help=summary, **options)
 
 
+def run_parser(commands, name, summary, epilog):
+    """`new_parser` of a command about a complete run, its first argument `run_dir`."""
+    parser = new_parser(commands, name, summary, epilog)
+    parser.add_argument(
+        "run_dir", metavar="RUN_DIR", help="folder of a complete run, or a packaged model"
+    )
+    return parser
+
+
 def add_config_options(parser, *, only: tuple[str, ...] | None = None) -> None:
-    """Options for the fields of `TrainConfig`; what is not typed is absent from the result.
+    """`add_options` for the fields of `TrainConfig` and its `InputSpec`, all or some of them.
 
     >>> parser = Parser()
     >>> add_config_options(parser, only=("filters", "augment"))
     >>> parser.parse_args(["--augment", "flips,light"])
     Namespace(augment=('flips', 'light'))
     """
-    groups = {}
-    for f in option_fields():
-        if only is not None and f.name not in only:
+    add_options(parser, [f for f in option_fields() if only is None or f.name in only])
+
+
+def add_options(parser, fields) -> None:
+    """Options for dataclass fields made by `option`; what is not typed is absent from the result.
+
+    >>> from dataclasses import fields
+    >>> from landslide_tf.geo.settings import CutOptions
+    >>> parser = Parser()
+    >>> add_options(parser, fields(CutOptions))
+    >>> parser.parse_args(["--tile-px", "64"])
+    Namespace(tile_px=64)
+    """
+    for f in fields:
+        if not f.metadata:
             continue
-        title = f.metadata["group"]
-        if title not in groups:
-            groups[title] = parser.add_argument_group(title)
         options = {"default": argparse.SUPPRESS, "help": _help(f)}
         if isinstance(f.default, bool):
             options["action"] = argparse.BooleanOptionalAction
         else:
             options["type"] = _value_type(f)
-            # Only the metavar lists the choices: TrainConfig checks them, with a better message.
+            # Only the metavar lists the choices: the dataclass checks them, with a better message.
             options["metavar"] = _metavar(f)
         if f.name == "augment":  # alone: what most data can bear
             options |= {"nargs": "?", "const": ("flips", "light")}
-        groups[title].add_argument("--" + f.name.replace("_", "-"), dest=f.name, **options)
+        name = "--" + f.name.replace("_", "-")
+        group(parser, f.metadata["group"]).add_argument(name, dest=f.name, **options)
+
+
+def group(parser, title: str):
+    """The group of a parser's options under a heading, made if there is none yet."""
+    found = [old for old in parser._action_groups if old.title == title]
+    return found[0] if found else parser.add_argument_group(title)
+
+
+def typed(arguments, fields) -> dict:
+    """Those options of `add_options` that were typed, by name.
+
+    >>> typed(argparse.Namespace(filters=8, out="runs/a"), option_fields())
+    {'filters': 8}
+    """
+    names = [f.name for f in fields if hasattr(arguments, f.name)]
+    return {name: getattr(arguments, name) for name in names}
 
 
 def _metavar(f) -> str:
@@ -93,6 +128,7 @@ def _value_type(f):
         "tuple[float, float] | None": numbers,
         "tuple[float, ...]": numbers,
         "tuple[int, int, int] | None": _whole_numbers,
+        "float | tuple[float, ...] | None": numbers,
         "float | None": float,
         "int | None": int,
         "str | None": str,
@@ -114,7 +150,7 @@ def _whole_numbers(text: str) -> tuple[int, ...]:
 
 
 def _help(f) -> str:
-    demo = PRESETS["demo"].get(f.name)
+    demo = PRESETS["demo"].get(f.name) if f in option_fields() else None
     if f.default is None or f.default == ():
         return f.metadata["help"]
     if f.name == "preset":

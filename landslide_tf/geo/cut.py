@@ -26,6 +26,7 @@ from landslide_tf.data.tile_rules import check_image
 from landslide_tf.files import SCRATCH, check_outputs
 from landslide_tf.geo.oddities import dem_oddities, image_oddities
 from landslide_tf.geo.overlay import Grid, open_dem, open_labels
+from landslide_tf.geo.settings import CutOptions
 
 MASK_NODATA = 255
 
@@ -34,16 +35,9 @@ def cut_scene(
     image,
     polygons,
     out,
+    options: CutOptions | None = None,
     *,
     dem=None,
-    name: str | None = None,
-    tile_px: int = 128,
-    overlap: int = 0,
-    min_valid: float = 0.5,
-    min_landslide_px: int = 1,
-    all_touched: bool = False,
-    nodata: float | tuple[float, ...] | None = None,
-    bands=None,
     overwrite: bool = False,
 ) -> dict[str, int]:
     """Write the tiles of a scene to `out`; returns how many, by what became of them.
@@ -58,15 +52,13 @@ def cut_scene(
         polygons: landslides, a vector file in any CRS (all polygons of it), or a mask raster of
             0 and 1 or 255 on any grid.
         out: folder; other scenes' tiles in it are kept.
+        options: `name` of the tiles, default the scene's file name; `tile_px`, of which `overlap`
+            are shared with the next tile; `min_valid`, the share of pixels with data that a tile
+            needs; `min_landslide_px` that a tile of landslide/ needs (with fewer, but some, it is
+            left out); `all_touched`: every pixel that a polygon touches is landslide, by default
+            those whose centre it covers; `nodata`: this value, or these, are no data in image and
+            DEM, beside the files' own; `bands`.
         dem: elevation on any grid, brought onto the scene's by bilinear interpolation.
-        name: of the tiles; default the scene's file name.
-        tile_px: side of a tile; `overlap` of it are shared with the next one.
-        min_valid: share of pixels with data that a tile needs.
-        min_landslide_px: landslide pixels that a tile of landslide/ needs; with fewer, but some,
-            it is left out.
-        all_touched: every pixel that a polygon touches is landslide; default those whose centre
-            it covers.
-        nodata: this value, or these, are no data in image and DEM, beside the files' own.
         overwrite: replace tiles of that name in `out`.
 
     Returns:
@@ -77,13 +69,14 @@ def cut_scene(
         InputError: files that cannot be read or do not fit each other, no landslide in the
             scene, tiles of that name in `out`.
 
-    >>> counts = cut_scene("scene.tif", "landslides.geojson", "cut", dem="dem.tif", tile_px=32)
+    >>> options = CutOptions(tile_px=32)
+    >>> counts = cut_scene("scene.tif", "landslides.geojson", "cut", options, dem="dem.tif")
     >>> counts["landslide"], counts["non_landslide"], counts["landslide_px"]  # two of 8 x 8 pixels
     (3, 3, 128)
     """
-    _check_numbers(tile_px, overlap, min_valid, min_landslide_px)
-    out = Path(out)
-    name = Path(image).stem if name is None else name
+    options, out = options or CutOptions(), Path(out)
+    tile_px, min_valid, nodata = options.tile_px, options.min_valid, options.nodata
+    name = Path(image).stem if options.name is None else options.name
     if not re.fullmatch(r"[\w-][\w.-]*", name):
         raise InputError(f"--name must be letters, digits, '_' and '-'. Received: {name!r}")
     old = _tiles_called(out, name)
@@ -102,24 +95,26 @@ def cut_scene(
                     "--tile-px, or lower --min-valid"
                 )
             corner = Window(0, 0, min(scene.width, 8), min(scene.height, 8))
-            sample = read_window(scene, corner, bands=bands)
+            sample = read_window(scene, corner, bands=options.bands)
             check_image(sample, image)
             readers = (
-                functools.partial(read_window, scene, nodata=nodata, bands=bands),
-                open_labels(polygons, grid, all_touched),
+                functools.partial(read_window, scene, nodata=nodata, bands=options.bands),
+                open_labels(polygons, grid, options.all_touched),
                 open_dem(dem, grid, nodata) if dem else None,
             )
-            odd = image_oddities(image, nodata=nodata, bands=bands)
+            odd = image_oddities(image, nodata=nodata, bands=options.bands)
             odd += dem_oddities(dem, grid, nodata=nodata) if dem else []
             for line in odd:
                 say(f"warning: {line}")
-            limits = (min_valid * tile_px**2, min_landslide_px)
+            limits = (min_valid * tile_px**2, options.min_landslide_px)
             write = functools.partial(_write, tile_px=tile_px, fill=_fill(scene, nodata, sample))
-            counts = _cut(_windows(scene, name, tile_px, overlap), readers, limits, scratch, write)
+            counts = _cut(
+                _windows(scene, name, tile_px, options.overlap), readers, limits, scratch, write
+            )
         if not counts["landslide"]:
             raise InputError(
-                f"{polygons}: no tile of {image} has {min_landslide_px} landslide pixels and "
-                f"{min_valid:.0%} of data; look at both in a GIS, or lower --min-valid"
+                f"{polygons}: no tile of {image} has {options.min_landslide_px} landslide pixels "
+                f"and {min_valid:.0%} of data; look at both in a GIS, or lower --min-valid"
             )
         for path in _tiles_called(out, name):
             path.unlink()
@@ -141,17 +136,6 @@ def tile_starts(size: int, tile_px: int, overlap: int = 0) -> list[int]:
     [0, 64, 128]
     """
     return list(range(0, max(1, size - overlap), tile_px - overlap))
-
-
-def _check_numbers(tile_px, overlap, min_valid, min_landslide_px) -> None:
-    if tile_px < 16:
-        raise InputError(f"--tile-px must be at least 16. Received: {tile_px}")
-    if not 0 <= overlap < tile_px:
-        raise InputError(f"--overlap must be at least 0 and below {tile_px}. Received: {overlap}")
-    if not 0 < min_valid <= 1:
-        raise InputError(f"--min-valid must be above 0 and at most 1. Received: {min_valid}")
-    if min_landslide_px < 1:
-        raise InputError(f"--min-landslide-px must be at least 1. Received: {min_landslide_px}")
 
 
 def _tiles_called(out: Path, name: str) -> list[Path]:

@@ -37,14 +37,20 @@ def area_frequency(path, areas: dict, min_area_m2: float) -> None:
     >>> Path("area_frequency.png").is_file()
     True
     """
-    figure, axes = drawing().subplots(figsize=(5.2, 4), layout="constrained")
+    figure, axes = drawing().subplots(figsize=(5.2, 4))
     styles = ({"color": "#e6007e", "marker": "o"}, {"color": BLUE, "marker": "s", "ls": "--"})
     for (name, values), style in zip(areas.items(), styles, strict=False):
         if len(values):
             label = f"{name} ({len(values)} landslides)"
             axes.loglog(*density(values), lw=1.5, ms=5, label=label, **style)
-    axes.axvline(min_area_m2, color="0.6", lw=1, ls=":", label=f"smallest kept, {min_area_m2:g} m²")
+    axes.axvline(
+        min_area_m2, color="0.6", lw=1, ls=":", label=f"smallest kept, {min_area_m2:,.0f} m²"
+    )
     axes.set(xlabel="area of a landslide (m²)", ylabel="probability density (1/m²)")
+    # powers would be set as formulas, which takes a second
+    for axis, form in ((axes.xaxis, "{x:,.0f}"), (axes.yaxis, "{x:.0e}")):
+        axis.set_major_formatter(form)
+        axis.set_minor_formatter("")
     axes.set_title("How often landslides of which area occur", fontsize=10, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)

@@ -12,8 +12,7 @@ import numpy as np
 
 from landslide_tf.checks import JobError
 from landslide_tf.data.raster import Raster
-from landslide_tf.geo.reader import Reader
-from landslide_tf.geo.source import Scene
+from landslide_tf.geo.reader import Reader, Scene
 from landslide_tf.models.probability import PREDICT_BATCH, over_flips
 from landslide_tf.runs.run import Run
 
@@ -110,11 +109,12 @@ def _read_blocks(scene: Scene, run: Run, blocks, batch):
         )
         for first in range(0, len(windows), batch):
             places = windows[first : first + batch]
-            rasters = [(_part(image, where), _part(dem, where)) for where, _ in places]
+            rasters = [(part_of(image, where), part_of(dem, where)) for where, _ in places]
             yield places, rasters, run.inputs(rasters)
 
 
-def _part(raster: Raster | None, where) -> Raster | None:
+def part_of(raster: Raster | None, where) -> Raster | None:
+    """The part of a raster at two slices of its rows and columns; None of None."""
     if raster is None:
         return None
     t, (y, x) = raster.transform, (s.start for s in where)

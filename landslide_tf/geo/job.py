@@ -11,15 +11,18 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from landslide_tf.checks import InputError, check_choice
+from landslide_tf.checks import InputError
+from landslide_tf.console import say
 from landslide_tf.data.crs import horizontal
 from landslide_tf.data.opening import open_raster
 from landslide_tf.files import check_outputs, read_json, read_text, reading, sha256, write_json
+from landslide_tf.geo.agreement import ALIKE, window_agreement
 from landslide_tf.geo.notes import dem_note
+from landslide_tf.geo.reader import Scene
 from landslide_tf.geo.resolution import model_resolution
-from landslide_tf.geo.source import Scene, open_scene
+from landslide_tf.geo.settings import MapOptions
+from landslide_tf.geo.source import open_scene
 from landslide_tf.geo.vector_formats import FILES, parse_formats
-from landslide_tf.models.probability import PREDICT_BATCH
 from landslide_tf.runs.run import Run
 
 UNFINISHED = "unfinished"  # folder of finished blocks and files that are being written
@@ -38,43 +41,6 @@ OUTPUTS = (
     "errors.png",
     "report.json",
 )
-
-
-@dataclass(frozen=True)
-class MapOptions:
-    """What decides a map beside run, image and DEM; lengths in pixels, metres where named so.
-
-    >>> MapOptions(formats="gpkg,geojson").dtype
-    'uint8'
-    >>> MapOptions(threshold=1.2)
-    Traceback (most recent call last):
-    landslide_tf.checks.InputError: --threshold must lie between 0 and 1. Received: 1.2
-    """
-
-    threshold: float | None = None  # default: the one the run chose on validation
-    min_area: float | None = None  # m2; default: nine pixels, and at least 100 m2 or the model's
-    window_px: int | None = None  # side of windows in pixels of the model; see `open_scene`
-    overlap: int | None = None  # of windows, in pixels of the model; default: half a tile
-    resolution_m: float | None = None  # default: the one that the run knows, else the image's own
-    bands: str | None = None
-    scale: str = "run"
-    nodata: float | None = None
-    tta: bool = False
-    dtype: str = "uint8"  # of probability.tif: percent, or float32
-    formats: str = "gpkg"  # of the polygons, with commas; see `vector_formats`
-    reference: str | None = None
-    batch_size: int = PREDICT_BATCH
-    skip_bad: bool = False
-
-    def __post_init__(self):
-        check_choice("dtype", self.dtype, ("uint8", "float32"))
-        parse_formats(self.formats)
-        if self.threshold is not None and not 0 < self.threshold < 1:
-            raise InputError(f"--threshold must lie between 0 and 1. Received: {self.threshold}")
-        if self.min_area is not None and not self.min_area >= 0:
-            raise InputError(f"--min-area must be at least 0 m2. Received: {self.min_area}")
-        if self.batch_size < 1:
-            raise InputError(f"--batch-size must be at least 1. Received: {self.batch_size}")
 
 
 @dataclass(frozen=True)
@@ -147,17 +113,9 @@ def make_job(
         )
     if exists and not (resume or overwrite):
         raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
-    scene = open_scene(
-        image,
-        dem,
-        run.spec,
-        **{
-            name: getattr(options, name)
-            for name in ("overlap", "bands", "scale", "nodata", "skip_bad", "window_px")
-        },
-        sees_locally=run.sees_locally,
-        resolution_m=options.resolution_m or model_resolution(run, image),
-    )
+    scene = open_for(run, image, dem, options)
+    if options.window_px is None and scene.window_px > run.spec.tile_px:
+        scene = _in_training_windows(run, scene, options) or scene
     _check_formats(image, options.formats)
     key = _key(run, scene, options)
     action = "start"
@@ -170,6 +128,35 @@ def make_job(
     elif resume and exists:
         raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
     return Job(out, scene, options, key, action)
+
+
+def open_for(run: Run, image, dem, options: MapOptions) -> Scene:
+    """`open_scene` for a run: at the resolution and in the windows that suit its model.
+
+    >>> from landslide_tf.runs.run import load_run
+    >>> open_for(load_run("runs/first"), "scene.tif", "dem.tif", MapOptions()).window_px
+    32
+    """
+    resolution = options.resolution_m or model_resolution(run, image)
+    options = dataclasses.replace(options, resolution_m=resolution)
+    return open_scene(image, dem, run.spec, options, sees_locally=run.sees_locally)
+
+
+def _in_training_windows(run: Run, scene: Scene, options: MapOptions) -> Scene | None:
+    """The scene in windows as large as the training's tiles, where others change its map."""
+    px = run.spec.tile_px
+    same = dataclasses.replace(options, window_px=px)
+    narrow = open_for(run, scene.image, scene.dem, same)
+    threshold = run.threshold if options.threshold is None else options.threshold
+    alike = window_agreement(run, scene, narrow, threshold)
+    if alike >= ALIKE:
+        return None
+    say(
+        f"windows of {px} pixels, as in training: larger ones are faster, but a sample of the "
+        f"scene shows that they change {1 - alike:.1%} of the map (--window-px "
+        f"{scene.window_px} takes them)"
+    )
+    return narrow
 
 
 def _check_formats(image, formats: str) -> None:

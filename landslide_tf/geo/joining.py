@@ -27,9 +27,9 @@ from landslide_tf.geo.outputs import NO_DATA, StripFile, outcome, thin_any, writ
 from landslide_tf.geo.overlay import open_labels
 from landslide_tf.geo.polygons import CHUNK, PolygonWriter, touching
 from landslide_tf.geo.project import PROJECT, write_project
-from landslide_tf.geo.reader import Reader
+from landslide_tf.geo.reader import Reader, thumbnail
 from landslide_tf.geo.reference import Scorer
-from landslide_tf.geo.source import PERCENTILES, thumbnail
+from landslide_tf.geo.source import PERCENTILES
 from landslide_tf.geo.styles import polygon_parts, qml, raster_parts
 from landslide_tf.geo.vector_formats import convert_polygons, parse_formats
 from landslide_tf.geo.watch import Watch

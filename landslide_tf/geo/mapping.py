@@ -25,8 +25,8 @@ from landslide_tf.geo.notes import scale_note
 from landslide_tf.geo.oddities import dem_oddities, reference_oddities
 from landslide_tf.geo.outputs import CACHE_MB, write_error
 from landslide_tf.geo.overlay import Grid
+from landslide_tf.geo.reader import Scene, thumbnail
 from landslide_tf.geo.resolution import model_resolution, resolution_notes
-from landslide_tf.geo.source import Scene, thumbnail
 from landslide_tf.geo.store import is_stored, load_facts, save_block, strips
 from landslide_tf.geo.watch import Watch
 from landslide_tf.runs.run import Run, load_run
@@ -52,7 +52,7 @@ def map_scenes(
     checked before the work begins. Finished blocks are kept in `OUT/unfinished`.
 
     Args:
-        run_dir: folder of a complete run.
+        run_dir: folder of a complete run, or a packaged model's name, or a `Run` that is loaded.
         places: (image, DEM or None, folder to write to) of each scene.
         options: see `MapOptions`.
         scheduler: address of a Dask scheduler whose workers compute the blocks.
@@ -75,7 +75,8 @@ def map_scenes(
         >>> sorted(path.name for path in Path("map").glob("landslides.*"))
         ['landslides.geojson', 'landslides.gpkg', 'landslides.qml', 'landslides.tif']
     """
-    run, options = load_run(run_dir), options or MapOptions()
+    run = run_dir if isinstance(run_dir, Run) else load_run(run_dir)
+    options = options or MapOptions()
     jobs = []
     for image, dem, out in places:
         try:

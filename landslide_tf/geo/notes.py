@@ -10,7 +10,7 @@ from landslide_tf.data.raster import Raster
 from landslide_tf.data.tags import unit_note
 from landslide_tf.data.tile_rules import check_brightness
 from landslide_tf.geo.overlay import Grid, same_grid
-from landslide_tf.geo.source import Scene
+from landslide_tf.geo.reader import Scene
 from landslide_tf.inputs import Preprocessor
 
 DARK = 0.25  # an image whose brightest pixels are below this share of full scale

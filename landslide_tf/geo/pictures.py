@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from landslide_tf.data.ground import Ground
+from landslide_tf.files import atomic_path
 from landslide_tf.geo.styles import LANDSLIDE_COLOUR, PROBABILITY_STOPS
-from landslide_tf.training.figures import OUTCOME_COLOURS, drawing, save
+from landslide_tf.training.figures import OUTCOME_COLOURS, drawing
 
 NICE = (1, 2, 5)
 REFERENCE_COLOUR = "#00e5ff"  # cyan: apart from magenta and grey with any colour vision
@@ -183,7 +184,7 @@ def _margins(wide: float, high: float, panels: int) -> dict:
     below = 0.85 if panels > 1 else 0.6
     return {
         "left": 0.4 / wide,
-        "right": 1 - 0.12 / wide,
+        "right": 1 - 0.25 / wide,
         "bottom": below / high,
         "top": 1 - (0.25 if panels > 1 else 0.05) / high,
         "wspace": 0.07,
@@ -204,7 +205,8 @@ def _aspect(sheet: Sheet) -> float:
 
 def _draw(axes, picture, sheet: Sheet, title: str) -> None:
     height, width = picture.shape[:2]
-    axes.imshow(picture, interpolation="nearest", aspect=_aspect(sheet))
+    bytes_ = np.round(255 * picture).astype("uint8")
+    axes.imshow(bytes_, interpolation="nearest", aspect=_aspect(sheet))
     if title:
         axes.set_title(title, fontsize=10, loc="left")
     _coordinates(axes, sheet, height, width)
@@ -252,7 +254,8 @@ def _finish(figure, path, sheet: Sheet, legend) -> None:
         handles=legend, loc="lower left", bbox_to_anchor=(left, 0), ncols=columns, frameon=False,
         fontsize=9, borderaxespad=0, borderpad=0.2,
     )  # fmt: skip
-    save(figure, path)
+    with atomic_path(path) as scratch:
+        figure.savefig(scratch, dpi=150, pil_kwargs={"compress_level": 4})
 
 
 def nice_length(metres: float) -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
+
 import numpy as np
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
@@ -10,7 +13,37 @@ from rasterio.windows import transform as window_transform
 from landslide_tf.checks import InputError, JobError
 from landslide_tf.data.raster import Raster, open_raster, read_window
 from landslide_tf.geo.overlay import Grid, open_dem
-from landslide_tf.geo.source import Scene
+from landslide_tf.geo.windows import Layout
+
+THUMBNAIL_PX = 1200  # the longer side at most
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is read, and in which windows: plain values, which can be sent to another machine.
+
+    >>> from landslide_tf.geo.source import open_scene
+    >>> from landslide_tf.inputs import InputSpec
+    >>> scene = open_scene("scene.tif", "dem.tif", InputSpec())
+    >>> scene.size, scene.resolution_m, scene.dem_in_model
+    ((64, 96), (2.0, 2.0), True)
+    """
+
+    image: str
+    dem: str | None
+    dem_in_model: bool  # else it describes the polygons alone
+    bands: tuple[int, int, int] | None
+    nodata: float | list[float] | None
+    stretch: tuple[tuple[float, float], ...] | None  # value of 0 and 1, by band
+    skip_bad: bool
+    resolution_m: tuple[float, float]  # of a pixel along y and x
+    window_px: int  # side of a window in pixels of the model
+    layout: Layout
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, pixels."""
+        return self.layout.size
 
 
 class Reader:
@@ -93,6 +126,43 @@ class Reader:
             values = np.zeros((*valid.shape, 1 if kind == "dem" else 3), "uint8")
         transform = window_transform(_window(box), self.grid.transform)
         return Raster(values, valid, self.grid.crs, transform)
+
+
+def thumbnail(scene: Scene):
+    """The image thinned out to at most 1200 pixels a side: values (h, w, 3), valid, and the step.
+
+    One pixel in `step` x `step` is kept. Damaged parts are no data.
+
+    Raises:
+        InputError: nothing of the image can be read.
+
+    Example:
+        >>> from landslide_tf.geo.source import open_scene
+        >>> from landslide_tf.inputs import InputSpec
+        >>> values, valid, step = thumbnail(open_scene("scene.tif", "dem.tif", InputSpec()))
+        >>> values.shape, bool(valid.all()), step
+        ((64, 96, 3), True, 1)
+    """
+    height, width = scene.size
+    step = -(-max(scene.size) // THUMBNAIL_PX)
+    reader = Reader(dataclasses.replace(scene, dem=None, stretch=None, skip_bad=True))
+    rows = max(1, 512 // step) * step  # of a part: memory stays flat
+
+    def thin(top, left):
+        box = (top, left, min(top + rows, height), min(left + 16 * rows, width))
+        part = reader.image(box)
+        return part.values[::step, ::step].copy(), part.valid[::step, ::step].copy()
+
+    grid = [
+        [thin(top, left) for left in range(0, width, 16 * rows)] for top in range(0, height, rows)
+    ]
+    values, valid = (
+        np.concatenate([np.concatenate([part[i] for part in row], axis=1) for row in grid])
+        for i in (0, 1)
+    )
+    if reader.bad and not valid.any():
+        raise InputError(f"{scene.image}: cannot be read; restore the file")
+    return values, valid, step
 
 
 def _window(box) -> Window:

@@ -22,7 +22,7 @@ from landslide_tf.geo.job import OUTPUTS, UNFINISHED, Job, MapOptions, outputs, 
 from landslide_tf.geo.joining import About, join, open_reference, trace
 from landslide_tf.geo.mapping import say_found
 from landslide_tf.geo.outputs import CACHE_MB, STRIP_PX, write_error
-from landslide_tf.geo.source import Scene
+from landslide_tf.geo.reader import Scene
 from landslide_tf.geo.watch import Watch
 from landslide_tf.geo.windows import Layout
 

@@ -3,66 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 
 import numpy as np
 from rasterio.enums import ColorInterp
-from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
 from landslide_tf.data.ground import Ground
 from landslide_tf.data.opening import not_a_file, open_raster, reading
-from landslide_tf.data.raster import nodata_values, read_window
+from landslide_tf.data.raster import nodata_values
 from landslide_tf.data.tags import colour_table
 from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference
+from landslide_tf.geo.reader import Scene, thumbnail
+from landslide_tf.geo.settings import SceneOptions
 from landslide_tf.geo.windows import BLOCK_PX, Layout
 from landslide_tf.inputs import InputSpec
 
-THUMBNAIL_PX = 1200  # the longer side at most
-SMALLEST_PX = 64  # of a piece that a damaged part of the thumbnail is cut into
 PERCENTILES = (2, 98)
 MAX_WINDOW_PX = 8192
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What is read, and in which windows: plain values, which can be sent to another machine.
-
-    >>> from landslide_tf.inputs import InputSpec
-    >>> scene = open_scene("scene.tif", "dem.tif", InputSpec())
-    >>> scene.size, scene.resolution_m, scene.dem_in_model
-    ((64, 96), (2.0, 2.0), True)
-    """
-
-    image: str
-    dem: str | None
-    dem_in_model: bool  # else it describes the polygons alone
-    bands: tuple[int, int, int] | None
-    nodata: float | list[float] | None
-    stretch: tuple[tuple[float, float], ...] | None  # value of 0 and 1, by band
-    skip_bad: bool
-    resolution_m: tuple[float, float]  # of a pixel along y and x
-    window_px: int  # side of a window in pixels of the model
-    layout: Layout
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width, pixels."""
-        return self.layout.size
 
 
 def open_scene(
     image,
     dem,
     spec: InputSpec,
+    options: SceneOptions | None = None,
     *,
-    overlap: int | None = None,
-    resolution_m: float | None = None,
-    bands: str | None = None,
-    scale: str = "run",
-    nodata: float | tuple[float, ...] | None = None,
-    skip_bad: bool = False,
-    window_px: int | None = None,
     sees_locally: bool = False,
 ) -> Scene:
     """Check a scene against the `InputSpec` of a run.
@@ -70,15 +35,14 @@ def open_scene(
     Args:
         image: GeoTIFF, or what else rasterio reads, with CRS and transform.
         dem: elevation in metres on any grid and CRS; None for a model of RGB alone.
-        overlap: pixels of the model that neighbouring windows share; default half a window. With
-            less, seams show: elevation is scaled by each window's own relief.
-        resolution_m: run the model at this ground size of a pixel; default the image's own.
-        bands: three numbers from 1, or descriptions, with commas between; default those of the
-            run, or the three there are.
-        scale: 'run', 'percentile' (2 to 98, by band), or the values 'LOW,HIGH' of 0 and 1.
-        nodata: this value, or these, are no data in image and DEM, beside the files' own.
-        skip_bad: what cannot be read is no data.
-        window_px: side of a window in pixels of the model; default `default_window_px`.
+        options: `bands`, default those of the run, or the three there are; `scale`: 'run',
+            'percentile' (2 to 98, by band), or the values 'LOW,HIGH' of 0 and 1; `nodata`: this
+            value, or these, are no data in image and DEM, beside the files' own; `skip_bad`: what
+            cannot be read is no data; `resolution_m`: the model runs at this ground size of a
+            pixel, default the image's own; `overlap`: pixels of the model that neighbouring windows
+            share, default half a tile (with less, seams show: elevation is scaled by each window's
+            own relief); `window_px`: side of a window in pixels of the model, default
+            `default_window_px`.
         sees_locally: whether the model may run in windows of another size than it was trained on.
 
     Raises:
@@ -89,7 +53,8 @@ def open_scene(
         >>> spec = InputSpec(tile_px=32)
         >>> open_scene("scene.tif", "dem.tif", spec).layout.window  # pixels of 2 m
         (32, 32)
-        >>> open_scene("scene.tif", "dem.tif", spec, resolution_m=1.0).layout.window
+        >>> half = SceneOptions(resolution_m=1.0)
+        >>> open_scene("scene.tif", "dem.tif", spec, half).layout.window
         (16, 16)
         >>> open_scene("scene.tif", None, spec)
         Traceback (most recent call last):
@@ -101,11 +66,12 @@ def open_scene(
             raise InputError(f"{path}: {wrong[0]}; {wrong[1]}")
     if spec.uses_dem and dem is None:
         raise InputError(f"this model (fusion {spec.fusion!r}) reads elevation; give --dem")
-    several = nodata_values(spec.nodata if nodata is None else nodata)
+    options = options or SceneOptions()
+    several = nodata_values(spec.nodata if options.nodata is None else options.nodata)
     nodata = list(several) if len(several) > 1 else several[0] if several else None
     with open_raster(image) as file, reading(image):
         grid = Grid(file)
-        numbers = _band_numbers(file, bands) if bands else spec.bands
+        numbers = _band_numbers(file, options.bands) if options.bands else spec.bands
         _check_bands(file, numbers)
         size = (file.height, file.width)
         try:
@@ -115,16 +81,16 @@ def open_scene(
     if dem is not None:
         _check_overlap(dem, grid)
     side = spec.tile_px
-    if sees_locally or window_px is not None:
-        side = _check_window(spec, window_px, sees_locally)
-        coarser = [(resolution_m or metres) / metres for metres in pixel]
+    if sees_locally or options.window_px is not None:
+        side = _check_window(spec, options.window_px, sees_locally)
+        coarser = [(options.resolution_m or metres) / metres for metres in pixel]
         side = side or default_window_px(spec.tile_px, size, coarser)
-    overlap = spec.tile_px // 2 if overlap is None else overlap
+    overlap = spec.tile_px // 2 if options.overlap is None else options.overlap
     if not 0 <= overlap < side:
         raise InputError(
             f"--overlap must be at least 0 and below the window of {side}. Received: {overlap}"
         )
-    window = _window_px(side, pixel, resolution_m)
+    window = _window_px(side, pixel, options.resolution_m)
     shared = (round(overlap * px / side) for px in window)
     shared = tuple(min(s, px - 1) for s, px in zip(shared, window, strict=True))
     scene = Scene(
@@ -134,29 +100,31 @@ def open_scene(
         numbers,
         nodata,
         None,
-        skip_bad,
+        options.skip_bad,
         pixel,
         side,
         Layout(size, window, shared),
     )
-    return _with_stretch(scene, scale)
+    return _with_stretch(scene, options.scale)
 
 
 def default_window_px(tile_px: int, size, scale=(1.0, 1.0)) -> int:
     """Side of the windows of a model that sees locally, in its own pixels.
 
-    Four times its tiles, but at most 512, at most about 1024 pixels of the scene, and no more than
-    the scene needs; at least its tiles. `size` is (height, width) of the scene, `scale` how many of
-    its pixels one of the model is along y and x.
+    Three times its tiles, but at most 512, and about 1024 pixels of the scene; its tiles, where the
+    scene has less than four of them along its longer side. `size` is (height, width) of the scene,
+    `scale` how many of its pixels one of the model is along y and x.
 
-    With half a tile shared, 512 compute a pixel (512 / 448)^2 = 1.3 times, windows of 128 4 times.
+    With half a tile shared, 384 compute a pixel (384 / 320)^2 = 1.4 times, windows of 128 4 times.
 
-    >>> default_window_px(128, (3000, 4000)), default_window_px(128, (150, 200))
-    (512, 208)
+    >>> default_window_px(128, (3000, 4000)), default_window_px(128, (300, 400))
+    (384, 128)
     """
-    needed = max(-(-n // s) for n, s in zip(size, scale, strict=True))
-    most = min(4 * tile_px, 512, BLOCK_PX / max(scale), needed)
-    return max(tile_px, int(-(-most // 16) * 16))
+    needed = max(n / s for n, s in zip(size, scale, strict=True))
+    if needed < 4 * tile_px:
+        return tile_px
+    most = min(3 * tile_px, 512, BLOCK_PX / max(scale))
+    return max(tile_px, int(most // 16) * 16)
 
 
 def _check_window(spec: InputSpec, window_px: int | None, sees_locally: bool) -> int | None:
@@ -228,65 +196,6 @@ def _check_overlap(dem, grid: Grid) -> None:
             f"{dem}: covers {apart[0]} in the image's CRS, the image {apart[1]}: they do not "
             "overlap; give the DEM of this place"
         )
-
-
-def thumbnail(scene: Scene):
-    """The image thinned out to at most 1200 pixels a side: values (h, w, 3), valid, and the step.
-
-    One pixel in `step` x `step` is kept. Damaged parts are no data.
-
-    Raises:
-        InputError: nothing of the image can be read.
-
-    Example:
-        >>> from landslide_tf.inputs import InputSpec
-        >>> values, valid, step = thumbnail(open_scene("scene.tif", "dem.tif", InputSpec()))
-        >>> values.shape, bool(valid.all()), step
-        ((64, 96, 3), True, 1)
-    """
-    step = -(-max(scene.size) // THUMBNAIL_PX)
-    height, width = (-(-n // step) for n in scene.size)
-    values, valid = None, np.zeros((height, width), bool)
-    rows = max(1, 512 // step) * step
-    with open_raster(scene.image) as file:
-        # Strips, so that memory stays flat; a damaged one is read again in ever smaller pieces.
-        todo = [
-            (top, left, min(rows, scene.size[0] - top), min(16 * rows, scene.size[1] - left))
-            for top in range(0, scene.size[0], rows)
-            for left in range(0, scene.size[1], 16 * rows)
-        ]
-        while todo:
-            top, left, h, w = todo.pop()
-            try:
-                part = read_window(
-                    file, Window(left, top, w, h), nodata=scene.nodata, bands=scene.bands
-                )
-            except InputError:
-                todo += _halves(top, left, h, w, step)
-                continue
-            thin, keep = part.values[::step, ::step], part.valid[::step, ::step]
-            if values is None:
-                values = np.zeros((height, width, 3), thin.dtype)
-            y, x = top // step, left // step
-            values[y : y + len(thin), x : x + thin.shape[1]] = thin
-            valid[y : y + len(thin), x : x + thin.shape[1]] = keep
-    if values is None:
-        raise InputError(f"{scene.image}: cannot be read; restore the file")
-    return values, valid, step
-
-
-def _halves(top, left, h, w, step):
-    """The two halves of a box along its longer side, cut at a multiple of `step`; none if small.
-
-    >>> _halves(0, 0, 100, 300, 10)
-    [(0, 0, 100, 150), (0, 150, 100, 150)]
-    """
-    half = max(h, w) // 2 // step * step
-    if half < max(step, SMALLEST_PX):
-        return []
-    if h > w:
-        return [(top, left, half, w), (top + half, left, h - half, w)]
-    return [(top, left, h, half), (top, left + half, h, w - half)]
 
 
 def _with_stretch(scene: Scene, scale: str) -> Scene:

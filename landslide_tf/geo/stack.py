@@ -17,6 +17,7 @@ from landslide_tf.geo.job import sources
 from landslide_tf.geo.notes import dem_note
 from landslide_tf.geo.outputs import STRIP_PX
 from landslide_tf.geo.reader import Reader
+from landslide_tf.geo.settings import SceneOptions
 from landslide_tf.geo.source import open_scene
 from landslide_tf.inputs import InputSpec
 from landslide_tf.inputs.spec import STACK_NODATA
@@ -63,7 +64,7 @@ def write_stack(
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise InputError(f"{out}: a stack is a GeoTIFF; give --out a name that ends in .tif")
     # Rasters need no more of the spec than this.
-    scene = open_scene(image, dem, InputSpec(bands=bands), nodata=nodata)
+    scene = open_scene(image, dem, InputSpec(bands=bands), SceneOptions(nodata=nodata))
     reader, (height, width) = Reader(scene), scene.size
     profile = {
         "driver": "GTiff", "count": 4, "height": height, "width": width, "dtype": "float32",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from landslide_tf.checks import InputError
-from landslide_tf.geo.geopackage import LAYER, told
 
 # name of the option: GDAL driver, its options, files beside one another
 FORMATS = {
@@ -60,6 +59,8 @@ def convert_polygons(gpkg, folder, name: str) -> list[str]:
         (2, 4326)
     """
     import pyogrio
+
+    from landslide_tf.geo.geopackage import LAYER, told
 
     driver, options, ends = FORMATS[name]
     folder = Path(folder)

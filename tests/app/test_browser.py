@@ -92,9 +92,15 @@ def map_files(page):
     choose_file(page, "Elevation model, DEM (GeoTIFF)", "dem.tif")
     page.get_by_text("128 x 128 pixels of 10 m").wait_for()
     page.get_by_role("button", name="Reference and options").click()
-    choose_file(page, "Reference: mapped landslides (GeoPackage, mask)", "landslides.gpkg")
+    choose_file(page, "Reference: mapped landslides (polygons, mask)", "landslides.gpkg")
     press(page, "Start mapping")
     page.locator("#map iframe").wait_for()
+
+
+# Elements within another that are moved from side to side to see all of them.
+WIDER = """place => [...document.querySelectorAll(place + ' *')]
+  .filter(e => e.scrollWidth > e.clientWidth)
+  .filter(e => ['auto', 'scroll'].includes(getComputedStyle(e).overflowX)).map(e => e.className)"""
 
 
 def wait_until(page, condition):
@@ -129,6 +135,9 @@ def test_a_scene_is_mapped_redrawn_and_downloaded(open_page, tmp_path, width):
     row.scroll_into_view_if_needed()
     row.click()
     wait_until(page, lambda: scale.inner_text() != wide)
+    frame.locator(".leaflet-popup-content").get_by_text("mean slope").wait_for()
+    if width == 1280:
+        assert page.evaluate(WIDER, "#table") == []
     # each layer fades
     if width < 500:
         frame.get_by_text("Layers").click()

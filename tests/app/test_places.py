@@ -3,9 +3,12 @@
 import contextlib
 import os
 import shutil
+import zipfile
 
+import geopandas
 import numpy as np
 import pytest
+import shapely
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -13,6 +16,7 @@ from conftest import write_raster
 from landslide_tf.app.places import available_models, check_file, inside, listed
 from landslide_tf.app.site_folders import Site
 from landslide_tf.checks import InputError
+from landslide_tf.geo.vector import is_vector
 
 REFUSED = "is not in the folder of the page"
 
@@ -80,6 +84,78 @@ def test_files_that_name_other_files_are_refused(folder, tmp_path, kind):
         with pytest.raises(InputError, match=f"{name}: is no"):
             check_file(folder / name, kind, folder)
     assert check_file(folder / "a.tif", kind, folder) == folder / "a.tif"
+
+
+KML = '<kml xmlns="http://www.opengis.net/kml/2.2"><Document>{}</Document></kml>'
+
+
+@pytest.fixture
+def polygons():
+    square = shapely.box(98.61, 31.11, 98.62, 31.12)
+    return geopandas.GeoDataFrame({"n": [1]}, geometry=[square], crs="EPSG:4326")
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.geojson", "a.json", "a.kml", "a.shp", "zipped.zip"])
+def test_references_of_each_kind_are_read(folder, polygons, name):
+    path = folder / name
+    drivers = {".json": "GeoJSON", ".kml": "KML"}
+    if name == "zipped.zip":
+        polygons.to_file(folder / "deep/a.shp")
+        with zipfile.ZipFile(path, "w") as archive:
+            for part in (folder / "deep").glob("a.*"):
+                archive.write(part, part.name)
+    else:
+        polygons.to_file(path, driver=drivers.get(path.suffix))
+    assert check_file(path, "reference", folder) == path
+    assert name in listed(folder, "reference")
+    assert is_vector(path)
+    with pytest.raises(InputError, match=f"{name}: is no TIFF"):
+        check_file(path, "scene", folder)
+
+
+def test_vector_files_that_lead_elsewhere_are_refused(folder, tmp_path, polygons):
+    polygons.to_file(tmp_path / "secret.geojson")
+    layer = "<OGRVRTLayer name='secret'><SrcDataSource>{}</SrcDataSource></OGRVRTLayer>"
+    vrt = f"<OGRVRTDataSource>{layer.format(tmp_path / 'secret.geojson')}</OGRVRTDataSource>"
+    (tmp_path / "direct.vrt").write_text(vrt)
+    assert is_vector(tmp_path / "direct.vrt")  # GDAL would read it
+    bad = {
+        "direct.kml": vrt, "second.kml": KML.format("") + vrt, "cut.kml": "<kml><Document>",
+        "other.kml": "<gpx/>", "direct.geojson": vrt, "stac.json": '{"stac_version": "1.0.0"}',
+        "topo.json": '{"type": "Topology", "objects": {}, "arcs": []}', "text.zip": "PK",
+    }  # fmt: skip
+    for name, text in bad.items():
+        (folder / name).write_text(text)
+    with zipfile.ZipFile(folder / "vrt.zip", "w") as archive:
+        archive.writestr("a.vrt", vrt)
+    with zipfile.ZipFile(folder / "named.zip", "w") as archive:
+        archive.writestr("a.shp", vrt)
+    for name in (*bad, "vrt.zip", "named.zip"):
+        with pytest.raises(InputError, match=f"{name}: is no GeoPackage, GeoJSON"):
+            check_file(folder / name, "reference", folder)
+    polygons.to_file(tmp_path / "secret.shp")
+    polygons.to_file(folder / "led.shp")
+    (folder / "led.dbf").unlink()
+    (folder / "led.dbf").symlink_to(tmp_path / "secret.dbf")
+    with pytest.raises(InputError, match=REFUSED):
+        check_file(folder / "led.shp", "reference", folder)
+
+
+def test_the_files_of_a_shapefile_are_uploaded_together(folder, tmp_path, polygons):
+    site = Site(tmp_path, folder, tmp_path / "own", None)
+    polygons.to_file(tmp_path / "a.shp")
+    uploads = []
+    for path in sorted(tmp_path.glob("a.*")):  # each is put into a folder of its own
+        target = site.uploads / path.suffix[1:] / path.name
+        target.parent.mkdir(parents=True)
+        shutil.copy(path, target)
+        uploads.append(str(target))
+    found = site.file(uploads, "", "reference")
+    assert len(geopandas.read_file(found)) == 1
+    assert site.file(uploads, "", "reference") == found
+    assert site.file([], "", "reference") is None
+    with pytest.raises(InputError, match="all files of one shapefile"):
+        site.file([*uploads, *uploads], "", "reference")
 
 
 def test_what_lies_beside_a_file_must_not_lead_out(folder, tmp_path):

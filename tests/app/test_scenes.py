@@ -5,7 +5,8 @@ import pytest
 
 from conftest import write_raster
 from landslide_tf.app import run_view, tiles
-from landslide_tf.app.scenes import loaded, look_at_scene
+from landslide_tf.app.scenes import look_at_scene
+from landslide_tf.app.warm import loaded
 from landslide_tf.checks import InputError
 from landslide_tf.geo.job import MapOptions
 

@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import types
 import uuid
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import pytest
 import requests
 
 from landslide_tf.app import launch
-from landslide_tf.checks import InputError
+from landslide_tf.checks import InputError, JobError
 from landslide_tf.cli import main
 
 pytest.importorskip("gradio", reason="needs requirements-app.txt")
@@ -68,7 +71,7 @@ def visitor(served_page):
 
 def form(image=None, name="", model="red", dem_name=""):
     """The values of the form: model, image, DEM and reference (each twice), options."""
-    return model, image, name, None, dem_name, None, "", "", "run", ""
+    return model, image, name, None, dem_name, [], "", "", "run", ""
 
 
 def test_it_listens_on_this_machine_alone(served_page):
@@ -105,6 +108,61 @@ def test_without_the_password_nothing_is_told(tmp_path):
             entry = {"username": "anyone", "password": password}
             assert web.post(f"{server.url}login", data=entry, timeout=30).ok is right
         assert web.get(f"{server.url}config", timeout=30).status_code == 200
+    finally:
+        server.close()
+
+
+def test_a_shared_page_has_a_password(tmp_path, monkeypatch, capsys):
+    """With a tunnel that is none: what is shared is the local server, which asks for it."""
+    from gradio import networking
+
+    monkeypatch.setattr(networking, "setup_tunnel", lambda **_: "http://abc.gradio.live")
+    server = launch(tmp_path, share=True)  # returns: a cell must not hang
+    try:
+        assert server.url == "https://abc.gradio.live"
+        password = re.search("password of the page: (.+)", capsys.readouterr().out)[1]
+        local = server.blocks.local_url
+        assert requests.get(f"{local}config", timeout=30).status_code == 401
+        web = requests.Session()
+        for given, right in (("guess", False), (password, True)):
+            entry = {"username": "anyone", "password": given}
+            assert web.post(f"{local}login", data=entry, timeout=30).ok is right
+        assert web.get(f"{local}config", timeout=30).status_code == 200
+    finally:
+        server.close()
+
+
+def test_a_page_that_cannot_be_shared_ends(tmp_path, monkeypatch):
+    from gradio import networking
+
+    def fails(**_):
+        raise OSError("no network")
+
+    monkeypatch.setattr(networking, "setup_tunnel", fails)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with pytest.raises(JobError, match="start the page without share"):
+        launch(tmp_path, share=True)
+    assert not list(tmp_path.glob("landslide-app-*"))
+
+
+def test_a_cell_on_colab_shows_the_page_below_it(tmp_path, monkeypatch):
+    """Colab leads to a port of the notebook's machine for the notebook's owner alone."""
+    from gradio import utils
+
+    shown = []
+    display = types.SimpleNamespace(HTML=str, Javascript=str, display=shown.append)
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(display=display))
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    monkeypatch.setattr(utils, "colab_check", lambda: True)
+    monkeypatch.setattr(utils, "ipython_check", lambda: True)
+    monkeypatch.delenv("GRADIO_DEBUG", raising=False)
+    server = launch(tmp_path)
+    try:
+        port = re.search(r":(\d+)/?$", server.blocks.local_url)[1]
+        (script,) = shown
+        assert "google.colab.kernel.proxyPort" in script and f"({port}, " in script
+        assert not server.blocks.share_url
     finally:
         server.close()
 

@@ -33,6 +33,7 @@ from landslide_tf.data.index import find_samples
 from landslide_tf.data.raster import read_raster
 from landslide_tf.geo import cut
 from landslide_tf.geo.cut import cut_scene, tile_starts
+from landslide_tf.geo.settings import CutOptions
 from landslide_tf.inputs import InputSpec
 
 
@@ -45,7 +46,7 @@ def test_tiles_are_the_scenes_pixels_in_their_place(scene, tmp_path):
     # rows 4 to 8, columns 10 to 20: in two tiles, 4 x 6 and 4 x 4 pixels
     polygons = write_polygons(tmp_path / "p.gpkg", [rectangle(4, 10, 8, 20)])
     out = tmp_path / "out"
-    counts = cut_scene(scene, polygons, out, tile_px=16, min_valid=1)
+    counts = cut_scene(scene, polygons, out, CutOptions(tile_px=16, min_valid=1))
     # 2 whole rows of 3 whole tiles; 3 + 2 + 1 reach beyond the scene
     assert counts == {
         "landslide": 2, "non_landslide": 4, "no_data": 6, "few_landslide_px": 0,
@@ -71,7 +72,7 @@ def test_tiles_are_the_scenes_pixels_in_their_place(scene, tmp_path):
 
 def test_the_rim_is_filled_up_with_no_data(scene, tmp_path):
     polygons = write_polygons(tmp_path / "p.gpkg", [rectangle(38, 54, 40, 56)])
-    counts = cut_scene(scene, polygons, tmp_path / "out", tile_px=16, min_valid=0.25)
+    counts = cut_scene(scene, polygons, tmp_path / "out", CutOptions(tile_px=16, min_valid=0.25))
     assert counts["no_data"] == 0 and counts["valid_px"] == HEIGHT * WIDTH
     image = rows(tmp_path / "out/landslide/image")["scene_0032_0048"]
     assert image.size == (16, 16)
@@ -79,7 +80,7 @@ def test_the_rim_is_filled_up_with_no_data(scene, tmp_path):
     np.testing.assert_array_equal(image.values[:8, :8], read_raster(scene).values[32:, 48:])
     # the file's own size holds: 8 x 8 of 16 x 16 is a quarter
     with pytest.raises(InputError, match="no tile"):
-        cut_scene(scene, polygons, tmp_path / "b", tile_px=16, min_valid=0.26)
+        cut_scene(scene, polygons, tmp_path / "b", CutOptions(tile_px=16, min_valid=0.26))
 
 
 @pytest.mark.parametrize("all_touched", [False, True])
@@ -92,7 +93,12 @@ def test_a_pixel_is_landslide_where_its_centre_is(crs, all_touched, scene, tmp_p
     series = geopandas.GeoSeries([polygon], crs=CRS).to_crs(crs)
     series.to_file(tmp_path / "p.geojson" if crs == "EPSG:4326" else tmp_path / "p.gpkg")
     path = next(tmp_path.glob("p.*"))
-    cut_scene(scene, path, tmp_path / "out", tile_px=16, min_valid=0.1, all_touched=all_touched)
+    cut_scene(
+        scene,
+        path,
+        tmp_path / "out",
+        CutOptions(tile_px=16, min_valid=0.1, all_touched=all_touched),
+    )
     found = np.zeros((48, 64), bool)
     for part in ("landslide", "non-landslide"):
         for name, image in rows(tmp_path / "out" / part / "image").items():
@@ -117,7 +123,10 @@ def test_overlap_and_the_fewest_pixels_of_a_landslide(scene, tmp_path):
     # 3 x 3 pixels, of which the tile from row 0, column 8 has 3 x 2
     polygons = write_polygons(tmp_path / "p.gpkg", [rectangle(2, 22, 5, 25)])
     counts = cut_scene(
-        scene, polygons, tmp_path / "out", tile_px=16, overlap=8, min_valid=1, min_landslide_px=7
+        scene,
+        polygons,
+        tmp_path / "out",
+        CutOptions(tile_px=16, overlap=8, min_valid=1, min_landslide_px=7),
     )
     # starts: rows 0, 8, 16, 24; columns 0, 8, ..., 40: 4 x 6 whole tiles
     assert tile_starts(HEIGHT, 16, 8) == [0, 8, 16, 24]
@@ -146,7 +155,7 @@ def test_a_dem_of_another_grid(scene, tmp_path):
         transform=transform,
     )  # fmt: skip
     polygons = write_polygons(tmp_path / "p.gpkg", [rectangle(4, 10, 8, 20)])
-    cut_scene(scene, polygons, tmp_path / "out", dem=dem, tile_px=16, min_valid=1)
+    cut_scene(scene, polygons, tmp_path / "out", CutOptions(tile_px=16, min_valid=1), dem=dem)
     tile = rows(tmp_path / "out/non-landslide/dem")["scene_0016_0032"]
     assert tile.values.dtype == np.float32 and tile.valid.all()
     rows_, columns = np.mgrid[16.5:32, 32.5:48]
@@ -168,7 +177,7 @@ def test_where_the_dem_has_no_data(dtype, tag, scene, tmp_path):
     dem = write_raster(tmp_path / "dem.tif", values, crs=CRS, transform=transform, nodata=tag)
     polygons = write_polygons(tmp_path / "p.gpkg", [rectangle(10, 10, 12, 12)])
     nodata = -9999.0 if tag is None else None
-    cut_scene(scene, polygons, tmp_path / "out", dem=dem, tile_px=16, nodata=nodata)
+    cut_scene(scene, polygons, tmp_path / "out", CutOptions(tile_px=16, nodata=nodata), dem=dem)
     tile = rows(tmp_path / "out/landslide/dem")["scene_0000_0000"]
     expected = np.ones((16, 16), bool)
     expected[:4] = expected[4:8, :4] = False
@@ -183,7 +192,7 @@ def test_a_landslide_beyond_the_dem_is_no_background(scene, tmp_path):
         tmp_path / "dem.tif", np.ones((16, 10), "float32"), crs=CRS, transform=transform
     )
     polygons = write_polygons(tmp_path / "p.gpkg", [rectangle(2, 2, 6, 4)])
-    counts = cut_scene(scene, polygons, tmp_path / "out", dem=dem, tile_px=16)
+    counts = cut_scene(scene, polygons, tmp_path / "out", CutOptions(tile_px=16), dem=dem)
     assert counts["landslide"] == 1 and counts["landslide_px"] == 8
     assert counts["non_landslide"] == 0 and counts["no_data"] == 11
     assert rows(tmp_path / "out/landslide/dem")["scene_0000_0000"].valid.sum() == 160
@@ -205,7 +214,7 @@ def test_no_data_of_the_scene(tmp_path, rng):
     polygons = write_polygons(tmp_path / "p.gpkg", [rectangle(17, 17, 30, 30)])
     for path, nodata in ((tagged, None), (plain, 0), (masked, None)):
         out = tmp_path / f"out-{path.stem}"
-        counts = cut_scene(path, polygons, out, tile_px=16, nodata=nodata)
+        counts = cut_scene(path, polygons, out, CutOptions(tile_px=16, nodata=nodata))
         assert (counts["no_data"], counts["landslide"], counts["non_landslide"]) == (1, 1, 2)
         assert counts["landslide_px"] == 10 * 13 and counts["valid_px"] == 3 * 256 - 64
         tile = rows(out / "landslide/image")[f"{path.stem}_0016_0016"]
@@ -213,7 +222,9 @@ def test_no_data_of_the_scene(tmp_path, rng):
         assert tile.values.shape == (16, 16, 3)
         np.testing.assert_array_equal(tile.values, values[16:, 16:])
     # a mark that fits the DEM and not the image
-    cut_scene(tagged, polygons, tmp_path / "out-a", tile_px=16, nodata=-9999, overwrite=True)
+    cut_scene(
+        tagged, polygons, tmp_path / "out-a", CutOptions(tile_px=16, nodata=-9999), overwrite=True
+    )
 
 
 def test_a_mask_in_place_of_polygons(scene, tmp_path):
@@ -221,7 +232,7 @@ def test_a_mask_in_place_of_polygons(scene, tmp_path):
     values[2:4, 5:10] = 255
     transform = from_origin(LEFT, TOP, 2 * PIXEL, 2 * PIXEL)
     mask = write_raster(tmp_path / "m.tif", values[:, :14], crs=CRS, transform=transform)
-    counts = cut_scene(scene, mask, tmp_path / "out", tile_px=16)
+    counts = cut_scene(scene, mask, tmp_path / "out", CutOptions(tile_px=16))
     # columns 28 to 32 are beyond it, in 8 rows too few of them are left
     assert counts["landslide"] == 2 and counts["landslide_px"] == 4 * 10
     tile = rows(tmp_path / "out/landslide/mask")["scene_0000_0016"]
@@ -237,14 +248,14 @@ def test_a_mask_in_place_of_polygons(scene, tmp_path):
 def test_several_scenes_in_one_folder(scene, tmp_path):
     polygons = write_polygons(tmp_path / "p.gpkg", [rectangle(4, 10, 8, 20)])
     out = tmp_path / "out"
-    cut_scene(scene, polygons, out, tile_px=16, name="A")
-    cut_scene(scene, polygons, out, tile_px=32, name="B")
+    cut_scene(scene, polygons, out, CutOptions(tile_px=16, name="A"))
+    cut_scene(scene, polygons, out, CutOptions(tile_px=32, name="B"))
     assert len(find_samples(out, negatives=True).samples) == len(list(out.glob("*/image/*")))
     before = sorted(out.rglob("A_*.tif"))
     with pytest.raises(InputError, match="A_0000_0000.tif: exists; give --overwrite"):
-        cut_scene(scene, polygons, out, tile_px=16, name="A")
+        cut_scene(scene, polygons, out, CutOptions(tile_px=16, name="A"))
     # those of another size are gone, those of another name are not
-    cut_scene(scene, polygons, out, tile_px=32, name="A", overwrite=True)
+    cut_scene(scene, polygons, out, CutOptions(tile_px=32, name="A"), overwrite=True)
     after = {path.name.replace("A", "B") for path in out.rglob("A_*.tif")}
     assert after == {path.name for path in out.rglob("B_*.tif")} and len(after) < len(before)
     tiles = load_tiles(out, InputSpec(tile_px=16, fusion="rgb"), negatives=True)
@@ -261,7 +272,7 @@ def test_only_windows_are_read(scene, tmp_path, monkeypatch):
 
     monkeypatch.setattr(cut, "read_window", recorded)
     polygons = write_polygons(tmp_path / "p.gpkg", [rectangle(4, 10, 8, 20)])
-    cut_scene(scene, polygons, tmp_path / "out", tile_px=16)
+    cut_scene(scene, polygons, tmp_path / "out", CutOptions(tile_px=16))
     assert len(seen) == 1 + 12 and max(seen) == (16, 16)
 
 
@@ -272,7 +283,7 @@ def test_a_world_wide_inventory(scene, tmp_path):
     polygons = write_polygons(tmp_path / "p.gpkg", [*others, here], "EPSG:4326")
     with sqlite3.connect(polygons) as file:
         file.execute("CREATE TABLE layer_styles (name TEXT)")
-    counts = cut_scene(scene, polygons, tmp_path / "out", tile_px=16)
+    counts = cut_scene(scene, polygons, tmp_path / "out", CutOptions(tile_px=16))
     assert counts["landslide_px"] == 40
 
 
@@ -287,7 +298,7 @@ def test_a_scene_that_is_not_north_up(tmp_path, rng):
     )
     polygons = write_polygons(tmp_path / "p.gpkg", [polygon])
     dem = write_raster(tmp_path / "dem.tif", values[..., 0], crs=CRS, transform=transform)
-    counts = cut_scene(scene, polygons, tmp_path / "out", dem=dem, tile_px=16)
+    counts = cut_scene(scene, polygons, tmp_path / "out", CutOptions(tile_px=16), dem=dem)
     assert counts["landslide"] == 1 and counts["landslide_px"] == 7 * 10
     mask = rows(tmp_path / "out/landslide/mask")["scene_0016_0016"]
     expected = np.zeros((16, 16), "uint8")
@@ -303,7 +314,7 @@ def test_a_polygon_that_crosses_itself_counts_whole(scene, tmp_path):
     bow = shapely.Polygon([place(*p) for p in ((2, 2), (10, 10), (2, 10), (10, 2))])
     assert not bow.is_valid
     polygons = write_polygons(tmp_path / "p.gpkg", [bow])
-    counts = cut_scene(scene, polygons, tmp_path / "out", tile_px=16)
+    counts = cut_scene(scene, polygons, tmp_path / "out", CutOptions(tile_px=16))
     # left and right of the middle a triangle of base 8 and height 4: 6 + 4 + 2 + 0 centres are
     # inside of it, others on its sides
     whole = shapely.make_valid(bow)
@@ -344,7 +355,13 @@ def test_the_tiles_of_a_survey(real_data, tmp_path):
         series = geopandas.GeoSeries(polygons, crs=file.crs).to_crs("EPSG:4326")
     series.to_file(tmp_path / "p.geojson")
     out = tmp_path / "out"
-    cut_scene(source / "rgb.tif", tmp_path / "p.geojson", out, dem=source / "dsm.tif", name="A")
+    cut_scene(
+        source / "rgb.tif",
+        tmp_path / "p.geojson",
+        out,
+        CutOptions(name="A"),
+        dem=source / "dsm.tif",
+    )
     compared = 0
     for path in out.glob("*/*/A_*.tif"):
         published = read_raster(real_data / "jinsha/landslide" / path.parent.name / path.name)

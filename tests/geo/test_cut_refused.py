@@ -12,6 +12,7 @@ from landslide_tf.checks import InputError
 from landslide_tf.data.raster import read_raster
 from landslide_tf.geo import cut
 from landslide_tf.geo.cut import cut_scene
+from landslide_tf.geo.settings import CutOptions
 
 
 @pytest.fixture
@@ -19,9 +20,10 @@ def scene(tmp_path, rng):
     return write_scene(tmp_path / "scene.tif", rng)
 
 
-def check_refused(image, polygons, tmp_path, *parts, **options):
+def check_refused(image, polygons, tmp_path, *parts, dem=None, **options):
     with pytest.raises(InputError) as error:
-        cut_scene(image, polygons, tmp_path / "out", **{"tile_px": 16, **options})
+        options = CutOptions(**{"tile_px": 16, **options})
+        cut_scene(image, polygons, tmp_path / "out", options, dem=dem)
     message = str(error.value)
     assert "\n" not in message
     for part in parts:
@@ -71,7 +73,7 @@ def test_scenes_and_dems_that_do_not_serve(scene, tmp_path, rng):
     )
     check_refused(five, polygons, tmp_path, "five.tif: has 5 bands", "--bands")
     check_refused(five, polygons, tmp_path, "--bands asks for 6", bands=(6, 1, 2))
-    cut_scene(five, polygons, tmp_path / "five", tile_px=16, bands=(5, 3, 1))
+    cut_scene(five, polygons, tmp_path / "five", CutOptions(tile_px=16, bands=(5, 3, 1)))
     tile = rows(tmp_path / "five/landslide/image")["five_0000_0000"]
     np.testing.assert_array_equal(tile.values, values[:16, :16, [1, 2, 0]])
     check_refused(scene, polygons, tmp_path, "no.tif: cannot be read", dem=tmp_path / "no.tif")
@@ -114,7 +116,7 @@ def test_options_out_of_range(options, message, scene, tmp_path):
 
 def test_a_failure_on_the_way_leaves_nothing(scene, tmp_path, monkeypatch):
     polygons = write_polygons(tmp_path / "p.gpkg", [rectangle(4, 10, 8, 20)])
-    cut_scene(scene, polygons, tmp_path / "out", tile_px=16)
+    cut_scene(scene, polygons, tmp_path / "out", CutOptions(tile_px=16))
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.tif")}
     original = cut.write_geotiff
 
@@ -125,7 +127,7 @@ def test_a_failure_on_the_way_leaves_nothing(scene, tmp_path, monkeypatch):
 
     monkeypatch.setattr(cut, "write_geotiff", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        cut_scene(scene, polygons, tmp_path / "out", tile_px=16, overwrite=True)
+        cut_scene(scene, polygons, tmp_path / "out", CutOptions(tile_px=16), overwrite=True)
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.tif")} == before
     assert not list(tmp_path.glob(".writing*"))
 
@@ -146,7 +148,7 @@ def test_a_tile_larger_than_the_scene(scene, tmp_path):
     """40 x 56 = 2240 pixels: 0.5 of a tile of 66 are 2178, of 67 2244.5."""
     polygons = write_polygons(tmp_path / "good.gpkg", [rectangle(4, 10, 8, 20)])
     check_refused(scene, polygons, tmp_path, "40 x 56 pixels fill less than 50%", tile_px=67)
-    assert cut_scene(scene, polygons, tmp_path / "out", tile_px=66)["landslide"] == 1
+    assert cut_scene(scene, polygons, tmp_path / "out", CutOptions(tile_px=66))["landslide"] == 1
 
 
 def test_a_mask_whose_background_would_be_unknown(scene, tmp_path):

@@ -16,6 +16,7 @@ from landslide_tf.data.raster import open_raster
 from landslide_tf.geo.cut import cut_scene
 from landslide_tf.geo.notes import dem_note
 from landslide_tf.geo.overlay import Grid, open_dem, open_labels
+from landslide_tf.geo.settings import CutOptions
 from landslide_tf.geo.source import open_scene
 from landslide_tf.inputs import InputSpec
 
@@ -208,7 +209,9 @@ def test_local_coordinates_work_in_their_unit(tmp_path):
     box = shapely.box(100, 100, 200, 200)
     geopandas.GeoSeries([box], crs=crs).to_file(tmp_path / "p.gpkg")
     assert open_labels(tmp_path / "p.gpkg", grid)(WHOLE).values.sum() == 100
-    counts = cut_scene(grid.path, tmp_path / "p.gpkg", tmp_path / "t", dem=dem, tile_px=16)
+    counts = cut_scene(
+        grid.path, tmp_path / "p.gpkg", tmp_path / "t", CutOptions(tile_px=16), dem=dem
+    )
     assert counts["landslide_px"] == 100
     box = geopandas.GeoSeries([shapely.box(100, 30, 101, 31)], crs="EPSG:4326")
     box.to_file(tmp_path / "world.gpkg")
@@ -358,7 +361,7 @@ def test_tiles_of_a_scaled_scene_have_nan_for_no_data(tmp_path):
         file.scales, file.offsets = (1e-4,) * 3, (0.1,) * 3
     box = shapely.box(470_050, 3_444_800, 470_100, 3_444_900)
     geopandas.GeoSeries([box], crs=UTM).to_file(tmp_path / "p.gpkg")
-    cut_scene(path, tmp_path / "p.gpkg", tmp_path / "t", tile_px=32)
+    cut_scene(path, tmp_path / "p.gpkg", tmp_path / "t", CutOptions(tile_px=32))
     with rasterio.open(next((tmp_path / "t/landslide/image").glob("*.tif"))) as file:
         tile = file.read()
     np.testing.assert_allclose(tile[:, 4:], 0.4, rtol=1e-6)

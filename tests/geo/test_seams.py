@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_maps import FLOAT, make_map, read
 from scene_runs import WINDOW, make_run
+from seams import seam_shares
 
 from conftest import write_raster
-from landslide_tf.geo.seams import seam_shares
 
 
 @given(st.floats(0.1, 3), st.floats(0.1, 3))

@@ -22,6 +22,8 @@ def test_resume_computes_no_finished_block_twice(red_run, make_scene, tmp_path, 
     computed, real = [], infer.Reader.image
 
     def image(self, box):
+        if box == (0, 0, 100, 100):  # the thumbnail
+            return real(self, box)
         if len(computed) == 4 and "fixed" not in computed:
             raise KeyboardInterrupt
         computed.append(box)

@@ -1,0 +1,57 @@
+"""Whether larger windows give the same map of a scene: a sample of it, computed in both."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from landslide_tf.geo.infer import part_of, scene_run
+from landslide_tf.geo.reader import Reader, Scene
+from landslide_tf.runs.run import Run
+
+ALIKE = 0.99  # of the pixels: about what remains alike when windows of training are moved
+SAMPLES = 4  # windows that are computed
+TRIED = 24  # windows that are read, at most, to find as many with data
+
+
+def window_agreement(run: Run, wide: Scene, narrow: Scene, threshold: float) -> float:
+    """Share of pixels that stay on their side of the threshold in larger windows.
+
+    Some windows of `wide` are computed as they are, and in the windows of `narrow`, the same scene.
+    Their rims, where a window has little weight, do not count. 0 where none has data.
+
+    A model whose layers all look at pixels nearby may still tell where in a tile a pixel lies: it
+    sees the zeros beyond the tile's border. Trained on tiles with the landslide in their middle, it
+    finds more of them in larger windows.
+
+    >>> from landslide_tf.runs.run import load_run
+    >>> from landslide_tf.geo.source import open_scene
+    >>> run = load_run("runs/first")
+    >>> scene = open_scene("scene.tif", "dem.tif", run.spec)
+    >>> window_agreement(run, scene, scene, 0.5)
+    1.0
+    """
+    reader, (height, width) = Reader(wide), wide.layout.window
+    runs = scene_run(run, wide), scene_run(run, narrow)
+    (tops, _, _), (lefts, _, _) = wide.layout.axes
+    places = np.array([(top, left) for top in tops for left in lefts])
+    same = known = done = 0
+    for top, left in np.random.default_rng(0).permutation(places)[:TRIED].tolist():
+        box = (top, left, top + height, left + width)
+        image, dem = reader.image(box), reader.dem(box) if wide.dem_in_model else None
+        if image.valid.mean() < 0.5:
+            continue
+        (whole,) = runs[0].predict_rasters([(image, dem)])
+        windows = list(narrow.layout.within((height, width)).all_windows())
+        pairs = [(part_of(image, where), part_of(dem, where)) for where, _ in windows]
+        blended = np.zeros(whole.shape, "float32")
+        for (where, weight), p in zip(windows, runs[1].predict_rasters(pairs), strict=True):
+            blended[where] += weight * p
+        inner = tuple(slice(n // 2, -(n // 2) or None) for n in wide.layout.overlap)
+        a, b = whole[inner], blended[inner]
+        valid = np.isfinite(a) & np.isfinite(b)
+        same += int(((a >= threshold) == (b >= threshold))[valid].sum())
+        known += int(valid.sum())
+        done += 1
+        if done == SAMPLES:
+            break
+    return same / known if known else 0.0
