@@ -70,7 +70,7 @@ def test_the_papers_row_is_consistent_with_the_fault_not_proved(study, tmp_path)
     results = make(study, tmp_path, "unet-none-bce-levels2", (0.25,))
     found = {"precision": 0.96, "recall": 0.14}
     results = scored(results, 2, found, {"precision": 0.7, "recall": 0.68})
-    text = papers_row(results)
+    text = papers_row(batch_norm_table(results))
     near = "Reproduced (within 0.1 of the paper's precision and recall)"
     assert f"{near}: dropout at 2 levels, as it is." in text
     assert "Not there (recall at least 0.5): dropout at 2 levels, re-estimated." in text
@@ -82,7 +82,9 @@ def test_the_papers_row_is_consistent_with_the_fault_not_proved(study, tmp_path)
 def test_alike_in_kind_is_not_called_reproduced(study, tmp_path):
     results = make(study, tmp_path, "unet-none-bce-levels2", (0.25,))
     found = {"precision": 0.9, "recall": 0.36}
-    text = papers_row(scored(results, 2, found, {"precision": 0.8, "recall": 0.66}))
+    text = papers_row(
+        batch_norm_table(scored(results, 2, found, {"precision": 0.8, "recall": 0.66}))
+    )
     assert "Reproduced (within 0.1 of the paper's precision and recall): no reading." in text
     assert "but not as far: dropout at 2 levels, as it is." in text
     assert "Our recall stays above the paper's, which this leaves open." in text
@@ -91,7 +93,7 @@ def test_alike_in_kind_is_not_called_reproduced(study, tmp_path):
 def test_no_words_that_the_runs_do_not_carry(study, tmp_path):
     results = make(study, tmp_path, "unet-none-bce-levels2", (0.25,))
     same = {"precision": 0.7, "recall": 0.6}
-    text = papers_row(scored(results, 2, same, same))
+    text = papers_row(batch_norm_table(scored(results, 2, same, same)))
     assert "precision and recall): no reading." in text
     assert "neither support nor exclude" in text
     assert "consistent" not in text

@@ -8,7 +8,8 @@ from landslide_tf.study.claims import CANNOT_TELL, DOES_NOT, HOLDS
 from landslide_tf.study.claims import claims as claims_of
 from landslide_tf.study.comparisons import best_of, find, paper_comparisons
 from landslide_tf.study.matrices import SIX
-from landslide_tf.study.summary import what_came_out, what_it_means
+from landslide_tf.study.paper_report import what_came_out
+from landslide_tf.study.words import what_it_means
 
 NAMES = ("balanced", "dice", "small", "bce", "unetpp", "attention", "both", "contextual", "dem",
          "epoch", "image")  # fmt: skip
@@ -209,7 +210,7 @@ def test_the_best_is_better_than_each_other(seeded):
     one = find(compared, six[0], results["unetpp-contextual-dice"])
     other = find(compared, results["unetpp-contextual-dice"], six[0])
     assert (one.verdict, other.verdict) == ("worse", "better")
-    assert one.found.over_seeds.low == -other.found.over_seeds.high
+    assert one.seeds_low == -other.seeds_high
     assert best_of(compared, six[:4]) is None
 
 
