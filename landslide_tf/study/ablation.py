@@ -11,7 +11,7 @@ from landslide_tf.study.comparisons import compare
 from landslide_tf.study.experiments import Study
 from landslide_tf.study.records import Results
 from landslide_tf.study.tables import score_cells
-from landslide_tf.study.words import (
+from landslide_tf.study.wording import (
     HOW_TO_READ,
     NOTE,
     comparisons_text,

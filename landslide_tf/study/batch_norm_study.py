@@ -12,7 +12,7 @@ from landslide_tf.study.experiments import Study
 from landslide_tf.study.matrices import LOSS_TITLES, MODEL_TITLES
 from landslide_tf.study.records import Results
 from landslide_tf.study.tables import paper_values, score_cells
-from landslide_tf.study.words import (
+from landslide_tf.study.wording import (
     NOTE,
     data_name,
     how_many,

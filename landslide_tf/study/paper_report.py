@@ -17,7 +17,7 @@ from landslide_tf.study.experiments import Study
 from landslide_tf.study.matrices import SIX
 from landslide_tf.study.records import Result, Results, on_common_seeds
 from landslide_tf.study.tables import METRICS
-from landslide_tf.study.words import (
+from landslide_tf.study.wording import (
     HOW_TO_READ,
     NOTE,
     comparisons_text,

@@ -64,11 +64,12 @@ class Record:
 
     @property
     def machine(self) -> str:
-        """What times were taken on: the GPU, or the processor and its cores."""
+        """What times were taken on: the GPU, or the processor and its cores, and with how many."""
         where = self.environment
-        if where["gpu"]:
-            return where.get("gpu_name") or "GPU"
-        return f"{where['processor']}, {where['cores']} core{'s' if where['cores'] > 1 else ''}"
+        cores = f"{where['processor']}, {where['cores']} core{'s' if where['cores'] > 1 else ''}"
+        name = where.get("gpu_name") or "GPU" if where["gpu"] else cores
+        shared = where.get("workers", 1)
+        return f"{name}, {shared} runs at one time" if shared > 1 else name
 
 
 def threshold_again(tiles: TileScores) -> float:

@@ -15,7 +15,7 @@ from landslide_tf.study.cells import spread
 from landslide_tf.study.comparisons import paper_comparisons
 from landslide_tf.study.experiments import Study, plan
 from landslide_tf.study.records import read_results
-from landslide_tf.study.words import comparisons_text, gap_in_words
+from landslide_tf.study.wording import comparisons_text, gap_in_words
 
 SOME = {"unet-none-bce": 0.8, "unet-none-dice": 0.95, "unetpp-contextual-dice": 0.9}
 

@@ -51,6 +51,7 @@ def _legend(figure, handles) -> None:
 def miou_by_levels(results: Results, folder):
     """Test mIoU at 0.5 by levels with dropout: seeds as dots, their mean as a line."""
     figure, panels = _panels(results)
+    levels_run = sorted({levels for _, made in panels.values() for levels in made})
     for axis, made in panels.values():
         for way, (_, colour, mark, line) in SHOWN.items():
             shift = -0.06 if way == "as_it_is" else 0.06
@@ -59,7 +60,7 @@ def miou_by_levels(results: Results, folder):
                 axis.plot([levels + shift] * len(values), values, mark, color=colour, ms=4, mew=0)
             means = [result.mean("miou", WAYS[way]) for result in made.values()]
             axis.plot(np.array(list(made)) + shift, means, line, color=colour)
-        axis.set(xticks=list(MARKS), xlabel="deepest levels with dropout", xlim=(-0.3, 2.3))
+        axis.set(xticks=levels_run, xlabel="deepest levels with dropout")
     next(iter(panels.values()))[0].set_ylabel("test mIoU, threshold 0.5")
     line = drawing().Line2D
     _legend(figure, [

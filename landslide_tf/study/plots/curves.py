@@ -223,7 +223,11 @@ def cost(table: pd.DataFrame, folder):
     if made.empty:
         return None
     machines = made.machine.unique()
-    on = f"\n({machines[0]})" if len(machines) == 1 else "\n(machine: see left)"
+    on = (
+        "\n(" + machines[0].replace(", ", ",\n") + ")"
+        if len(machines) == 1
+        else "\n(machine: see left)"
+    )
     panels = [
         ("parameters", "parameters, million", 1e6, None),
         ("gflop", "GFLOP a tile, forward", 1, None),
