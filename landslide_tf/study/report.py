@@ -90,10 +90,10 @@ def draw_figures(
         missing["precision, recall, reliability"] = "no run kept the counts of its tiles"
     curves.by_size(results, folder)
     curves.cost(cost, folder)
-    return missing | (_draw_tiles(study, results, folder) if with_tiles else {})
+    return missing | (draw_tiles(study, results, folder) if with_tiles else {})
 
 
-def _draw_tiles(study: Study, results: Results, folder) -> dict[str, str]:
+def draw_tiles(study: Study, results: Results, folder) -> dict[str, str]:
     """Figures 1, 5 and 6, which show tiles; returns the reasons of those that were left out."""
     from landslide_tf.study.plots import outcomes
     from landslide_tf.training.fit import load_own_tiles

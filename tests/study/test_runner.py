@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 from threading import Barrier, Event
 
 import pytest
@@ -13,7 +14,9 @@ from landslide_tf.cli import main
 from landslide_tf.config import TrainConfig
 from landslide_tf.study import planning, runner
 from landslide_tf.study.experiments import Study, plan, read_study, write_study
+from landslide_tf.study.plots import architecture
 from landslide_tf.study.records import read_results
+from landslide_tf.study.report import draw_tiles
 
 
 def test_a_reason_is_the_commands_own_error(tmp_path):
@@ -23,6 +26,7 @@ def test_a_reason_is_the_commands_own_error(tmp_path):
     assert "error: " in log.read_text()
     log.write_text("error: of an earlier attempt\n")
     assert runner._process(["nothing"], log, Event()) != "of an earlier attempt"
+    assert runner._process(["--version"], log, Event()) is None
 
 
 def test_a_killed_process_says_so(tmp_path, monkeypatch):
@@ -217,67 +221,65 @@ def test_an_epoch_is_timed_where_none_was_made(tiny_config, tmp_path):
 
 
 @pytest.fixture
-def one_child(monkeypatch):
-    """The first run has a process of its own, as all have; the others import Keras only once."""
-    alone = runner._process
-
-    def process(command, log, stop):
-        if command[0] == "train" and log.stem == "unet-none-bce-seed0":
-            return alone(command, log, stop)
-        return main(command) or None
-
-    monkeypatch.setattr(runner, "_process", process)
+def begun(finished_run, tiny_config, tmp_path):
+    """A study whose first run, of U-Net with BCE, is complete, and its folder."""
+    folder = tmp_path / "study"
+    write_study(Study(tiny_config, seeds=2), folder)
+    first = folder / "unet-none-bce-seed0"
+    shutil.copytree(finished_run, first)
+    for kind in ("zero", "others"):
+        scores = {"dem": kind, "scores": {"default": {"miou": 0.5}}}
+        (first / f"dem-{kind}.json").write_text(json.dumps(scores))
+    return folder
 
 
 @pytest.mark.slow
-def test_a_study_from_the_command_line(tiny_tiles, tmp_path, capsys, one_child, monkeypatch):
-    monkeypatch.setattr(planning, "_timed_epoch", lambda config: 1.0)
-    study_folder, out = tmp_path / "study", str(tmp_path / "study")
-    options = ["--data", str(tiny_tiles), "--filters", "2", "--tile-px", "32", "--epochs", "1",
-               "--batch-size", "4", "--learning-rate", "0.01"]  # fmt: skip
-    command = ["study", "--out", out, "--only", "unet-none-bce,resunet-none-wce"]
-    assert main([*command, "--dry-run", *options]) == 0
+def test_a_study_from_the_command_line(begun, tiny_tiles, tmp_path, capsys, monkeypatch):
+    """It is made of a run that is there and one that is missing, on the same split."""
+    # what a process of its own does is tested above: one that imports Keras anew takes its time
+    monkeypatch.setattr(runner, "_process", lambda command, log, stop: main(command) or None)
+    command = ["study", "--out", str(begun), "--only", "unet-none-bce"]
+    before = (begun / "unet-none-bce-seed0/metrics.json").stat().st_mtime_ns
+    assert main([*command, "--dry-run"]) == 0
     assert "2 runs, about" in capsys.readouterr().out
-    assert not study_folder.exists()
-    assert main([*command, *options]) == 0
-    first, second = (study_folder / f"{n}-seed0" for n in ("unet-none-bce", "resunet-none-wce"))
-    command_line = json.loads((first / "environment.json").read_text())["command"]
-    assert command_line.startswith("python -m landslide_tf train")
-    for run in (first, second):
-        assert (run / "metrics.json").exists()
-        for kind in ("zero", "others"):
-            assert json.loads((run / f"dem-{kind}.json").read_text())["dem"] == kind
-    figures = {path.stem for path in (study_folder / "figures").glob("*.png")}
+    assert not (begun / "split.json").exists() and not (begun / "REPORT.md").exists()
+    assert main(command) == 0
+    first, second = (begun / f"unet-none-bce-seed{seed}" for seed in (0, 1))
+    assert (first / "metrics.json").stat().st_mtime_ns == before
+    for kind in ("zero", "others"):
+        assert json.loads((second / f"dem-{kind}.json").read_text())["dem"] == kind
+    splits = [json.loads((run / "split.json").read_text())["test"] for run in (first, second)]
+    assert splits[0] == splits[1]
+    assert len(read_results(read_study(begun), begun)["unet-none-bce"].records) == 2
+    figures = {path.stem for path in (begun / "figures").glob("*.png")}
     pictures = {"figure1-samples", "figure5-predictions", "figure6-gradcam-encoder",
                 "figure6-gradcam-decoder"}  # fmt: skip
     assert figures >= pictures | {"figure2-unet-none", "figure3-workflow", "figure4-loss", "cost"}
-    assert {p.stem for p in (study_folder / "figures").glob("*.pdf")} == figures - pictures
-    report = (study_folder / "REPORT.md").read_text()
+    assert {p.stem for p in (begun / "figures").glob("*.pdf")} == figures - pictures
+    report = (begun / "REPORT.md").read_text()
     for figure in figures:
         assert f"figures/{figure}.png" in report
-    # a further seed, on the same split; what is complete stays untouched; without the weights of
-    # one, a picture of both is kept
-    picture = study_folder / "figures/figure5-predictions.png"
-    before = (first / "metrics.json").stat().st_mtime_ns, picture.read_bytes()
-    (first / "model.keras").unlink()
-    capsys.readouterr()
-    assert main(["study", "--out", out, "--seeds", "2", "--only", "unet-none-bce"]) == 0
-    assert "left as they were: no weights (model.keras) of U-Net (BCE)" in capsys.readouterr().out
-    assert ((first / "metrics.json").stat().st_mtime_ns, picture.read_bytes()) == before
-    splits = [
-        json.loads((study_folder / f"unet-none-bce-seed{seed}/split.json").read_text())["test"]
-        for seed in (0, 1)
-    ]
-    assert splits[0] == splits[1]
-    results = read_results(read_study(study_folder), study_folder)
-    assert len(results["unet-none-bce"].records) == 2
     # what is kept of it, where the data are given by another path that leads to the same place
     kept, other = tmp_path / "records", os.path.relpath(tiny_tiles)
-    command = ["study", "--out", out, "--data", other, "--records", str(kept), "--show-tiles"]
-    assert main(command) == 0
+    command = ["study", "--out", str(begun), "--data", other, "--records", str(kept)]
+    monkeypatch.setattr(architecture, "architecture", lambda *_: None)  # drawn once is enough
+    assert main([*command, "--show-tiles"]) == 0
     assert (kept / "figures/figure5-predictions.png").exists()
     assert not list(kept.rglob("*.keras"))
     assert str(tmp_path) not in "".join(p.read_text() for p in kept.rglob("*.json"))
+
+
+def test_without_the_weights_an_older_picture_is_kept(begun, capsys):
+    (begun / "unet-none-bce-seed0/model.keras").unlink()
+    study, folder = read_study(begun), begun / "figures"
+    results = read_results(study, begun)
+    reason = "no weights (model.keras) of U-Net (BCE)"
+    assert draw_tiles(study, results, folder) == {"Figures 5 and 6": reason}
+    (folder / "figure5-predictions.png").write_bytes(b"of better days")
+    assert draw_tiles(study, results, folder) == {}
+    assert f"left as they were: {reason}" in capsys.readouterr().out
+    assert (folder / "figure5-predictions.png").read_bytes() == b"of better days"
+    assert (folder / "figure1-samples.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(
@@ -307,6 +309,7 @@ def test_a_run_that_fails_leaves_the_others(tmp_path, monkeypatch, capsys):
         if log.stem == runs[0].folder.name:
             return "the loss became NaN"
         write_run(runs[1].folder, runs[1].config, 0.9)
+        return None
 
     monkeypatch.setattr(runner, "_process", process)
     words = ["study", "--out", str(tmp_path), "--only", "unet-none-bce,resunet-none-wce"]
