@@ -16,6 +16,7 @@ from landslide_tf.study.wording import (
     NOTE,
     comparisons_text,
     data_name,
+    document,
     missing_text,
     protocol,
     what_it_means,
@@ -33,12 +34,6 @@ def ablation_tables(results: Results) -> dict[str, pd.DataFrame]:
     """'rows': scores of each row; 'comparisons': each further row against the first, as one table.
 
     Scores are of the test part, of validation and at the chosen threshold, with the inference gap.
-
-    >>> from landslide_tf.config import TrainConfig
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(Study(TrainConfig(), matrix="dem"), "out")  # no run yet
-    >>> ablation_tables(results)["comparisons"].verdict.tolist()
-    ['not run', 'not run']
     """
     rows = []
     for result in results.values():
@@ -66,7 +61,7 @@ def ablation_report(study: Study, out: Path, results: Results, frames) -> str:
         "inference gap": "gap",
         "seeds": "seeds",
     }
-    parts = [
+    return document(
         f"# Study of {data_name(study)}: {study.matrix}",
         NOTE,
         f"## What was asked\n\n{ASKED[study.matrix]} The recipe is {first.title}; each row changes "
@@ -78,8 +73,7 @@ def ablation_report(study: Study, out: Path, results: Results, frames) -> str:
         HOW_TO_READ,
         comparisons_text(compared[compared.seeds > 0]),
         missing_text(out, results),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    )
 
 
 def _what_came_out(results: Results) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from landslide_tf.study.cells import bullets, number, spread, table
+from landslide_tf.study.cells import bullets, listed, number, spread, table
 from landslide_tf.study.experiments import Study
 from landslide_tf.study.matrices import LOSS_TITLES, MODEL_TITLES
 from landslide_tf.study.records import Results
@@ -15,6 +15,7 @@ from landslide_tf.study.tables import paper_values, score_cells
 from landslide_tf.study.wording import (
     NOTE,
     data_name,
+    document,
     how_many,
     missing_text,
     pictures_text,
@@ -55,14 +56,7 @@ PICTURES = {
 
 
 def batch_norm_table(results: Results) -> pd.DataFrame:
-    """A row each model, number of levels and way of scoring (`WAYS`): scores, gap, seeds.
-
-    >>> from landslide_tf.config import TrainConfig
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(Study(TrainConfig(), matrix="batch-norm"), "out")
-    >>> len(batch_norm_table(results))  # 3 models x 3 numbers of levels x 4 ways
-    36
-    """
+    """A row each model, number of levels and way of scoring (`WAYS`): scores, gap, seeds."""
     rows = []
     for result in results.values():
         one = result.experiment
@@ -79,7 +73,7 @@ def batch_norm_table(results: Results) -> pd.DataFrame:
 
 def batch_norm_report(study: Study, out: Path, results: Results, frame: pd.DataFrame) -> str:
     """The report, from `batch_norm_table`."""
-    parts = [
+    return document(
         f"# Dropout before batch normalisation: a study of {data_name(study)}",
         NOTE,
         "## What was asked\n\n"
@@ -92,44 +86,27 @@ def batch_norm_report(study: Study, out: Path, results: Results, frame: pd.DataF
         "levels. Each run was scored twice with the same weights: with its moving averages (as it "
         "is), and with statistics estimated anew on training tiles, dropout off "
         "(re-estimated).\n\n" + bullets(protocol(study, results)),
-        f"## What came out\n\n{how_many(results)}\n\n{_main_table(frame)}",
+        f"## What came out\n\n{how_many(results)} Scores are of the test part, at threshold 0.5 "
+        "or at the chosen one, which has the highest validation mIoU of the same statistics. ± is "
+        "the standard deviation over seeds from three seeds on; with two, their range is in "
+        f"brackets.\n\n{_all_scores(frame)}",
         f"## What it means\n\n{bullets(what_it_means(results))}",
         f"## The paper's U-Net row\n\n{papers_row(frame)}",
-        "## All scores\n\nTest part, at threshold 0.5 or at the chosen one, which has the highest "
-        "validation mIoU of the same statistics. ± is the standard deviation over seeds from three "
-        f"seeds on; with two, their range is in brackets.\n\n{_all_scores(frame)}",
         pictures_text(out, PICTURES, {}),
         missing_text(out, results),
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _model(row) -> str:
-    return f"{row['model']} ({row['loss']})"
-
-
-def _main_table(frame: pd.DataFrame) -> str:
-    frame = frame[frame.way == "as_it_is"].assign(
-        anew=[spread(row, "miou") for _, row in frame[frame.way == "reestimated"].iterrows()]
     )
-    columns = {
-        "model": _model,
-        "levels with dropout": "levels",
-        "test mIoU as it is": lambda r: spread(r, "miou"),
-        "re-estimated": "anew",
-        "inference gap": "gap",
-        "seeds": "seeds",
-    }
-    return table(frame, columns)
 
 
 def _all_scores(frame: pd.DataFrame) -> str:
-    made = frame[frame.seeds > 0]
-    if made.empty:
-        return "No run is complete yet."
-    columns = {"model": _model, "levels": "levels", "scored": lambda r: WAY_TITLES[r["way"]]}
-    scores = {title: lambda r, m=metric: spread(r, m) for metric, title in METRICS.items()}
-    return table(made, columns | scores)
+    columns = {
+        "model": lambda r: f"{r['model']} ({r['loss']})",
+        "levels with dropout": "levels",
+        "scored": lambda r: WAY_TITLES[r["way"]],
+        **{title: lambda r, m=metric: spread(r, m) for metric, title in METRICS.items()},
+        "inference gap": "gap",
+        "seeds": "seeds",
+    }
+    return table(frame[frame.seeds > 0], columns)
 
 
 def what_it_means(results: Results) -> list[str]:
@@ -159,6 +136,7 @@ def papers_row(frame: pd.DataFrame) -> str:
     if ours.empty:
         return "No run of U-Net with BCE is complete yet."
     paper = {m: paper_values()["3", "unet-none", m] for m in METRICS}
+    printed = listed([f"{title} {paper[m]:.2f}" for m, title in METRICS.items()])
     readings = [
         f"dropout at {r.levels} level{'' if r.levels == 1 else 's'}, {WAY_TITLES[r.way]}"
         for r in ours.itertuples()
@@ -170,19 +148,11 @@ def papers_row(frame: pd.DataFrame) -> str:
         list(KINDS), "",
     )  # fmt: skip
     of_kind = {k: [r for r, kind in zip(readings, kinds, strict=True) if kind == k] for k in KINDS}
-    rows = [{"whose": "the paper", "reading": "not given", **paper}]
-    rows += ours.assign(whose="ours", reading=readings).to_dict("records")
-    columns = {"whose": "whose", "reading": "reading"} | {
-        title: lambda r, m=m: spread(r, m) if r["whose"] == "ours" else number(r[m], 2)
-        for m, title in METRICS.items()
-    }
     return "\n\n".join(
         [
-            "The paper prints precision 0.94 and recall 0.12 for U-Net with BCE, and concludes "
-            "that BCE does not suit the task. A model that seldom calls a landslide but ranks "
-            "pixels well (AUC 0.80) is also what comes of moving averages that do not fit "
-            "inference. All our scores are at threshold 0.5.",
-            table(rows, columns),
+            f"For U-Net with BCE the paper prints {printed}, and concludes that BCE does not suit "
+            "the task. A model that seldom calls a landslide but ranks pixels well is also what "
+            "comes of moving averages that do not fit inference. Our scores at threshold 0.5:",
             bullets([f"{KINDS[k]}: {'; '.join(v) or 'no reading'}." for k, v in of_kind.items()]),
             *_what_is_left(ours.set_index(["levels", "way"]), **of_kind),
         ]

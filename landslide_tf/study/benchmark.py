@@ -23,7 +23,7 @@ from landslide_tf.inputs import InputSpec
 from landslide_tf.models.cost import forward_gmac
 from landslide_tf.models.probability import Predictor, onnx_session
 from landslide_tf.models.registry import inference_model
-from landslide_tf.training.environment import environment
+from landslide_tf.training.environment import environment, peak_memory_mib
 from landslide_tf.training.fit import load_own_tiles
 from landslide_tf.training.recipe import build, compile_model, precision_policy
 
@@ -68,7 +68,7 @@ def benchmark(config: TrainConfig, repeats: int = 20, out=None) -> dict:
         "training": training,
         "inference": measure_inference(model, part, repeats),
         "input": measure_input(config, part, repeats),
-        "peak_mb": peak_mb(),
+        "peak_mb": peak_memory_mib(),
     }
     print(format_result(result))
     if out is not None:
@@ -193,15 +193,6 @@ def measure_input(config: TrainConfig, part: Part, repeats: int) -> dict:
     return result
 
 
-def peak_mb() -> float | None:
-    """The most memory that this process has held, in MB; None where the system does not say."""
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
-
-
 def format_result(result: dict) -> str:
     """The measurements as lines for the terminal; a dash for a runtime that is not installed."""
     machine, training, config = result["machine"], result["training"], result["config"]
@@ -230,6 +221,6 @@ def format_result(result: dict) -> str:
         f"input: {'-' if decode is None else f'{decode:.0f}'} tiles/s from files, "
         f"{result['input']['pipeline_tiles_per_s']:.0f} from the pipeline, "
         f"{result['input']['augmented_tiles_per_s']:.0f} augmented",
-        f"peak memory: {result['peak_mb']:.0f} MB" if result["peak_mb"] else "peak memory: -",
+        f"peak memory: {result['peak_mb']} MB" if result["peak_mb"] else "peak memory: -",
     ]
     return "\n".join(lines)

@@ -70,13 +70,6 @@ def difference(a: Result, b: Result, metric: str = "miou", among=None) -> dict |
 
     `among` (N,) restricts the score to some of the test tiles, by True. None where a run is
     missing or kept no counts of its tiles, or a score is undefined.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> found = difference(results["unet-none-bce"], results["unet-none-bce"])
-    >>> found["difference"], found["seeds"], found["draws_low"]
-    (0.0, 1, 0.0)
     """
     counted = [Result(x.experiment, tuple(r for r in x.records if r.tiles)) for x in (a, b)]
     pairs = list(zip(*(x.records for x in on_common_seeds(counted)), strict=True))

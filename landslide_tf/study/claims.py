@@ -35,14 +35,6 @@ def claims(results: Results, compared: pd.DataFrame) -> list[Claim]:
     """All claims that the runs can test, in the paper's order.
 
     `compared` is that of `comparisons.paper_comparisons`: a claim has the verdicts of its tables.
-
-    >>> from landslide_tf.study.comparisons import paper_comparisons
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> found = claims(results, paper_comparisons(results))
-    >>> found[-2].text, found[-2].verdict
-    ('Attention doubles the time of an epoch (5 s to 10 s)', 'does not hold here')
     """
 
     def all_better(text: str, pairs) -> Claim:

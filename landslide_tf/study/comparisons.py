@@ -25,14 +25,7 @@ COLUMNS = ["table", "a", "b", "seeds", "difference", "seeds_low", "seeds_high", 
 
 
 def compare(table: str, pairs, metric: str = "miou", among=None) -> pd.DataFrame:
-    """One table of comparisons, from pairs of results: its p-values are corrected together.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> compare("losses", [(results["unet-none-bce"], results["unet-none-dice"])]).verdict[0]
-    'not enough seeds'
-    """
+    """One table of comparisons, from pairs of results: its p-values are corrected together."""
     rows = []
     for a, b in pairs:
         found = difference(a, b, metric, among) if a and b else None
@@ -140,14 +133,7 @@ def turned(row: pd.Series) -> pd.Series:
 
 
 def best_of(compared: pd.DataFrame, results: list[Result]) -> Result | None:
-    """The result that is better than each of the others by the verdicts; None where there is none.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> best_of(paper_comparisons(results), [results[e.name] for e in SIX]) is None  # one seed each
-    True
-    """
+    """The result that is better than each of the others by the verdicts, if there is one."""
     for one in results:
         others = [other for other in results if other is not one]
         if all(find(compared, one, other).verdict == BETTER for other in others):

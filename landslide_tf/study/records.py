@@ -50,11 +50,6 @@ class Record:
         """A number of `metrics.json`; NaN where it is undefined or was not taken.
 
         `part` leads to it: 'test', 'test_chosen', 'batch_norm', 'batch_norm.reestimated.test' …
-
-        >>> record = read_record("runs/first")
-        >>> gap = record.score("inference_gap", "batch_norm")
-        >>> gap == record.metrics["batch_norm"]["inference_gap"]
-        True
         """
         found = {**self.metrics, "test": self.test}
         for name in part.split("."):
@@ -73,11 +68,7 @@ class Record:
 
 
 def threshold_again(tiles: TileScores) -> float:
-    """The threshold that `evaluation.choose_threshold` gives, from counts of the validation part.
-
-    >>> threshold_again(read_tile_scores("runs/first/tile_scores.npz")) in THRESHOLDS
-    True
-    """
+    """The threshold that `evaluation.choose_threshold` gives, from counts of validation tiles."""
     counts = np.array([tiles.counts(threshold).sum(axis=0) for threshold in THRESHOLDS])
     miou = scores_from_counts(*counts.T)["miou"]
     if np.isnan(miou).all():

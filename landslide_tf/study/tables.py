@@ -49,14 +49,7 @@ def loss_results(results: Results, model: str) -> list[Result]:
 
 
 def our_choices(results: Results) -> list[Result]:
-    """Per base model, the loss that is best on validation, where it is not the paper's.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> [choice.experiment.name for choice in our_choices(results)]
-    ['unet-none-wce', 'resunet-none-dice', 'unetpp-none-wce']
-    """
+    """Per base model, the loss that is best on validation, where it is not the paper's."""
     chosen = [best_on_validation(loss_results(results, model)) for model in MODELS]
     return [choice for choice in chosen if choice and choice.experiment not in SIX]
 
@@ -121,20 +114,8 @@ def table1(results: Results) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def table2(results: Results) -> pd.DataFrame:
-    """The base models with the paper's losses: the first rows of `table3`."""
-    return _score_table(results, [e.name for e in SIX if e.attention == "none"])
-
-
 def table3(results: Results) -> pd.DataFrame:
-    """The six models, our own choices of loss, and the baselines that any model should beat.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> table3(results).kind.value_counts(sort=False).to_dict()
-    {'paper': 6, 'our choice on validation': 3, 'baseline': 2}
-    """
+    """The six models, our own choices of loss, and the baselines that any model should beat."""
     names = [e.name for e in SIX] + [r.experiment.name for r in our_choices(results)]
     return pd.concat(
         [_score_table(results, names), pd.DataFrame(_baselines(results))], ignore_index=True
@@ -180,14 +161,7 @@ def _baselines(results: Results) -> list[dict]:
 
 
 def table4(results: Results) -> pd.DataFrame:
-    """What others reported on their own data, the paper's proposed model, and ours.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> table4(results).by.value_counts(sort=False).to_dict()
-    {'as the paper cites it': 4, 'the paper': 1, 'ours': 2}
-    """
+    """What others reported on their own data, the paper's proposed model, and ours."""
     proposed, rows = "unetpp-contextual", {}
     for (table, row, column), value in paper_values().items():
         if table == "4":
@@ -209,12 +183,6 @@ def dem_table(results: Results, study: Study) -> pd.DataFrame:
     """What the DEM is worth: models trained with it in two ways and without, and it replaced.
 
     `dem_zero` and `dem_others`: mIoU with the DEM replaced; NaN where that was not scored.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> study = read_study("study")
-    >>> dem_table(read_results(study, "study"), study).fusion.tolist()
-    ['early', 'early', 'early', 'early', 'early', 'early', 'rgb', 'bottleneck']
     """
     rows = []
     for result in results.values():

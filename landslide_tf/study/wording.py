@@ -39,6 +39,11 @@ the number of comparisons in the table. Bold is what is better than all others b
 A dash is what was not run."""
 
 
+def document(*parts: str) -> str:
+    """A report of these parts, one below the other; empty ones are left out."""
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
 def data_name(study: Study) -> str:
     """The data set of a study, without the path that leads to it."""
     return Path(study.base.data).name if study.base.data else "the demo terrain"
@@ -95,13 +100,7 @@ def _value(value) -> str:
 
 
 def how_many(results: Results) -> str:
-    """How many experiments were run, with how many seeds.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> how_many(read_results(read_study("study"), "study"))
-    '17 of 17 experiments have a complete run, one seed each.'
-    """
+    """How many experiments were run, with how many seeds."""
     counts = [len(result.records) for result in results.values() if result]
     if not counts:
         return "No run is complete yet."
@@ -112,15 +111,7 @@ def how_many(results: Results) -> str:
 
 
 def what_it_means(results: Results, compared: pd.DataFrame) -> list[str]:
-    """What a reader may conclude: which pairs can be told apart, and what stands in the way.
-
-    >>> from landslide_tf.study.comparisons import paper_comparisons
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> what_it_means(results, paper_comparisons(results))[0]
-    'No comparison has three seeds on both sides, so that nothing here may be called better or ...
-    """
+    """What a reader may conclude: which pairs can be told apart, and what stands in the way."""
     made = [result for result in results.values() if result]
     if not made:
         return ["Nothing yet."]

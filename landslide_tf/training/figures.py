@@ -40,7 +40,7 @@ def drawing() -> SimpleNamespace:
 
 
 def save(figure, path) -> None:
-    """Write a figure to `path`, whole or not at all, and close it.
+    """Write a figure to `path`, whole or not at all. The same figure gives the same file.
 
     >>> from pathlib import Path
     >>> figure, axes = drawing().subplots(figsize=(2, 1))
@@ -48,8 +48,9 @@ def save(figure, path) -> None:
     >>> Path("picture.png").is_file()
     True
     """
+    metadata = {"CreationDate": None} if str(path).endswith(".pdf") else None
     with atomic_path(path) as scratch:
-        figure.savefig(scratch, dpi=150, bbox_inches="tight")
+        figure.savefig(scratch, dpi=150, bbox_inches="tight", metadata=metadata)
 
 
 def loss_curve(rows: list[dict], best_epoch: int, path) -> None:

@@ -7,11 +7,17 @@ import pandas as pd
 
 from landslide_tf.study.bootstrap import ratio_interval
 from landslide_tf.study.matrices import LOSS_TITLES, SIX
-from landslide_tf.study.plots.common import COLOURS, STYLES, save
+from landslide_tf.study.plots.common import save
 from landslide_tf.study.records import Result, Results
-from landslide_tf.training.figures import BLUE, ORANGE, drawing
+from landslide_tf.training.figures import BLUE, GREEN, ORANGE, SKY, VERMILION, drawing
 from landslide_tf.training.tile_scores import EDGES
 
+# One colour and one line style a model, so that print without colour can be read too.
+PURPLE = "#CC79A7"
+COLOURS = dict(
+    zip((e.name for e in SIX), (BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE), strict=True)
+)
+STYLES = dict(zip(COLOURS, ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))), strict=True))
 SIZE_CLASSES = 4
 LEAST_RECALL = 0.01
 RELIABILITY_BINS = 10
