@@ -23,7 +23,7 @@ from landslide_tf.inputs import InputSpec
 from landslide_tf.models.cost import forward_gmac
 from landslide_tf.models.probability import Predictor, onnx_session
 from landslide_tf.models.registry import inference_model
-from landslide_tf.training.environment import environment
+from landslide_tf.training.environment import environment, peak_memory_mib
 from landslide_tf.training.fit import load_own_tiles
 from landslide_tf.training.recipe import build, compile_model, precision_policy
 
@@ -49,10 +49,6 @@ def benchmark(config: TrainConfig, repeats: int = 20, out=None) -> dict:
 
     Raises:
         InputError: `config.data` cannot be used.
-
-    >>> benchmark(TrainConfig(data="no/such/folder"))
-    Traceback (most recent call last):
-    landslide_tf.checks.InputError: no/such/folder: does not exist; give a folder ...
     """
     import keras
 
@@ -72,7 +68,7 @@ def benchmark(config: TrainConfig, repeats: int = 20, out=None) -> dict:
         "training": training,
         "inference": measure_inference(model, part, repeats),
         "input": measure_input(config, part, repeats),
-        "peak_mb": peak_mb(),
+        "peak_mb": peak_memory_mib(),
     }
     print(format_result(result))
     if out is not None:
@@ -81,11 +77,7 @@ def benchmark(config: TrainConfig, repeats: int = 20, out=None) -> dict:
 
 
 def matrix_rate() -> float:
-    """GFLOP/s of a float32 matrix product: the rate that the arithmetic of a step is held to.
-
-    >>> matrix_rate() > 0.1  # a core of today does some 50
-    True
-    """
+    """GFLOP/s of a float32 matrix product: the rate that the arithmetic of a step is held to."""
     from keras import ops
 
     a = ops.convert_to_tensor(np.random.default_rng(0).random((MATRIX, MATRIX), "float32"))
@@ -94,11 +86,7 @@ def matrix_rate() -> float:
 
 
 def timed(function) -> float:
-    """Seconds that a call takes.
-
-    >>> timed(lambda: time.sleep(0.02)) > 0.01
-    True
-    """
+    """Seconds that a call takes."""
     begin = time.perf_counter()
     function()
     return time.perf_counter() - begin
@@ -108,20 +96,6 @@ def measure_training(model, config: TrainConfig, part: Part, repeats: int, rate:
     """A training step fed by the pipeline: time, share of it spent waiting for data, arithmetic.
 
     A step takes three times the arithmetic of a forward pass: forward, and two products backward.
-
-    >>> import keras
-    >>> from landslide_tf.models.blocks import head
-    >>> from landslide_tf.data.arrays import load_tiles
-    >>> tiles = load_tiles("tiles", tile_px=32)
-    >>> part = Part(tiles, np.arange(12), tiles.spec)
-    >>> image = keras.Input((32, 32, 4))
-    >>> model = keras.Model(image, head(image))  # a small one: one 1 x 1 convolution
-    >>> config = TrainConfig(batch_size=2, loss="bce")
-    >>> result = measure_training(model, config, part, repeats=2, rate=50.0)
-    >>> round(1e9 * result["gflop_per_step"])  # 3 x 2 x 32 x 32 pixels x 4 products x 2 tiles
-    49152
-    >>> 0 <= result["waiting_share"] <= 1
-    True
     """
     compile_model(model, config, part)
     batches = iter(
@@ -149,21 +123,7 @@ def measure_training(model, config: TrainConfig, part: Part, repeats: int, rate:
 
 
 def measure_inference(model, part: Part, repeats: int) -> dict:
-    """Latency (batch 1) and throughput (batch 16) of each runtime that is installed, in turn.
-
-    >>> import keras
-    >>> from landslide_tf.models.blocks import head
-    >>> from landslide_tf.data.arrays import load_tiles
-    >>> tiles = load_tiles("tiles", tile_px=32)
-    >>> part = Part(tiles, np.arange(12), tiles.spec)
-    >>> image = keras.Input((32, 32, 4))
-    >>> model = keras.Model(image, head(image))  # a small one: one 1 x 1 convolution
-    >>> result = measure_inference(model, part, repeats=1)
-    >>> list(result)
-    ['predict', 'compiled', 'savedmodel', 'onnx', 'litert']
-    >>> list(result["compiled"])
-    ['median_ms', 'p95_ms', 'images_per_s']
-    """
+    """Latency (batch 1) and throughput (batch 16) of each runtime that is installed, in turn."""
     x = part.arrays(np.arange(BATCH) % len(part))[0]
     with tempfile.TemporaryDirectory() as folder:
         ways = _ways(model, part.spec, Path(folder))
@@ -216,14 +176,7 @@ def _ways(model, spec: InputSpec, folder: Path) -> dict:
 
 
 def measure_input(config: TrainConfig, part: Part, repeats: int) -> dict:
-    """Tiles a second: decoded from files, and out of the training pipeline, plain and augmented.
-
-    >>> from landslide_tf.data.arrays import load_tiles
-    >>> tiles = load_tiles("tiles", tile_px=32)
-    >>> part = Part(tiles, np.arange(12), tiles.spec)
-    >>> list(measure_input(TrainConfig(data="tiles", input=tiles.spec), part, repeats=1))
-    ['decode_tiles_per_s', 'pipeline_tiles_per_s', 'augmented_tiles_per_s']
-    """
+    """Tiles a second: decoded from files, and out of the training pipeline, plain and augmented."""
     result = {"decode_tiles_per_s": None}
     folder = Path(config.data or demo_folder())
     if folder.is_dir():
@@ -240,40 +193,8 @@ def measure_input(config: TrainConfig, part: Part, repeats: int) -> dict:
     return result
 
 
-def peak_mb() -> float | None:
-    """The most memory that this process has held, in MB; None where the system does not say.
-
-    >>> memory = peak_mb()
-    >>> memory is None or memory > 10
-    True
-    """
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
-
-
 def format_result(result: dict) -> str:
-    """The measurements as lines for the terminal; a dash for a runtime that is not installed.
-
-    >>> result = {
-    ...     "machine": {"processor": "P", "cores": 2, "devices": ["CPU"], "backend": "tensorflow"},
-    ...     "config": TrainConfig(filters=8).to_dict(),
-    ...     "dtype_policy": "float32",
-    ...     "matrix_gflops": 80.0,
-    ...     "training": {"step_s": 0.05, "images_per_s": 40.0, "waiting_share": 0.02,
-    ...                  "gflop_per_step": 2.0, "share_of_matrix_rate": 0.5},
-    ...     "inference": {"onnx": None},
-    ...     "input": {"decode_tiles_per_s": 500.0, "pipeline_tiles_per_s": 9000.0,
-    ...               "augmented_tiles_per_s": 4000.0},
-    ...     "peak_mb": 900.0,
-    ... }
-    >>> print(format_result(result).splitlines()[0])
-    unetpp, attention none, 8 filters, 128 px, batch 2, float32
-    >>> print(format_result(result).splitlines()[3])
-    training step      50.0 ms, 40.0 images/s
-    """
+    """The measurements as lines for the terminal; a dash for a runtime that is not installed."""
     machine, training, config = result["machine"], result["training"], result["config"]
     lines = [
         f"{config['model']}, attention {config['attention']}, {config['filters']} filters, "
@@ -300,6 +221,6 @@ def format_result(result: dict) -> str:
         f"input: {'-' if decode is None else f'{decode:.0f}'} tiles/s from files, "
         f"{result['input']['pipeline_tiles_per_s']:.0f} from the pipeline, "
         f"{result['input']['augmented_tiles_per_s']:.0f} augmented",
-        f"peak memory: {result['peak_mb']:.0f} MB" if result["peak_mb"] else "peak memory: -",
+        f"peak memory: {result['peak_mb']} MB" if result["peak_mb"] else "peak memory: -",
     ]
     return "\n".join(lines)

@@ -12,9 +12,10 @@ import numpy as np
 
 from landslide_tf.metrics import histogram_auc, scores_from_counts
 from landslide_tf.study.records import Record, Result, on_common_seeds
-from landslide_tf.study.verdicts import Difference, Interval, measure, percentiles
+from landslide_tf.study.verdicts import measure, percentiles
 
 RESAMPLES = 9999
+NO_INTERVAL = (np.nan, np.nan)
 
 
 @functools.lru_cache(maxsize=4)
@@ -31,76 +32,49 @@ def draws(count: int, what: str = "tiles") -> np.ndarray:
     return generator.multinomial(count, np.full(count, 1 / count), RESAMPLES).astype("float64")
 
 
-def resampled(record: Record, metric: str) -> np.ndarray:
-    """A score of one run in each resample of its test tiles, (RESAMPLES,), at threshold 0.5.
+def interval(result: Result, metric: str) -> tuple[float, float]:
+    """The interval of a score's mean over seeds, at threshold 0.5.
 
-    >>> from landslide_tf.study.records import read_record
-    >>> values = resampled(read_record("study/unet-none-bce-seed0"), "miou")
-    >>> values.shape
-    (9999,)
-    """
-    times = draws(len(record.tiles.names))
-    if metric == "auc":
-        counts = np.tensordot(times, record.tiles.histogram, axes=1)  # (RESAMPLES, 2, BINS)
-        return histogram_auc(counts[:, 0], counts[:, 1])
-    return _score(record, metric, times)
-
-
-def _mean_over_seeds(result: Result, metric: str) -> np.ndarray | None:
-    if not result or any(record.tiles is None for record in result.records):
-        return None
-    return np.mean([resampled(record, metric) for record in result.records], axis=0)
-
-
-def interval(result: Result, metric: str) -> Interval | None:
-    """The interval of a score's mean over seeds; None where a run kept no counts of its tiles.
+    NaN where nothing was run, a run kept no counts of its tiles, or the score is undefined.
 
     >>> from landslide_tf.study.experiments import read_study
     >>> from landslide_tf.study.records import read_results
     >>> result = read_results(read_study("study"), "study")["unet-none-bce"]
-    >>> found = interval(result, "miou")
-    >>> found.low < result.mean("miou") < found.high
+    >>> low, high = interval(result, "miou")
+    >>> low < result.mean("miou") < high
     True
     """
-    values = _mean_over_seeds(result, metric)
-    return None if values is None else percentiles(values)
+    if not result or any(record.tiles is None for record in result.records):
+        return NO_INTERVAL
+    drawn = [_score(r, metric, draws(len(r.tiles.names))) for r in result.records]
+    return percentiles(np.mean(drawn, axis=0))
 
 
-def ratio_interval(parts: np.ndarray, wholes: np.ndarray) -> Interval | None:
+def ratio_interval(parts: np.ndarray, wholes: np.ndarray) -> tuple[float, float]:
     """The interval of sum(parts) / sum(wholes), both (N,), one a test tile.
 
-    Resamples in which no tile counts are left out; None where that is all of them.
+    Resamples in which no tile counts are left out; NaN where that is all of them.
 
     >>> ratio_interval(np.array([1, 0]), np.array([1, 1]))  # either tile alone: 1 or 0
-    Interval(low=0.0, high=1.0)
+    (0.0, 1.0)
     """
     times = draws(len(parts))
     with np.errstate(invalid="ignore"):  # 0 / 0
         return percentiles((times @ parts) / (times @ wholes))
 
 
-def difference(a: Result, b: Result, metric: str = "miou", among=None) -> Difference | None:
-    """A minus B over the seeds that both have; each resample draws the same tiles for both.
+def difference(a: Result, b: Result, metric: str = "miou", among=None) -> dict | None:
+    """A minus B over the seeds that both have, as `verdicts.measure` gives it.
 
-    It draws as many seeds, too, with replacement (see `verdicts`).
+    Each resample draws the same tiles for both, and as many seeds, with replacement.
 
     `among` (N,) restricts the score to some of the test tiles, by True. None where a run is
     missing or kept no counts of its tiles, or a score is undefined.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> found = difference(results["unet-none-bce"], results["unet-none-bce"])
-    >>> found.value, found.seeds, found.over_draws
-    (0.0, 1, Interval(low=0.0, high=0.0))
     """
     counted = [Result(x.experiment, tuple(r for r in x.records if r.tiles)) for x in (a, b)]
     pairs = list(zip(*(x.records for x in on_common_seeds(counted)), strict=True))
-    if not pairs:
+    if not pairs or any(x.tiles.names.tolist() != y.tiles.names.tolist() for x, y in pairs):
         return None
-    for ours, theirs in pairs:
-        if ours.tiles.names.tolist() != theirs.tiles.names.tolist():
-            return None
     times = draws(len(pairs[0][0].tiles.names))
     whole = np.ones((1, times.shape[1]))
     if among is not None:
@@ -118,5 +92,8 @@ def difference(a: Result, b: Result, metric: str = "miou", among=None) -> Differ
 
 def _score(record: Record, metric: str, weights) -> np.ndarray:
     """A score at threshold 0.5 with each tile counted by its weight, (R, N) to (R,)."""
+    if metric == "auc":
+        counts = np.tensordot(weights, record.tiles.histogram, axes=1)  # (R, 2, BINS)
+        return histogram_auc(counts[:, 0], counts[:, 1])
     tp, fp, fn, tn = (weights @ record.tiles.counts(0.5)).T
     return scores_from_counts(tp, fp, fn, tn)[metric]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 DASH = "–"
@@ -36,36 +38,39 @@ def spread(row, metric: str) -> str:
     return text
 
 
-def between(low, high, sign: bool = False) -> str:
-    """An interval; a dash where there is none.
+def between(row, name: str, sign: bool = False) -> str:
+    """The interval from `NAME_low` to `NAME_high`; a dash where there is none.
 
-    >>> between(0.1, 0.25), between(-0.1, 0.1, sign=True), between(float("nan"), float("nan"))
-    ('[0.100, 0.250]', '[-0.100, +0.100]', '–')
+    >>> between({"miou_low": 0.1, "miou_high": 0.25}, "miou"), between({}, "miou")
+    ('[0.100, 0.250]', '–')
     """
-    if not np.isfinite(low):
-        return DASH
-    return f"[{number(low, sign=sign)}, {number(high, sign=sign)}]"
+    low, high = (row.get(f"{name}_{end}", np.nan) for end in ("low", "high"))
+    return f"[{number(low, sign=sign)}, {number(high, sign=sign)}]" if np.isfinite(low) else DASH
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table.
+def table(rows: Iterable, columns: dict[str, str | Callable]) -> str:
+    """A Markdown table of rows (dicts; or a data frame).
 
-    >>> print(table(["a", "b"], [["1", "2"]]))
-    | a | b |
+    A column is a name in the row (numbers are shown with three digits), or a function of the row.
+
+    >>> print(table([{"a": 1, "b": 0.5}], {"A": "a", "twice B": lambda row: number(2 * row["b"])}))
+    | A | twice B |
     | --- | --- |
-    | 1 | 2 |
+    | 1 | 1.000 |
     """
-    lines = [header, ["---"] * len(header), *rows]
+    rows = rows.to_dict("records") if hasattr(rows, "to_dict") else rows
+    lines = [list(columns), ["---"] * len(columns)]
+    lines += [[_cell(row, column) for column in columns.values()] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def bullets(lines: list[str]) -> str:
-    """Lines as a list.
+def _cell(row, column) -> str:
+    value = column(row) if callable(column) else row.get(column)
+    return number(value) if value is None or isinstance(value, float) else str(value)
 
-    >>> print(bullets(["one", "two"]))
-    - one
-    - two
-    """
+
+def bullets(lines: list[str]) -> str:
+    """Lines as a list."""
     return "\n".join(f"- {line}" for line in lines)
 
 

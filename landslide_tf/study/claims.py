@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-import numpy as np
+import pandas as pd
 
 from landslide_tf.config import ATTENTIONS, LOSSES, MODELS
-from landslide_tf.study.comparisons import CONTEXTUAL, Comparison, find
+from landslide_tf.study.comparisons import CONTEXTUAL, SMALL_TABLE, find
 from landslide_tf.study.matrices import MODEL_TITLES, SIX
-from landslide_tf.study.records import Record, Result
-from landslide_tf.study.tables import Results, best_on_validation, loss_results
+from landslide_tf.study.records import Results, all_records
+from landslide_tf.study.tables import best_on_validation, loss_results, times
 from landslide_tf.study.verdicts import BETTER, CANNOT_TELL, NO_COUNTS, NOT_RUN, TOO_FEW, WORSE
 
 HOLDS, DOES_NOT = "holds here", "does not hold here"
@@ -20,18 +20,10 @@ DOUBLE = (1.5, 2.5)  # ratios of epoch times that count as double
 PER_IMAGE = (1.0, 5 / 3)
 ATTENDED = tuple(f"unetpp-{attention}-dice" for attention in ATTENTIONS[1:])
 PLAIN, BOTH = "unetpp-none-dice", "unetpp-spatial_contextual-dice"
-Compared = dict[str, list[Comparison]]
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A claim of the paper, the verdict of the runs, and the figures that it rests on.
-
-    >>> figure = "with - without: +0.02 [+0.01, +0.03]"
-    >>> claim = Claim("Adding the DEM helps", HOLDS, (figure,), "better")
-    >>> claim.verdict
-    'holds here'
-    """
+class Claim(NamedTuple):
+    """A claim of the paper, the verdict of the runs, and the figures that it rests on."""
 
     text: str
     verdict: str
@@ -39,23 +31,17 @@ class Claim:
     short: str  # all of them in a few words
 
 
-def claims(results: Results, compared: Compared) -> list[Claim]:
+def claims(results: Results, compared: pd.DataFrame) -> list[Claim]:
     """All claims that the runs can test, in the paper's order.
 
     `compared` is that of `comparisons.paper_comparisons`: a claim has the verdicts of its tables.
-
-    >>> from landslide_tf.study.comparisons import paper_comparisons
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> found = claims(results, paper_comparisons(results))
-    >>> found[-2].text, found[-2].verdict
-    ('Attention doubles the time of an epoch (5 s to 10 s)', 'does not hold here')
     """
 
     def all_better(text: str, pairs) -> Claim:
         return _all_better(text, [find(compared, results[a], results[b]) for a, b in pairs])
 
+    dem, without = "Adding the DEM helps", f"{CONTEXTUAL}-rgb"
+    small = compared[compared.table == SMALL_TABLE]
     unet, resunet, unetpp = (e.name for e in SIX if e.attention == "none")
     return [
         _balanced(results),
@@ -63,7 +49,7 @@ def claims(results: Results, compared: Compared) -> list[Claim]:
             "Dice is the significantly better loss",
             [(f"{m}-none-dice", f"{m}-none-{x}") for m in MODELS for x in LOSSES if x != "dice"],
         ),
-        _all_better("Dice is better on small landslides", compared["small landslides"]),
+        _all_better("Dice is better on small landslides", [row for _, row in small.iterrows()]),
         _bce_is_unsuitable(results, compared),
         # With the paper's losses, and all with Dice: else a loss may pass for a model.
         all_better(
@@ -79,77 +65,68 @@ def claims(results: Results, compared: Compared) -> list[Claim]:
             "Contextual attention gives the highest mIoU of the six",
             [(CONTEXTUAL, e.name) for e in SIX if e.name != CONTEXTUAL],
         ),
-        _dem_helps(results, compared),
+        all_better(dem, [(CONTEXTUAL, without)])
+        if without in results
+        else Claim(dem, CANNOT_TELL, (), "the study was made without the DEM"),
         _time_ratio(
-            results,
             "Attention doubles the time of an epoch (5 s to 10 s)",
-            lambda record: record.seconds_per_epoch,
+            results,
+            times(results).seconds_per_epoch.rename("s an epoch"),
             DOUBLE,
-            "s an epoch",
         ),
         _time_ratio(
-            results,
             "Attention takes inference from 3 to 4 ms an image to 4 to 5 ms (x 1.00 to 1.67)",
-            lambda record: 1000 * record.score("per_image", "seconds"),
+            results,
+            times(results).ms_per_image.rename("ms an image"),
             PER_IMAGE,
-            "ms an image",
         ),
     ]
 
 
 def _balanced(results: Results) -> Claim:
     text = "The data set is well balanced, so that imbalance is no concern"
-    record = next((r for result in results.values() for r in result.records), None)
-    counts = [] if record is None else [record.metrics["validation"], record.test]
-    if not counts:
+    record = next(iter(all_records(results)), None)
+    if record is None:
         return Claim(text, CANNOT_TELL, (), NOT_RUN)
-    landslide = sum(c["tp"] + c["fn"] for c in counts)
-    share = landslide / sum(c["tp"] + c["fp"] + c["fn"] + c["tn"] for c in counts)
-    rarer = min(share, 1 - share)
+    counts = pd.DataFrame([record.metrics["validation"], record.test])[["tp", "fp", "fn", "tn"]]
+    pixels = counts.sum()
+    share = (pixels.tp + pixels.fn) / pixels.sum()
     figure = f"{share:.1%} of the pixels of validation and test are landslide"
-    return Claim(text, HOLDS if rarer >= BALANCED else DOES_NOT, (figure,), figure)
+    verdict = HOLDS if min(share, 1 - share) >= BALANCED else DOES_NOT
+    return Claim(text, verdict, (figure,), figure)
 
 
-def _all_better(text: str, compared: list[Comparison]) -> Claim:
+def _all_better(text: str, compared: list[pd.Series]) -> Claim:
     """Holds where every first is better than its second; does not where one is worse."""
     found = [one.verdict for one in compared]
     if WORSE in found:
         verdict = DOES_NOT
     else:
         verdict = HOLDS if set(found) == {BETTER} else CANNOT_TELL
-    return Claim(text, verdict, _figures(compared), _counted(found))
+    figures = [in_words(one) for one in compared if one.verdict != NOT_RUN]
+    missing = [f"{one.a} - {one.b}" for one in compared if one.verdict == NOT_RUN]
+    if missing:
+        figures.append(f"not run: {', '.join(missing)}")
+    return Claim(text, verdict, tuple(figures), _counted(found))
 
 
-def in_words(one: Comparison) -> str:
+def in_words(one: pd.Series) -> str:
     """A comparison as a line: the difference, its intervals, the seeds.
 
     >>> from landslide_tf.study.comparisons import paper_comparisons
     >>> from landslide_tf.study.experiments import read_study
     >>> from landslide_tf.study.records import read_results
-    >>> table = paper_comparisons(read_results(read_study("study"), "study"))["models"]
-    >>> in_words(table[0])
+    >>> in_words(paper_comparisons(read_results(read_study("study"), "study")).iloc[0])
     'U-Net (BCE) - ResUNet (WCE): -0.0..., draws [-0..., -0...], 1 seed: not enough seeds'
     """
-    names = f"{one.a.experiment.title} - {one.b.experiment.title}"
-    if one.found is None:
-        return f"{names}: {one.verdict}"
-    parts = [f"{names}: {one.found.value:+.3f}"]
-    for what, between in (("seeds", one.found.over_seeds), ("draws", one.found.over_draws)):
-        if between is not None:
-            parts.append(f"{what} [{between.low:+.3f}, {between.high:+.3f}]")
-    count = one.found.seeds
-    return f"{', '.join(parts)}, {count} seed{'s' if count > 1 else ''}: {one.verdict}"
-
-
-def _figures(compared: list[Comparison]) -> tuple[str, ...]:
-    """The comparisons that were made; the others as one line."""
-    made = [in_words(one) for one in compared if one.verdict != NOT_RUN]
-    missing = [
-        f"{one.a.experiment.title} - {one.b.experiment.title}"
-        for one in compared
-        if one.verdict == NOT_RUN
-    ]
-    return (*made, f"not run: {', '.join(missing)}") if missing else tuple(made)
+    if not one.seeds:
+        return f"{one.a} - {one.b}: {one.verdict}"
+    parts = [f"{one.a} - {one.b}: {one.difference:+.3f}"]
+    for what in ("seeds", "draws"):
+        low, high = one[f"{what}_low"], one[f"{what}_high"]
+        if pd.notna(low):
+            parts.append(f"{what} [{low:+.3f}, {high:+.3f}]")
+    return f"{', '.join(parts)}, {one.seeds} seed{'s' if one.seeds > 1 else ''}: {one.verdict}"
 
 
 def _counted(found: list[str]) -> str:
@@ -162,7 +139,7 @@ def _counted(found: list[str]) -> str:
     return f"of {len(found)} comparisons {counts}" if len(found) > 1 else counts
 
 
-def _bce_is_unsuitable(results: Results, compared: Compared) -> Claim:
+def _bce_is_unsuitable(results: Results, compared: pd.DataFrame) -> Claim:
     """Holds where BCE is worse than the best other loss in every model."""
     figures, found = [], []
     for model in MODELS:
@@ -181,29 +158,24 @@ def _bce_is_unsuitable(results: Results, compared: Compared) -> Claim:
     return Claim(text, verdict, tuple(figures), f"BCE: {_counted(found)}")
 
 
-def _dem_helps(results: Results, compared: Compared) -> Claim:
-    text, without = "Adding the DEM helps", results.get(f"{CONTEXTUAL}-rgb")
-    if without is None:
-        return Claim(text, CANNOT_TELL, (), "the study was made without the DEM")
-    return _all_better(text, [find(compared, results[CONTEXTUAL], without)])
+def _time_ratio(text: str, results: Results, spent: pd.Series, holds) -> Claim:
+    """A time with each attention over that without, on one machine: inside `holds` or not.
 
-
-def _time_ratio(results: Results, text: str, time_of, holds, unit: str) -> Claim:
-    """A time with each attention over that without, on one machine: inside `holds` or not."""
-    ratios, figures = [], []
+    `spent` are the times by experiment and machine; its name is their unit.
+    """
+    spent, ratios, figures = spent.dropna(), [], []
     for name in ATTENDED:
-        pair = _fastest_alike(results[name], results[PLAIN], time_of)
         title = results[name].experiment.title
-        if pair is None:
-            if results[name] and results[PLAIN]:
-                figures.append(f"{title}: no time on the same machine as without attention")
-            continue
-        ours, theirs = (time_of(record) for record in pair)
-        ratios.append(ours / theirs)
-        figures.append(
-            f"{title}: {ours:.1f} against {theirs:.1f} {unit} without, x {ratios[-1]:.2f} "
-            f"(fastest runs, {pair[0].machine})"
-        )
+        both = spent[spent.index.get_level_values(0).isin([name, PLAIN])].unstack(0).dropna()
+        if both.shape[1] == 2 and len(both):
+            machine, (ours, theirs) = both.index[0], both[[name, PLAIN]].iloc[0]
+            ratios.append(ours / theirs)
+            figures.append(
+                f"{title}: {ours:.1f} against {theirs:.1f} {spent.name} without, "
+                f"x {ratios[-1]:.2f} (fastest runs on {machine})"
+            )
+        elif results[name] and results[PLAIN]:
+            figures.append(f"{title}: no time on the same machine as without attention")
     if not ratios:
         return Claim(text, CANNOT_TELL, tuple(figures), "not run on the same machine")
     inside = [holds[0] <= ratio <= holds[1] for ratio in ratios]
@@ -212,21 +184,3 @@ def _time_ratio(results: Results, text: str, time_of, holds, unit: str) -> Claim
         verdict = CANNOT_TELL
     shown = ", ".join(f"x {ratio:.2f}" for ratio in ratios)
     return Claim(text, verdict, tuple(figures), f"with attention {shown} as long")
-
-
-def _fastest_alike(a: Result, b: Result, time_of) -> tuple[Record, Record] | None:
-    """The fastest record of each on one machine: other work on the machine only ever adds."""
-    machines = {(r.environment["processor"], r.machine) for r in a.records}
-    for machine in sorted(machines):
-        pair = []
-        for result in (a, b):
-            alike = [
-                r
-                for r in result.records
-                if (r.environment["processor"], r.machine) == machine and np.isfinite(time_of(r))
-            ]
-            if alike:
-                pair.append(min(alike, key=time_of))
-        if len(pair) == 2:
-            return pair[0], pair[1]
-    return None

@@ -1,9 +1,12 @@
-"""Which experiment is better: all comparisons of a study, each table of them corrected as one."""
+"""Which experiment is better: all comparisons of a study, each table of them corrected as one.
+
+Comparisons are a data frame, a row each: its table, A and B by their titles, A minus B as
+`verdicts.measure` has it, with p corrected for the table, and the verdict on A.
+"""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,69 +14,48 @@ import pandas as pd
 from landslide_tf.config import LOSSES, MODELS
 from landslide_tf.study.bootstrap import difference
 from landslide_tf.study.matrices import SIX
-from landslide_tf.study.records import Result
-from landslide_tf.study.verdicts import BETTER, NOT_RUN, WORSE, Difference, holm, verdict
+from landslide_tf.study.records import Result, Results, all_records
+from landslide_tf.study.verdicts import BETTER, NOT_RUN, WORSE, holm, verdict
 
 SMALL = 0.25  # this share of the landslide tiles, those with the fewest landslide pixels, is small
+SMALL_TABLE = "small landslides"  # compares IoU of the landslide class, all others mIoU
 CONTEXTUAL = "unetpp-contextual-dice"
+COLUMNS = ["table", "a", "b", "seeds", "difference", "seeds_low", "seeds_high", "draws_low",
+           "draws_high", "p", "verdict"]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A against B: the difference, its p-value corrected for the table, and the verdict on A."""
-
-    a: Result
-    b: Result
-    found: Difference | None
-    p: float
-    verdict: str
-
-    @property
-    def names(self) -> tuple[str, str]:
-        """The names of both experiments."""
-        return self.a.experiment.name, self.b.experiment.name
-
-    def turned(self) -> Comparison:
-        """B against A."""
-        found = self.found
-        if found is not None:
-            seeds, draws = (
-                i and type(i)(-i.high, -i.low) for i in (found.over_seeds, found.over_draws)
-            )
-            found = Difference(-found.value, found.seeds, seeds, draws, found.p)
-        other = {BETTER: WORSE, WORSE: BETTER}.get(self.verdict, self.verdict)
-        return Comparison(self.b, self.a, found, self.p, other)
-
-
-def compare(pairs, metric: str = "miou", among=None) -> list[Comparison]:
-    """One table of comparisons, from pairs of results: its p-values are corrected together.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> compare([(results["unet-none-bce"], results["unet-none-dice"])])[0].verdict  # one seed
-    'not enough seeds'
-    """
-    pairs = list(pairs)
-    found = [difference(a, b, metric, among) if a and b else None for a, b in pairs]
-    corrected = holm([np.nan if one is None else one.p for one in found])
-    return [
-        Comparison(a, b, one, float(p), verdict(one, p) if a and b else NOT_RUN)
-        for (a, b), one, p in zip(pairs, found, corrected, strict=True)
+def compare(table: str, pairs, metric: str = "miou", among=None) -> pd.DataFrame:
+    """One table of comparisons, from pairs of results: its p-values are corrected together."""
+    rows = []
+    for a, b in pairs:
+        found = difference(a, b, metric, among) if a and b else None
+        row = {
+            "table": table,
+            "a": a.experiment.title,
+            "b": b.experiment.title,
+            "run": bool(a and b),
+        }
+        rows.append(row | (found or {"seeds": 0}))
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, "run"])
+    frame["p"] = holm(frame.p)
+    frame["verdict"] = [
+        verdict(row.seeds, row.difference, row.p) if row.run else NOT_RUN
+        for row in frame.itertuples()
     ]
+    return frame[COLUMNS].astype(dict.fromkeys(COLUMNS[4:-1], float))
 
 
-def paper_comparisons(results: dict[str, Result]) -> dict[str, list[Comparison]]:
-    """The tables of comparisons of the paper's matrix, by what they compare.
+def paper_comparisons(results: Results) -> pd.DataFrame:
+    """The comparisons of the paper's matrix.
 
-    'models': all pairs of the six. 'losses': all pairs of losses of each base model. 'models with
-    Dice': all pairs of base models. 'DEM': all pairs of fusions. 'small landslides': Dice and the
-    other losses by IoU, on the tiles with the fewest landslide pixels (`small_tiles`).
+    Table 'models': all pairs of the six. 'losses': all pairs of losses of each base model. 'models
+    with Dice': all pairs of base models. 'DEM': all pairs of fusions. 'small landslides': Dice and
+    the other losses by IoU, on the tiles with the fewest landslide pixels (`small_tiles`).
 
     >>> from landslide_tf.study.experiments import read_study
     >>> from landslide_tf.study.records import read_results
     >>> found = paper_comparisons(read_results(read_study("study"), "study"))
-    >>> {name: len(table) for name, table in found.items()}
+    >>> found.table.value_counts(sort=False).to_dict()
     {'models': 15, 'losses': 18, 'models with Dice': 3, 'DEM': 3, 'small landslides': 9}
     """
 
@@ -88,16 +70,17 @@ def paper_comparisons(results: dict[str, Result]) -> dict[str, list[Comparison]]
         for loss in LOSSES
         if loss != "dice"
     ]
-    return {
-        "models": compare(of([e.name for e in SIX])),
-        "losses": compare(losses),
-        "models with Dice": compare(of([f"{model}-none-dice" for model in MODELS])),
-        "DEM": compare(of([CONTEXTUAL, *dem])),
-        "small landslides": compare(dice, "iou", small_tiles(results)),
-    }
+    tables = [
+        compare("models", of([e.name for e in SIX])),
+        compare("losses", losses),
+        compare("models with Dice", of([f"{model}-none-dice" for model in MODELS])),
+        compare("DEM", of([CONTEXTUAL, *dem])),
+        compare(SMALL_TABLE, dice, "iou", small_tiles(results)),
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
-def small_tiles(results: dict[str, Result]) -> np.ndarray | None:
+def small_tiles(results: Results) -> np.ndarray | None:
     """Which test tiles, (N,), hold a landslide and are of the quarter with the fewest pixels of it.
 
     None where no run kept the counts of its tiles.
@@ -108,7 +91,7 @@ def small_tiles(results: dict[str, Result]) -> np.ndarray | None:
     >>> small_tiles(results).nonzero()[0].tolist()  # of 8, 16 … 48, 8, 16 … 40 and 0 pixels
     [0, 6]
     """
-    tiles = next((r.tiles for x in results.values() for r in x.records if r.tiles), None)
+    tiles = next((record.tiles for record in all_records(results) if record.tiles), None)
     if tiles is None:
         return None
     tp, _, fn, _ = tiles.counts(0.5).T
@@ -119,75 +102,40 @@ def small_tiles(results: dict[str, Result]) -> np.ndarray | None:
     return (pixels > 0) & (pixels <= ranked[max(0, int(SMALL * len(ranked)) - 1)])
 
 
-def find(compared: dict[str, list[Comparison]], a: Result, b: Result) -> Comparison:
+def find(compared: pd.DataFrame, a: Result, b: Result) -> pd.Series:
     """The comparison of A against B in the tables of mIoU, whichever way round it stands there.
 
     Raises:
         KeyError: no table has it.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> a, b = results["unetpp-none-dice"], results["unet-none-bce"]
-    >>> find(paper_comparisons(results), a, b).names
-    ('unetpp-none-dice', 'unet-none-bce')
     """
-    wanted = (a.experiment.name, b.experiment.name)
-    for name, table in compared.items():
-        for one in table if name != "small landslides" else ():
-            if one.names == wanted:
-                return one
-            if one.names == wanted[::-1]:
-                return one.turned()
+    wanted = [a.experiment.title, b.experiment.title]
+    for row in compared[compared.table != SMALL_TABLE].itertuples(index=False):
+        if [row.a, row.b] == wanted:
+            return pd.Series(row._asdict())
+        if [row.b, row.a] == wanted:
+            return turned(pd.Series(row._asdict()))
     raise KeyError(wanted)
 
 
-def best_of(compared: dict[str, list[Comparison]], results: list[Result]) -> Result | None:
-    """The result that is better than each of the others by the verdicts; None where there is none.
+def turned(row: pd.Series) -> pd.Series:
+    """A comparison of A against B as one of B against A."""
+    return pd.Series({
+        **row,
+        "a": row.b,
+        "b": row.a,
+        "difference": -row.difference,
+        "seeds_low": -row.seeds_high,
+        "seeds_high": -row.seeds_low,
+        "draws_low": -row.draws_high,
+        "draws_high": -row.draws_low,
+        "verdict": {BETTER: WORSE, WORSE: BETTER}.get(row.verdict, row.verdict),
+    })  # fmt: skip
 
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> six = [results[e.name] for e in SIX]
-    >>> best_of(paper_comparisons(results), six) is None  # one seed each
-    True
-    """
+
+def best_of(compared: pd.DataFrame, results: list[Result]) -> Result | None:
+    """The result that is better than each of the others by the verdicts, if there is one."""
     for one in results:
         others = [other for other in results if other is not one]
         if all(find(compared, one, other).verdict == BETTER for other in others):
             return one
     return None
-
-
-def comparison_table(compared: dict[str, list[Comparison]]) -> pd.DataFrame:
-    """All comparisons that were made, as a data frame: a row each, with the table's name.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> frame = comparison_table(paper_comparisons(read_results(read_study("study"), "study")))
-    >>> frame[["table", "a", "b", "seeds", "verdict"]].head(2)
-        table            a               b  seeds           verdict
-    0  models  U-Net (BCE)   ResUNet (WCE)      1  not enough seeds
-    1  models  U-Net (BCE)  U-Net++ (Dice)      1  not enough seeds
-    """
-    rows = []
-    for name, table in compared.items():
-        for one in table:
-            if one.found is None:
-                continue
-            row = {
-                "table": name,
-                "a": one.a.experiment.title,
-                "b": one.b.experiment.title,
-                "seeds": one.found.seeds,
-                "difference": one.found.value,
-            }
-            for what in ("seeds", "draws"):
-                between = getattr(one.found, f"over_{what}")
-                row[f"{what}_low"] = between.low if between else np.nan
-                row[f"{what}_high"] = between.high if between else np.nan
-            rows.append(row | {"p": one.p, "verdict": one.verdict})
-    # named also where nothing was compared: an empty table has its header
-    columns = ["table", "a", "b", "seeds", "difference", "seeds_low", "seeds_high", "draws_low",
-               "draws_high", "p", "verdict"]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)

@@ -12,8 +12,7 @@ from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.files import sha256, write_json
 from landslide_tf.study.experiments import Study, read_study, write_study
-from landslide_tf.study.records import DEM_SCORES, Record, read_results
-from landslide_tf.study.summary import all_records
+from landslide_tf.study.records import DEM_SCORES, Record, all_records, read_results
 
 KEPT = ("history.csv", "metrics.json", "tile_scores.npz", "validation_scores.npz")
 # Figures that show tiles, whose terms may forbid to pass them on.

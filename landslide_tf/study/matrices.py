@@ -27,10 +27,9 @@ class Experiment:
 
     `options` are further options of `TrainConfig` that the row sets, and `label` names them.
 
-    >>> Experiment("resunet", "none", "wce").name
-    'resunet-none-wce'
-    >>> Experiment("unet", "none", "bce", label="levels2", options={"dropout_levels": 2}).name
-    'unet-none-bce-levels2'
+    >>> one = Experiment("unet", "none", "bce", label="levels2", options={"dropout_levels": 2})
+    >>> one.name, one.title
+    ('unet-none-bce-levels2', 'U-Net (BCE, levels2)')
     """
 
     model: str
@@ -49,21 +48,13 @@ class Experiment:
 
     @property
     def title(self) -> str:
-        """As a reader sees it.
-
-        >>> Experiment("unetpp", "contextual", "dice", "rgb").title
-        'U-Net++ contextual (Dice, rgb)'
-        """
+        """As a reader sees it: 'U-Net++ contextual (Dice, rgb)'."""
         loss = LOSS_TITLES.get(self.loss, self.loss)
         inside = ", ".join(filter(None, (loss, self.fusion, self.label.replace("-", " "))))
         return f"{MODEL_TITLES[self.model]}{ATTENTION_TITLES[self.attention]} ({inside})"
 
     def config(self, base: TrainConfig) -> TrainConfig:
-        """The options of a run of this experiment in a study with the options `base`.
-
-        >>> Experiment("unet", "none", "bce", fusion="rgb").config(TrainConfig()).input.fusion
-        'rgb'
-        """
+        """The options of a run of this experiment in a study with the options `base`."""
         names = {name: getattr(self, name) for name in ARCHITECTURE}
         if self.fusion:
             names["fusion"] = self.fusion
@@ -151,9 +142,6 @@ def paper(base: TrainConfig) -> tuple[Experiment, ...]:
     """The paper's six models, its other losses, and what the DEM is worth.
 
     A study without the DEM (fusion 'rgb') has no ablation.
-
-    >>> len(paper(TrainConfig())), len(paper(TrainConfig().with_options(fusion="rgb")))
-    (17, 15)
     """
     fusion = base.input.fusion
     others = () if fusion == "rgb" else tuple(e for e in ABLATION if e.fusion != fusion)

@@ -41,15 +41,10 @@ def _small_cost(config: TrainConfig) -> float:
     return forward_gmac(build(config))
 
 
-def epochs_done(run: PlannedRun) -> int:
-    """Epochs of a run that are complete.
-
-    >>> from landslide_tf.study.experiments import plan, read_study
-    >>> epochs_done(plan(read_study("study"), "study")[0])
-    3
-    """
+def epoch_seconds(run: PlannedRun) -> list[float]:
+    """Seconds of each epoch of a run that is complete."""
     path = run.folder / "history.csv"
-    return len(read_history(path)) if path.exists() else 0
+    return [row["seconds"] for row in read_history(path)] if path.exists() else []
 
 
 def seconds_left(
@@ -60,33 +55,19 @@ def seconds_left(
     A run goes on as fast as its own epochs; another as fast as the median of all, by the cost of
     its model. `overhead` is the time of a run outside its epochs. `epoch_s` is the time of an
     epoch of the first run, where that was measured otherwise.
-
-    >>> from landslide_tf.study.experiments import plan, read_study
-    >>> planned = plan(read_study("study"), "study", ("unet-none-bce",))
-    >>> list(seconds_left(planned).values())  # complete
-    [0.0]
     """
     cost = {run.folder: run_cost(run.config) for run in planned}
-    own, left = {}, {}
-    for run in planned:
-        done = epochs_done(run)
-        if done:
-            seconds = [row["seconds"] for row in read_history(run.folder / "history.csv")]
-            own[run.folder] = float(np.median(seconds)) / cost[run.folder]
-        if not run_folder.is_complete(run.folder):
-            left[run.folder] = run.config.epochs - done
-    if epoch_s is not None:
-        rate = epoch_s / cost[planned[0].folder]
-    elif own:
-        rate = float(np.median(list(own.values())))
-    else:
+    spent = {run.folder: epoch_seconds(run) for run in planned}
+    rates = {folder: np.median(s) / cost[folder] for folder, s in spent.items() if s}
+    if epoch_s is None and not rates:
         return None
-    return {
-        run.folder: left[run.folder] * own.get(run.folder, rate) * cost[run.folder] + overhead
-        if run.folder in left
-        else 0.0
-        for run in planned
-    }
+    rate = epoch_s / cost[planned[0].folder] if epoch_s else np.median(list(rates.values()))
+    left = {}
+    for run in planned:
+        epochs = run.config.epochs - len(spent[run.folder])
+        seconds = epochs * rates.get(run.folder, rate) * cost[run.folder] + overhead
+        left[run.folder] = 0.0 if run_folder.is_complete(run.folder) else float(seconds)
+    return left
 
 
 def estimate_seconds(planned: list[PlannedRun]) -> dict[Path, float]:
@@ -94,11 +75,6 @@ def estimate_seconds(planned: list[PlannedRun]) -> dict[Path, float]:
 
     From the epochs of runs in the plan that have been made; without any, from a few timed steps
     of the first run's model on this machine.
-
-    >>> from landslide_tf.study.experiments import plan, read_study
-    >>> planned = plan(read_study("study"), "study", ("unet-none-bce",))
-    >>> list(estimate_seconds(planned).values())  # complete
-    [0.0]
     """
     left = seconds_left(planned)
     return left or seconds_left(planned, epoch_s=_timed_epoch(planned[0].config))
@@ -144,7 +120,7 @@ def format_plan(planned: list[PlannedRun], seconds: dict[Path, float]) -> str:
     rows = [("run", "epochs", "about")]
     for run in planned:
         done = run_folder.is_complete(run.folder)
-        state = "complete" if done else f"{epochs_done(run)} of {run.config.epochs}"
+        state = "complete" if done else f"{len(epoch_seconds(run))} of {run.config.epochs}"
         rows.append((run.folder.name, state, "" if done else duration(seconds[run.folder])))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     lines = [

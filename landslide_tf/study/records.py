@@ -24,12 +24,7 @@ DEM_SCORES = {"zero": "dem-zero.json", "others": "dem-others.json"}
 
 @dataclass(frozen=True)
 class Record:
-    """A complete run. `tiles`, `validation_tiles`: None where the run kept no counts of them.
-
-    >>> record = read_record("runs/first")
-    >>> record.config.model, len(record.history), record.metrics["tiles"]["test"]
-    ('unet', 3, 2)
-    """
+    """A complete run. `tiles`, `validation_tiles`: None where the run kept no counts of them."""
 
     folder: Path
     config: TrainConfig
@@ -55,13 +50,6 @@ class Record:
         """A number of `metrics.json`; NaN where it is undefined or was not taken.
 
         `part` leads to it: 'test', 'test_chosen', 'batch_norm', 'batch_norm.reestimated.test' …
-
-        >>> record = read_record("runs/first")
-        >>> record.score("miou") == record.metrics["test"]["miou"]
-        True
-        >>> gap = record.score("inference_gap", "batch_norm")
-        >>> gap == record.metrics["batch_norm"]["inference_gap"]
-        True
         """
         found = {**self.metrics, "test": self.test}
         for name in part.split("."):
@@ -71,24 +59,16 @@ class Record:
 
     @property
     def machine(self) -> str:
-        """What times were taken on: 'GPU', '1 core', '2 cores' …"""
-        cores = self.environment["cores"]
-        if self.environment["gpu"]:
-            return "GPU"
-        return "1 core" if cores == 1 else f"{cores} cores"
-
-    @property
-    def seconds_per_epoch(self) -> float:
-        """Of the fastest epoch: other work on the machine only ever adds."""
-        return min(row["seconds"] for row in self.history)
+        """What times were taken on: the GPU, or the processor and its cores, and with how many."""
+        where = self.environment
+        cores = f"{where['processor']}, {where['cores']} core{'s' if where['cores'] > 1 else ''}"
+        name = where.get("gpu_name") or "GPU" if where["gpu"] else cores
+        shared = where.get("workers", 1)
+        return f"{name}, {shared} runs at one time" if shared > 1 else name
 
 
 def threshold_again(tiles: TileScores) -> float:
-    """The threshold that `evaluation.choose_threshold` gives, from counts of the validation part.
-
-    >>> threshold_again(read_tile_scores("runs/first/tile_scores.npz")) in THRESHOLDS
-    True
-    """
+    """The threshold that `evaluation.choose_threshold` gives, from counts of validation tiles."""
     counts = np.array([tiles.counts(threshold).sum(axis=0) for threshold in THRESHOLDS])
     miou = scores_from_counts(*counts.T)["miou"]
     if np.isnan(miou).all():
@@ -99,17 +79,7 @@ def threshold_again(tiles: TileScores) -> float:
 
 @dataclass(frozen=True)
 class Result:
-    """An experiment with its complete runs (one a seed; none: not run).
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.matrices import SIX
-    >>> results = read_results(read_study("study"), "study")
-    >>> result = results["unet-none-bce"]
-    >>> len(result.records), len(result.values("miou")), result.deviation("miou")  # one seed
-    (1, 1, nan)
-    >>> bool(Result(SIX[0], ())), Result(SIX[0], ()).mean("miou")  # not run
-    (False, nan)
-    """
+    """An experiment with its complete runs (one a seed; none: not run, and the result is false)."""
 
     experiment: Experiment
     records: tuple[Record, ...]  # in the order of their seeds
@@ -122,11 +92,6 @@ class Result:
         mine = tuple(record for record in self.records if record.config.seed in seeds)
         return Result(self.experiment, mine)
 
-    @property
-    def fastest(self) -> Record:
-        """The run with the shortest epoch: other work on the machine only ever adds."""
-        return min(self.records, key=lambda record: record.seconds_per_epoch)
-
     def values(self, metric: str, part: str = "test") -> np.ndarray:
         """A score of each seed (see `Record.score`); NaN where it is undefined."""
         return np.array([record.score(metric, part) for record in self.records], float)
@@ -135,26 +100,22 @@ class Result:
         """Mean of a score over the seeds; NaN where nothing was run."""
         return float(self.values(metric, part).mean()) if self.records else float("nan")
 
-    def deviation(self, metric: str, part: str = "test") -> float:
-        """Sample standard deviation over the seeds; NaN for fewer than two."""
-        values = self.values(metric, part)
-        return float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-
     @property
     def gap(self) -> float:
         """Mean inference gap: training mIoU that better batch-normalisation statistics add."""
         return self.mean("inference_gap", "batch_norm")
 
 
-def on_common_seeds(results: list[Result]) -> list[Result]:
-    """The results with the seeds alone that all of them have: others do not compare.
+Results = dict[str, Result]  # by the experiment's name, in the order of the matrix
 
-    >>> from landslide_tf.study.matrices import SIX
-    >>> first = read_record("runs/first")
-    >>> one, none = on_common_seeds([Result(SIX[0], (first,)), Result(SIX[1], ())])
-    >>> len(one.records)  # no seed in common
-    0
-    """
+
+def all_records(results: Results) -> list[Record]:
+    """The runs of all experiments, in their order."""
+    return [record for result in results.values() for record in result.records]
+
+
+def on_common_seeds(results: list[Result]) -> list[Result]:
+    """The results with the seeds alone that all of them have: others do not compare."""
     each = [{record.config.seed for record in result.records} for result in results]
     common = set.intersection(*each) if each else set()
     return [result.of_seeds(common) for result in results]
@@ -167,10 +128,8 @@ def read_record(folder) -> Record:
         InputError: config, metrics, environment, split, history or counts cannot be read.
 
     >>> record = read_record("runs/first")
-    >>> record.folder.name, record.has_weights, record.dem_scores  # the DEM was not replaced
-    ('first', True, {})
-    >>> 0 <= record.test["miou"] <= 1
-    True
+    >>> record.config.model, len(record.history), record.dem_scores  # the DEM was not replaced
+    ('unet', 3, {})
     """
     folder = Path(folder)
     content = {}
@@ -221,8 +180,8 @@ def _dem_scores(path: Path) -> dict:
         return dict(content["scores"]["default"])
 
 
-def read_results(study: Study, out) -> dict[str, Result]:
-    """The results of a study by experiment name, in the order of the matrix.
+def read_results(study: Study, out) -> Results:
+    """The results of a study, in the order of its matrix.
 
     Every complete run below `out` that has the study's options counts, whatever its folder is
     called and whoever started it.
@@ -232,10 +191,9 @@ def read_results(study: Study, out) -> dict[str, Result]:
 
     >>> from landslide_tf.study.experiments import read_study
     >>> results = read_results(read_study("study"), "study")
-    >>> list(results)[:3]
-    ['unet-none-bce', 'resunet-none-wce', 'unetpp-none-dice']
-    >>> len(results["unet-none-bce"].records)  # one seed
-    1
+    >>> first = results["unet-none-bce"]
+    >>> len(first.records), first.mean("miou") == first.records[0].metrics["test"]["miou"]
+    (1, True)
     """
     records = []
     for path in sorted(Path(out).glob("*/metrics.json")):

@@ -10,17 +10,12 @@ import pandas as pd
 from landslide_tf.checks import InputError
 from landslide_tf.console import say
 from landslide_tf.files import atomic_path
-from landslide_tf.study import tables
-from landslide_tf.study.ablation import ablation_comparisons, ablation_report, ablation_table
-from landslide_tf.study.audit import audit_table
+from landslide_tf.study.ablation import ablation_report, ablation_tables
 from landslide_tf.study.batch_norm_study import batch_norm_report, batch_norm_table
-from landslide_tf.study.comparisons import comparison_table, paper_comparisons
 from landslide_tf.study.experiments import Study
-from landslide_tf.study.markdown import paper_report
 from landslide_tf.study.matrices import SIX
-from landslide_tf.study.records import read_results
-from landslide_tf.study.summary import all_records
-from landslide_tf.study.tables import Results
+from landslide_tf.study.paper_report import paper_report, paper_tables
+from landslide_tf.study.records import Results, all_records, read_results
 
 
 def write_report(study: Study, out, *, with_tiles: bool = True) -> Path:
@@ -40,68 +35,45 @@ def write_report(study: Study, out, *, with_tiles: bool = True) -> Path:
     """
     out = Path(out)
     results = read_results(study, out)
+    frames = study_tables(study, results)
     if study.matrix == "paper":
-        compared = paper_comparisons(results)
-        frames = paper_frames(study, results, compared)
         missing = draw_figures(study, results, frames["cost"], out / "figures", with_tiles)
-        text = paper_report(study, out, results, frames, compared, missing)
+        text = paper_report(study, out, results, frames, missing)
     elif study.matrix == "batch-norm":
         from landslide_tf.study.plots import batch_norm_curves
 
-        frames = {"batch-norm": batch_norm_table(results)}
         batch_norm_curves.miou_by_levels(results, out / "figures")
         batch_norm_curves.precision_recall_shift(results, out / "figures")
         text = batch_norm_report(study, out, results, frames["batch-norm"])
     else:
-        compared = ablation_comparisons(results)
-        frames = {"rows": ablation_table(results), "comparisons": comparison_table(compared)}
-        text = ablation_report(study, out, results, frames, compared)
+        text = ablation_report(study, out, results, frames)
     (out / "tables").mkdir(parents=True, exist_ok=True)
     for name, frame in frames.items():
+        made = frame[frame.seeds > 0] if name == "comparisons" else frame
         with atomic_path(out / "tables" / f"{name}.csv") as scratch:
-            frame.to_csv(scratch, index=False, float_format="%.6g")
+            made.to_csv(scratch, index=False, float_format="%.6g")
     with atomic_path(out / "REPORT.md") as scratch:
         scratch.write_text(text)
     return out / "REPORT.md"
 
 
-def paper_frames(study: Study, results: Results, compared) -> dict[str, pd.DataFrame]:
-    """The tables of the paper's matrix by name.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> study = read_study("study")
-    >>> results = read_results(study, "study")
-    >>> list(paper_frames(study, results, paper_comparisons(results)))[:4]
-    ['table1', 'table2', 'table3', 'table4']
-    """
-    return {
-        "table1": tables.table1(results),
-        "table2": tables.table2(results),
-        "table3": tables.table3(results),
-        "table4": tables.table4(results),
-        "comparisons": comparison_table(compared),
-        "audit": audit_table(results),
-        "dem": tables.dem_table(results, study),
-        "cost": tables.cost_table(results),
-    }
+def study_tables(study: Study, results: Results) -> dict[str, pd.DataFrame]:
+    """The tables of a study by name; of 'comparisons' those that were made go to its file."""
+    if study.matrix == "paper":
+        return paper_tables(study, results)
+    if study.matrix == "batch-norm":
+        return {"batch-norm": batch_norm_table(results)}
+    return ablation_tables(results)
 
 
 def draw_figures(
     study: Study, results: Results, cost: pd.DataFrame, folder, with_tiles: bool = True
 ) -> dict[str, str]:
-    """Draw what the runs and the data allow; returns a reason for each figure that was left out.
-
-    >>> from landslide_tf.config import TrainConfig
-    >>> study = Study(TrainConfig(filters=1))
-    >>> draw_figures(study, read_results(study, "out"), pd.DataFrame(), "figures")
-    {'all but Figure 2': 'no complete run yet'}
-    >>> sorted(path.name for path in Path("figures").glob("*.png"))
-    ['figure2-unet-none.png', 'figure2-unetpp-contextual.png', 'figure2-unetpp-none.png']
-    """
-    from landslide_tf.study.plots import architecture, curves, samples
+    """Draw what the runs and the data allow; returns a reason for each figure that was left out."""
+    from landslide_tf.study.plots import architecture, curves, workflow
     from landslide_tf.training.recipe import build
 
-    records, missing = all_records(results), {}
+    missing = {}
     for experiment in (SIX[0], SIX[2], SIX[4]):
         config = dataclasses.replace(
             study.base, model=experiment.model, attention=experiment.attention
@@ -109,36 +81,34 @@ def draw_figures(
         title = f"{experiment.title.split(' (')[0]}, {config.filters} filters"
         name = f"figure2-{experiment.model}-{experiment.attention}"
         architecture.architecture(build(config), title, folder, name)
+    records = all_records(results)
     if not records:
         return {"all but Figure 2": "no complete run yet"}
-    samples.workflow(study, records[0], folder)
+    workflow.workflow(study, records[0], folder)
     curves.loss_curves(results, folder)
     if curves.probability_curves(results, folder) is None:
         missing["precision, recall, reliability"] = "no run kept the counts of its tiles"
     curves.by_size(results, folder)
     curves.cost(cost, folder)
-    return missing | (_draw_tiles(study, results, folder) if with_tiles else {})
+    return missing | (draw_tiles(study, results, folder) if with_tiles else {})
 
 
-def _draw_tiles(study: Study, results: Results, folder) -> dict[str, str]:
+def draw_tiles(study: Study, results: Results, folder) -> dict[str, str]:
     """Figures 1, 5 and 6, which show tiles; returns the reasons of those that were left out."""
-    from landslide_tf.study.plots import common, outcomes, samples
+    from landslide_tf.study.plots import outcomes
     from landslide_tf.training.fit import load_own_tiles
 
     first = [result.records[0] for result in results.values() if result]
     try:
         tiles = load_own_tiles(study.base)
-        shown = common.shown_tiles(first)
+        shown = outcomes.shown_tiles(first)
         tiles.indices(list(shown.values()))
     except (InputError, KeyError) as error:
         return {"Figures 1, 5 and 6": f"the tiles are not there ({error})"}
-    samples.samples(tiles, first[0], shown, folder)
-    records = outcomes.shown_records(results)
-    hidden = [
-        results[e.name].experiment.title
-        for e in SIX
-        if results[e.name] and results[e.name].records[0] not in records
-    ]
+    outcomes.samples(tiles, shown, folder)
+    six = [results[e.name] for e in SIX if results[e.name]]
+    drawn = [result for result in six if result.records[0].has_weights]
+    hidden = [result.experiment.title for result in six if result not in drawn]
     missing = {}
     if hidden:  # what was drawn when more weights were there shows more
         reason = f"no weights (model.keras) of {', '.join(hidden)}"
@@ -146,6 +116,6 @@ def _draw_tiles(study: Study, results: Results, folder) -> dict[str, str]:
             say(f"Figures 5 and 6 are left as they were: {reason}")
             return missing
         missing["Figures 5 and 6"] = reason
-    if records:
-        outcomes.outcomes_and_cams(tiles, results, shown, folder)
+    if drawn:
+        outcomes.outcomes_and_cams(tiles, drawn, shown, folder)
     return missing

@@ -18,11 +18,10 @@ from landslide_tf.checks import InputError
 from landslide_tf.console import progress_bar, say
 from landslide_tf.files import read_json, write_json
 from landslide_tf.study.experiments import PlannedRun, Study, split_file
-from landslide_tf.study.planning import OVERHEAD_S, duration, epochs_done, seconds_left
+from landslide_tf.study.planning import OVERHEAD_S, duration, epoch_seconds, seconds_left
 from landslide_tf.study.records import DEM_SCORES
 from landslide_tf.training import run_folder
 from landslide_tf.training.environment import cores_available, gpu_available
-from landslide_tf.training.recorder import read_history
 
 POLL_S = 2.0
 GRACE_S = 30.0  # for an interrupted process to end by itself
@@ -40,12 +39,6 @@ def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict
 
     Raises:
         InputError: more jobs than cores, or more than one on a GPU.
-
-    >>> from landslide_tf.study.experiments import plan, read_study
-    >>> study = read_study("study")
-    >>> run_all(study, plan(study, "study", ("unet-none-bce",)), "study")
-    1/1 unet-none-bce-seed0: complete
-    {}
     """
     cores = _share_cores(jobs)
     out = Path(out)
@@ -83,13 +76,15 @@ def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict
         bar.n = 100 * share
         bar.set_description_str(line)
 
-    for same_seed in _phases(study, planned):
+    first = [run for run in planned if run.config.seed == study.base.seed]
+    # the others may use the split of the first seed's runs
+    for phase in (first, [run for run in planned if run not in first]):
         _keep_split(study, out)
         shares = queue.SimpleQueue()
         for share in cores:
             shares.put(share)
         pool = ThreadPoolExecutor(jobs, initializer=_take_cores, initargs=(shares,))
-        futures = {pool.submit(_complete, run, out, stop): run for run in same_seed}
+        futures = {pool.submit(_complete, run, out, stop): run for run in phase}
         try:
             while futures:
                 show(list(futures.values()))
@@ -101,8 +96,8 @@ def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict
             pool.shutdown(cancel_futures=True)
     _keep_split(study, out)
     bar.close()
-    return {run.folder.name: failures[run.folder.name] for run in planned
-            if run.folder.name in failures}  # fmt: skip
+    names = [run.folder.name for run in planned]
+    return {name: failures[name] for name in names if name in failures}
 
 
 def progress(planned, running, numbers, jobs: int, overhead: float) -> tuple[str, float]:
@@ -110,13 +105,8 @@ def progress(planned, running, numbers, jobs: int, overhead: float) -> tuple[str
 
     `numbers` are those of the runs in the plan by folder, `overhead` the seconds of a run outside
     its epochs.
-
-    >>> from landslide_tf.study.experiments import plan, read_study
-    >>> planned = plan(read_study("study"), "study", ("unet-none-bce",))
-    >>> progress(planned, planned, {planned[0].folder: 1}, 1, 30.0)  # complete
-    ('1/1 unet-none-bce-seed0: epoch 3 of 3; about 0 min left', 1.0)
     """
-    epochs = {run.folder: epochs_done(run) for run in planned}
+    epochs = {run.folder: len(epoch_seconds(run)) for run in planned}
     runs = ", ".join(
         f"{numbers[run.folder]}/{len(numbers)} {run.folder.name}: epoch {epochs[run.folder]} of "
         f"{run.config.epochs}"
@@ -128,12 +118,6 @@ def progress(planned, running, numbers, jobs: int, overhead: float) -> tuple[str
     done = sum(epochs.values())
     total = sum(epochs[r.folder] if left[r.folder] == 0 else r.config.epochs for r in planned)
     return f"{runs}; about {duration(sum(left.values()) / jobs)} left", done / max(1, total)
-
-
-def _phases(study: Study, planned: list[PlannedRun]) -> list[list[PlannedRun]]:
-    """The first seed's runs, whose split the others may use, and then the others."""
-    first = [run for run in planned if run.config.seed == study.base.seed]
-    return [first, [run for run in planned if run not in first]]
 
 
 def _share_cores(jobs: int) -> list[list[int]]:
@@ -160,28 +144,19 @@ def _take_cores(shares: queue.SimpleQueue) -> None:
 def _complete(run: PlannedRun, out: Path, stop: threading.Event) -> tuple[bool, str | None, float]:
     """Make what a run lacks. Returns whether it was complete, the reason where it failed, and the
     seconds that were spent outside its epochs."""
-    begin, before = time.monotonic(), _training_seconds(run)
+    begin, before = time.monotonic(), sum(epoch_seconds(run))
     known = run_folder.is_complete(run.folder)
     log = out / "logs" / f"{run.folder.name}.log"
     command = ["train", *run.config.to_arguments(), "--out", str(run.folder), "--resume"]
     reason = None if known else _process(command, log, stop)
     for step in _dem_steps(run) if reason is None else ():
         reason = reason or _process(step, log, stop)
-    trained = _training_seconds(run) - before
+    trained = sum(epoch_seconds(run)) - before
     return known, reason, max(0.0, time.monotonic() - begin - trained)
 
 
-def _training_seconds(run: PlannedRun) -> float:
-    path = run.folder / "history.csv"
-    return sum(row["seconds"] for row in read_history(path)) if path.exists() else 0.0
-
-
 def read_failures(out) -> dict[str, str]:
-    """The reasons of failed runs by name, from `OUT/failures.json`.
-
-    >>> read_failures("study")
-    {}
-    """
+    """The reasons of failed runs by name, from `OUT/failures.json`."""
     path = Path(out) / "failures.json"
     return read_json(path, "delete it") if path.exists() else {}
 
@@ -237,10 +212,7 @@ def _process(command: list[str], log: Path, stop: threading.Event) -> str | None
         return None
     if child.returncode < 0:
         return f"killed by {signal.Signals(-child.returncode).name} (out of memory?), see {log}"
-    lines = [
-        line
-        for line in log.read_bytes()[start:].decode(errors="replace").splitlines()
-        if line.strip()
-    ]
+    text = log.read_bytes()[start:].decode(errors="replace")
+    lines = [line for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")] or lines or [f"see {log}"]
     return errors[-1].removeprefix("error: ")

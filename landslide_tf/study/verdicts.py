@@ -17,8 +17,6 @@ near 5 %.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.special import stdtr, stdtrit
 
@@ -28,50 +26,30 @@ BETTER, WORSE, CANNOT_TELL = "better", "worse", "cannot tell"
 TOO_FEW, NO_COUNTS, NOT_RUN = "not enough seeds", "no counts of tiles", "not run"
 
 
-@dataclass(frozen=True)
-class Interval:
-    """An interval of 95 %.
-
-    >>> Interval(0.70, 0.75).high
-    0.75
-    """
-
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Score of A minus that of B: mean over seeds, its two intervals, and the p-value of both.
-
-    `over_seeds` is the t-interval, `over_draws` the bootstrap's. With fewer than three seeds
-    `over_seeds` is None and `p` is NaN.
-
-    >>> Difference(0.02, 1, None, Interval(0.01, 0.03), float("nan")).seeds
-    1
-    """
-
-    value: float
-    seeds: int
-    over_seeds: Interval | None
-    over_draws: Interval | None
-    p: float
-
-
-def measure(by_seed, resampled) -> Difference:
+def measure(by_seed, resampled) -> dict[str, float]:
     """The difference of paired scores: `by_seed` (K,), and in each resample (R,).
 
+    `seeds_low` and `seeds_high` are the t-interval, `draws_low` and `draws_high` the bootstrap's,
+    `p` is the p-value of both. With fewer than three seeds the t-interval and p are NaN.
+
     >>> found = measure([0.1, 0.1, 0.1], np.full(99, 0.1))
-    >>> round(found.value, 3), found.seeds, round(found.p, 2)
-    (0.1, 3, 0.02)
+    >>> found["seeds"], round(found["difference"], 3), round(found["p"], 2)
+    (3, 0.1, 0.02)
     """
-    by_seed, resampled = np.asarray(by_seed, float), np.asarray(resampled, float)
-    between = None
+    by_seed = np.asarray(by_seed, float)
+    mean, reach = by_seed.mean(), np.nan
     if len(by_seed) >= LEAST_SEEDS:
         reach = stdtrit(len(by_seed) - 1, 1 - ALPHA / 2) * _standard_error(by_seed)
-        between = Interval(float(by_seed.mean() - reach), float(by_seed.mean() + reach))
-    p = float(np.maximum(seeds_p(by_seed), draws_p(resampled)))
-    return Difference(float(by_seed.mean()), len(by_seed), between, percentiles(resampled), p)
+    low, high = percentiles(resampled)
+    return {
+        "seeds": len(by_seed),
+        "difference": float(mean),
+        "seeds_low": float(mean - reach),
+        "seeds_high": float(mean + reach),
+        "draws_low": low,
+        "draws_high": high,
+        "p": float(np.maximum(seeds_p(by_seed), draws_p(resampled))),
+    }
 
 
 def seeds_p(differences) -> np.ndarray:
@@ -110,17 +88,18 @@ def draws_p(resampled) -> np.ndarray:
     return np.minimum(1.0, 2 * (sides + 1) / (kept + 1))
 
 
-def percentiles(values) -> Interval | None:
-    """The percentile interval of resampled values (R,); None where all are undefined.
+def percentiles(values) -> tuple[float, float]:
+    """The percentile interval of resampled values (R,); NaN where all are undefined.
 
     >>> percentiles(np.arange(1001))  # 2.5 % and 97.5 %
-    Interval(low=25.0, high=975.0)
+    (25.0, 975.0)
     """
     values = np.asarray(values, float)
     if not np.isfinite(values).any():
-        return None
+        return np.nan, np.nan
     tail = 100 * ALPHA / 2
-    return Interval(*(float(v) for v in np.nanpercentile(values, [tail, 100 - tail])))
+    low, high = np.nanpercentile(values, [tail, 100 - tail])
+    return float(low), float(high)
 
 
 def holm(p) -> np.ndarray:
@@ -140,17 +119,16 @@ def holm(p) -> np.ndarray:
     return corrected
 
 
-def verdict(found: Difference | None, corrected_p: float) -> str:
+def verdict(seeds: int, difference: float, corrected_p: float) -> str:
     """What a comparison says, given its p-value after the correction for its table.
 
-    >>> found = Difference(-0.1, 3, Interval(-0.2, -0.05), Interval(-0.15, -0.02), 0.01)
-    >>> verdict(found, 0.03), verdict(found, 0.3), verdict(None, float("nan"))
-    ('worse', 'cannot tell', 'no counts of tiles')
+    >>> verdict(3, -0.1, 0.03), verdict(3, -0.1, 0.3), verdict(2, -0.1, float("nan"))
+    ('worse', 'cannot tell', 'not enough seeds')
     """
-    if found is None:
+    if not seeds:
         return NO_COUNTS
-    if found.seeds < LEAST_SEEDS:
+    if seeds < LEAST_SEEDS:
         return TOO_FEW
     if not corrected_p < ALPHA:
         return CANNOT_TELL
-    return BETTER if found.value > 0 else WORSE
+    return BETTER if difference > 0 else WORSE

@@ -40,7 +40,7 @@ def drawing() -> SimpleNamespace:
 
 
 def save(figure, path) -> None:
-    """Write a figure to `path`, whole or not at all, and close it.
+    """Write a figure to `path`, whole or not at all. The same figure gives the same file.
 
     >>> from pathlib import Path
     >>> figure, axes = drawing().subplots(figsize=(2, 1))
@@ -48,8 +48,9 @@ def save(figure, path) -> None:
     >>> Path("picture.png").is_file()
     True
     """
+    metadata = {"CreationDate": None} if str(path).endswith(".pdf") else None
     with atomic_path(path) as scratch:
-        figure.savefig(scratch, dpi=150, bbox_inches="tight")
+        figure.savefig(scratch, dpi=150, bbox_inches="tight", metadata=metadata)
 
 
 def loss_curve(rows: list[dict], best_epoch: int, path) -> None:
@@ -224,10 +225,11 @@ def outcome_legend(figure) -> None:
     )
 
 
-def picture_grid(rows, titles, room: float, fontsize: int):
+def picture_grid(rows, titles, room: float, fontsize: float, width: float = 2.1):
     """Figure and axes of pictures without ticks, titles above the first row.
 
-    `rows` hold (array, options of imshow); `room` is in inches, for what stands below.
+    `rows` hold (array, options of imshow). In inches: `room` for what stands below, and the
+    `width` of a picture.
 
     >>> _, axes = picture_grid([[(np.eye(2), {})]], ["unit"], room=0.5, fontsize=9)
     >>> axes[0, 0].get_title()
@@ -236,7 +238,7 @@ def picture_grid(rows, titles, room: float, fontsize: int):
     figure, axes = drawing().subplots(
         len(rows),
         len(titles),
-        figsize=(2.1 * len(titles), 2.1 * len(rows) + room),
+        figsize=(width * len(titles), width * len(rows) + room),
         layout="constrained",
         squeeze=False,
     )

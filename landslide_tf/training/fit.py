@@ -24,10 +24,9 @@ from landslide_tf.data.dataset import (
     training_batches,
 )
 from landslide_tf.data.demo import demo_folder
-from landslide_tf.data.split import PARTS, make_split, split_content, split_notes
+from landslide_tf.data.split import make_split, split_content, split_notes
 from landslide_tf.files import read_json, remove_scratch, write_json
 from landslide_tf.models.model_file import check_config, load_model, save_model
-from landslide_tf.models.probability import Predictor, over_flips
 from landslide_tf.models.registry import inference_model
 from landslide_tf.models.weights import transfer_weights
 from landslide_tf.training import evaluation, figures, run_folder
@@ -37,8 +36,7 @@ from landslide_tf.training.packaged import find_run
 from landslide_tf.training.progress import Progress
 from landslide_tf.training.recipe import build, compile_model, precision_policy
 from landslide_tf.training.recorder import Recorder, check_tensorboard, load_best, read_history
-from landslide_tf.training.scores import AGAIN, batch_norm_report, report, say_gap, table_rows
-from landslide_tf.training.tile_scores import tile_scores
+from landslide_tf.training.scores import save_counts, say_gap, score_model, table_rows
 
 
 @dataclass(frozen=True)
@@ -267,24 +265,15 @@ def _finish(config, parts, folder, seconds, model, facts) -> None:
     figures.loss_curve(rows, best_epoch, folder / "loss.png")
 
     say("scoring the best epoch")
-    predict = Predictor(model)
-    predictions = {name: evaluation.predict_part(predict, parts[name]) for name in PARTS[1:]}
-    normalisation = batch_norm_report(model, parts, config.seed)
-    say_gap(**normalisation)
-    metrics = report(parts, predictions) | {"batch_norm": normalisation}
-    if "flips" in config.augment:
-        averaged = {n: evaluation.predict_part(over_flips(predict), parts[n]) for n in PARTS[1:]}
-        metrics["flips"] = {k: report(parts, averaged)[k] for k in AGAIN}
-    shown = "test" if len(parts["test"]) else "validation"
+    metrics, predictions = score_model(model, parts, config)
+    say_gap(**metrics["batch_norm"])
+    shown = save_counts(folder, parts, predictions)
     figures.prediction_grid(
         parts[shown],
         predictions[shown],
         metrics["thresholds"]["chosen"],
         folder / "predictions.png",
     )
-    for part, file in ((shown, "tile_scores.npz"), ("validation", "validation_scores.npz")):
-        p = predictions[part]
-        tile_scores(parts[part].names, p.probability, p.mask, p.valid).save(folder / file)
     metrics |= {
         "best_epoch": best_epoch,
         "epochs": len(rows),

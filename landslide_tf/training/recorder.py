@@ -100,10 +100,7 @@ class Recorder(keras.callbacks.Callback):
             "seconds": round(time.perf_counter() - self.begin, 3),
         }
         self.rows.append(row)
-        best = self.rows[self.best_epoch - 1]["val_miou"] if self.best_epoch else math.nan
-        # NaN (nothing predicted where there is nothing) is never better than a number
-        if self.best_epoch is None or math.isnan(best) or row["val_miou"] > best:
-            self.best_epoch = epoch + 1
+        self.best_epoch = best_epoch(self.rows)
         self._save()
         if self.log is not None:
             self.log(row)
@@ -131,6 +128,19 @@ class Recorder(keras.callbacks.Callback):
             f"the loss became NaN or infinite {where}; kept in {self.folder}: {kept}. "
             f"Try a --learning-rate below {self.config.learning_rate:g}, or --mixed-precision off"
         )
+
+
+def best_epoch(rows: list[dict]) -> int:
+    """The first epoch with the highest validation mIoU, counted from 1.
+
+    NaN (nothing predicted where there is nothing) is never better than a number.
+
+    >>> best_epoch([{"val_miou": math.nan}, {"val_miou": 0.5}, {"val_miou": 0.5}])
+    2
+    """
+    miou = [row["val_miou"] for row in rows]
+    known = [value for value in miou if not math.isnan(value)]
+    return miou.index(max(known)) + 1 if known else len(rows)
 
 
 def _state_of(model) -> dict:

@@ -7,9 +7,10 @@ import keras
 from landslide_tf.console import say
 from landslide_tf.data.dataset import calibration_batches
 from landslide_tf.data.split import PARTS
-from landslide_tf.models.probability import Predictor
+from landslide_tf.models.probability import Predictor, over_flips
 from landslide_tf.training import evaluation
 from landslide_tf.training.batch_norm import reestimate_batch_norm
+from landslide_tf.training.tile_scores import tile_scores
 
 # What is reported of the same weights used in another way.
 AGAIN = ("validation", "test", "test_chosen", "thresholds")
@@ -24,6 +25,34 @@ def say_gap(train_miou, inference_gap, **_) -> None:
             f"training tiles, and {inference_gap:.3f} more with batch-normalisation statistics "
             "estimated anew; give --reestimate-batch-norm, or fewer --dropout-levels"
         )
+
+
+def score_model(model, parts, config) -> tuple[dict, dict]:
+    """What `metrics.json` says of a float32 model's scores, and its predictions by part.
+
+    Validation and test part are scored: as the model is, with batch-normalisation statistics
+    estimated anew and, where it was trained with flips, with the mean over the flips of a tile.
+    """
+    predict = Predictor(model)
+    predictions = {name: evaluation.predict_part(predict, parts[name]) for name in PARTS[1:]}
+    normalisation = batch_norm_report(model, parts, config.seed)
+    metrics = report(parts, predictions) | {"batch_norm": normalisation}
+    if "flips" in config.augment:
+        averaged = {n: evaluation.predict_part(over_flips(predict), parts[n]) for n in PARTS[1:]}
+        metrics["flips"] = {k: report(parts, averaged)[k] for k in AGAIN}
+    return metrics, predictions
+
+
+def save_counts(folder, parts, predictions) -> str:
+    """Write the pixel counts of the tiles of a run; returns the part that is shown.
+
+    That is the test part, or validation where there is no test part.
+    """
+    shown = "test" if len(parts["test"]) else "validation"
+    for part, file in ((shown, "tile_scores.npz"), ("validation", "validation_scores.npz")):
+        p = predictions[part]
+        tile_scores(parts[part].names, p.probability, p.mask, p.valid).save(folder / file)
+    return shown
 
 
 def batch_norm_report(model, parts, seed: int = 0) -> dict:

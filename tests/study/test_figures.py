@@ -8,8 +8,8 @@ from landslide_tf.config import ATTENTIONS, MODELS
 from landslide_tf.inputs.spec import FUSIONS
 from landslide_tf.models.registry import build_model
 from landslide_tf.study.plots.architecture import architecture, blocks_and_edges, input_words
-from landslide_tf.study.plots.common import shown_tiles
 from landslide_tf.study.plots.curves import precision_recall, reliability, size_table
+from landslide_tf.study.plots.outcomes import shown_tiles
 from landslide_tf.study.records import Result
 from landslide_tf.training.tile_scores import EDGES, tile_scores
 

@@ -13,8 +13,8 @@ from landslide_tf.checks import InputError
 from landslide_tf.files import sha256
 from landslide_tf.study.experiments import Study, plan, read_study, write_study
 from landslide_tf.study.keeping import keep_records
-from landslide_tf.study.markdown import missing_text
 from landslide_tf.study.records import read_results, threshold_again
+from landslide_tf.study.wording import missing_text
 from landslide_tf.training import run_folder
 from landslide_tf.training.evaluation import Predictions, choose_threshold
 from landslide_tf.training.tile_scores import tile_scores

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 from threading import Barrier, Event
 
 import pytest
@@ -12,8 +13,10 @@ from landslide_tf.checks import InputError
 from landslide_tf.cli import main
 from landslide_tf.config import TrainConfig
 from landslide_tf.study import planning, runner
-from landslide_tf.study.experiments import Study, plan
+from landslide_tf.study.experiments import Study, plan, read_study, write_study
+from landslide_tf.study.plots import architecture
 from landslide_tf.study.records import read_results
+from landslide_tf.study.report import draw_tiles
 
 
 def test_a_reason_is_the_commands_own_error(tmp_path):
@@ -23,6 +26,7 @@ def test_a_reason_is_the_commands_own_error(tmp_path):
     assert "error: " in log.read_text()
     log.write_text("error: of an earlier attempt\n")
     assert runner._process(["nothing"], log, Event()) != "of an earlier attempt"
+    assert runner._process(["--version"], log, Event()) is None
 
 
 def test_a_killed_process_says_so(tmp_path, monkeypatch):
@@ -210,94 +214,108 @@ def test_cost_grows_with_the_square_of_the_width():
     assert wide == pytest.approx(12.05, rel=0.05)
 
 
-def tiny(tiny_tiles, **options):
-    words = ["--data", str(tiny_tiles), "--filters", "2", "--tile-px", "32", "--epochs", "1",
-             "--batch-size", "4", "--learning-rate", "0.01"]  # fmt: skip
-    return [*words, *(w for name, value in options.items() for w in (f"--{name}", str(value)))]
+def test_an_epoch_is_timed_where_none_was_made(tiny_config, tmp_path):
+    planned = plan(Study(tiny_config), tmp_path, ("unet-none-bce",))
+    (seconds,) = planning.estimate_seconds(planned).values()
+    assert seconds > planning.OVERHEAD_S
+
+
+@pytest.fixture
+def begun(finished_run, tiny_config, tmp_path):
+    """A study whose first run, of U-Net with BCE, is complete, and its folder."""
+    folder = tmp_path / "study"
+    write_study(Study(tiny_config, seeds=2), folder)
+    first = folder / "unet-none-bce-seed0"
+    shutil.copytree(finished_run, first)
+    for kind in ("zero", "others"):
+        scores = {"dem": kind, "scores": {"default": {"miou": 0.5}}}
+        (first / f"dem-{kind}.json").write_text(json.dumps(scores))
+    return folder
 
 
 @pytest.mark.slow
-def test_a_study_from_the_command_line(tiny_tiles, tmp_path, capsys):
-    out = str(tmp_path / "study")
-    command = ["study", "--out", out, "--only", "unet-none-bce,unetpp-contextual-dice"]
-    assert main([*command, "--dry-run", *tiny(tiny_tiles)]) == 0
+def test_a_study_from_the_command_line(begun, tiny_tiles, tmp_path, capsys, monkeypatch):
+    """It is made of a run that is there and one that is missing, on the same split."""
+    # what a process of its own does is tested above: one that imports Keras anew takes its time
+    monkeypatch.setattr(runner, "_process", lambda command, log, stop: main(command) or None)
+    command = ["study", "--out", str(begun), "--only", "unet-none-bce"]
+    before = (begun / "unet-none-bce-seed0/metrics.json").stat().st_mtime_ns
+    assert main([*command, "--dry-run"]) == 0
     assert "2 runs, about" in capsys.readouterr().out
-    assert not (tmp_path / "study").exists()
-    assert main([*command, *tiny(tiny_tiles)]) == 0
-    study_folder = tmp_path / "study"
-    for name in ("unet-none-bce", "unetpp-contextual-dice"):
-        run = study_folder / f"{name}-seed0"
-        assert (run / "metrics.json").exists()
-        command_line = json.loads((run / "environment.json").read_text())["command"]
-        assert command_line.startswith("python -m landslide_tf train")
-        for kind in ("zero", "others"):
-            assert json.loads((run / f"dem-{kind}.json").read_text())["dem"] == kind
-    figures = {path.stem for path in (study_folder / "figures").glob("*.png")}
-    assert figures >= {
-        "figure1-samples", "figure2-unet-none", "figure3-workflow", "figure4-loss",
-        "figure5-predictions", "figure6-gradcam-encoder", "figure6-gradcam-decoder", "cost",
-    }  # fmt: skip
+    assert not (begun / "split.json").exists() and not (begun / "REPORT.md").exists()
+    assert main(command) == 0
+    first, second = (begun / f"unet-none-bce-seed{seed}" for seed in (0, 1))
+    assert (first / "metrics.json").stat().st_mtime_ns == before
+    for kind in ("zero", "others"):
+        assert json.loads((second / f"dem-{kind}.json").read_text())["dem"] == kind
+    splits = [json.loads((run / "split.json").read_text())["test"] for run in (first, second)]
+    assert splits[0] == splits[1]
+    assert len(read_results(read_study(begun), begun)["unet-none-bce"].records) == 2
+    figures = {path.stem for path in (begun / "figures").glob("*.png")}
     pictures = {"figure1-samples", "figure5-predictions", "figure6-gradcam-encoder",
                 "figure6-gradcam-decoder"}  # fmt: skip
-    assert {p.stem for p in (study_folder / "figures").glob("*.pdf")} == figures - pictures
-    report = (study_folder / "REPORT.md").read_text()
+    assert figures >= pictures | {"figure2-unet-none", "figure3-workflow", "figure4-loss", "cost"}
+    assert {p.stem for p in (begun / "figures").glob("*.pdf")} == figures - pictures
+    report = (begun / "REPORT.md").read_text()
     for figure in figures:
         assert f"figures/{figure}.png" in report
-    # a further seed, on the same split; what is complete stays untouched
-    before = (study_folder / "unet-none-bce-seed0/metrics.json").stat().st_mtime_ns
-    assert main(["study", "--out", out, "--seeds", "2", "--only", "unet-none-bce"]) == 0
-    assert (study_folder / "unet-none-bce-seed0/metrics.json").stat().st_mtime_ns == before
-    splits = [
-        json.loads((study_folder / f / "split.json").read_text())["test"]
-        for f in ("unet-none-bce-seed0", "unet-none-bce-seed1")
-    ]
-    assert splits[0] == splits[1]
-    results = read_results(Study(dataclasses.replace(BASE, **_base(study_folder)), 2), study_folder)
-    assert len(results["unet-none-bce"].records) == 2
-    # without the weights of one, a picture of both is kept
-    picture = study_folder / "figures/figure5-predictions.png"
-    before = picture.read_bytes()
-    (study_folder / "unet-none-bce-seed0/model.keras").unlink()
-    capsys.readouterr()
-    assert main(["study", "--out", out, "--report"]) == 0
-    assert "left as they were: no weights (model.keras) of U-Net (BCE)" in capsys.readouterr().out
-    assert picture.read_bytes() == before
-    # other options than the study was begun with
-    assert main(["study", "--out", out, "--filters", "4"]) == 2
-    assert "--filters 2 there, 4 now" in capsys.readouterr().err
-    assert main(["study", "--out", out, "--matrix", "dem"]) == 2
-    assert "--matrix paper there, dem now" in capsys.readouterr().err
-    assert main(["study", "--out", out, "--model", "unet"]) == 2
-    assert "--model: the matrix 'paper' decides it" in capsys.readouterr().err
-    assert main(["study", "--out", out, "--show-tiles"]) == 2
-    assert "--show-tiles: is for --records" in capsys.readouterr().err
-    # what is kept of it
-    kept = tmp_path / "records"
-    assert main(["study", "--out", out, "--records", str(kept), "--show-tiles"]) == 0
+    # what is kept of it, where the data are given by another path that leads to the same place
+    kept, other = tmp_path / "records", os.path.relpath(tiny_tiles)
+    command = ["study", "--out", str(begun), "--data", other, "--records", str(kept)]
+    monkeypatch.setattr(architecture, "architecture", lambda *_: None)  # drawn once is enough
+    assert main([*command, "--show-tiles"]) == 0
     assert (kept / "figures/figure5-predictions.png").exists()
     assert not list(kept.rglob("*.keras"))
     assert str(tmp_path) not in "".join(p.read_text() for p in kept.rglob("*.json"))
-    assert main(["study", "--out", out, "--seeds", "1"]) == 2
-    assert "--seeds 2 there, 1 now" in capsys.readouterr().err
-    assert main(["study", "--out", f"{out}-typo", "--report"]) == 2
-    assert "holds no study" in capsys.readouterr().err
-    # a path that leads to the same place
-    other = os.path.relpath(tiny_tiles)
-    assert main(["study", "--out", out, "--report", "--data", other]) == 0
 
 
-def _base(folder):
-    return json.loads((folder / "study.json").read_text())["base"]
+def test_without_the_weights_an_older_picture_is_kept(begun, capsys):
+    (begun / "unet-none-bce-seed0/model.keras").unlink()
+    study, folder = read_study(begun), begun / "figures"
+    results = read_results(study, begun)
+    reason = "no weights (model.keras) of U-Net (BCE)"
+    assert draw_tiles(study, results, folder) == {"Figures 5 and 6": reason}
+    (folder / "figure5-predictions.png").write_bytes(b"of better days")
+    assert draw_tiles(study, results, folder) == {}
+    assert f"left as they were: {reason}" in capsys.readouterr().out
+    assert (folder / "figure5-predictions.png").read_bytes() == b"of better days"
+    assert (folder / "figure1-samples.png").stat().st_size > 1000
 
 
-@pytest.mark.slow
-def test_a_run_that_fails_leaves_the_others(tiny_tiles, tmp_path, capsys):
-    """An absurd learning rate makes a loss infinite; the report is written all the same."""
-    out = str(tmp_path / "study")
-    words = tiny(tiny_tiles)
-    words[words.index("--learning-rate") + 1] = "1e38"
-    code = main(["study", "--out", out, "--only", "unet-none-bce,resunet-none-wce", *words])
-    assert code == 1
-    assert "of 2 runs failed" in capsys.readouterr().err
-    assert json.loads((tmp_path / "study/failures.json").read_text())
-    assert "## What is missing" in (tmp_path / "study/REPORT.md").read_text()
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--filters", "8"], "--filters 4 there, 8 now"),
+        (["--matrix", "dem"], "--matrix paper there, dem now"),
+        (["--model", "unet"], "--model: the matrix 'paper' decides it"),
+        (["--show-tiles"], "--show-tiles: is for --records"),
+        (["--seeds", "1"], "--seeds 2 there, 1 now"),
+        (["--out", "typo", "--report"], "typo: holds no study"),
+    ],
+)
+def test_options_that_do_not_fit_the_study(words, message, tmp_path, capsys):
+    write_study(Study(BASE, seeds=2), tmp_path)
+    assert main(["study", "--out", str(tmp_path), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_that_fails_leaves_the_others(tmp_path, monkeypatch, capsys):
+    """The report is written all the same, and names the failure."""
+    study = Study(BASE)
+    write_study(study, tmp_path)
+    runs = plan(study, tmp_path, ("unet-none-bce", "resunet-none-wce"))
+
+    def process(command, log, stop):
+        if log.stem == runs[0].folder.name:
+            return "the loss became NaN"
+        write_run(runs[1].folder, runs[1].config, 0.9)
+        return None
+
+    monkeypatch.setattr(runner, "_process", process)
+    words = ["study", "--out", str(tmp_path), "--only", "unet-none-bce,resunet-none-wce"]
+    assert main(words) == 1
+    assert "1 of 2 runs failed; unet-none-bce-seed0: the loss" in capsys.readouterr().err
+    reasons = json.loads((tmp_path / "failures.json").read_text())
+    assert reasons == {"unet-none-bce-seed0": "the loss became NaN"}
+    missing = (tmp_path / "REPORT.md").read_text().split("## What is missing")[1]
+    assert "unet-none-bce-seed0: the loss became NaN" in missing

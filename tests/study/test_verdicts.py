@@ -11,9 +11,8 @@ from scipy.stats import ttest_rel
 from landslide_tf.study.bootstrap import draws
 from landslide_tf.study.verdicts import (
     CANNOT_TELL,
+    NO_COUNTS,
     TOO_FEW,
-    Difference,
-    Interval,
     draws_p,
     holm,
     measure,
@@ -33,14 +32,14 @@ def test_seeds_against_scipys_paired_t_test(ours, seed):
     assert float(seeds_p(differences)) == pytest.approx(expected.pvalue, rel=1e-6, abs=1e-12)
     found = measure(differences, np.zeros(9))
     between = expected.confidence_interval(0.95)
-    assert (found.over_seeds.low, found.over_seeds.high) == pytest.approx(tuple(between))
+    assert (found["seeds_low"], found["seeds_high"]) == pytest.approx(tuple(between))
 
 
 def test_two_seeds_are_not_tested():
     assert np.isnan(seeds_p([0.1, 0.2]))
     found = measure([0.1, 0.1], np.full(99, 0.1))
-    assert found.over_seeds is None
-    assert verdict(found, 0.001) == TOO_FEW
+    assert np.isnan([found["seeds_low"], found["p"]]).all()
+    assert verdict(found["seeds"], found["difference"], 0.001) == TOO_FEW
 
 
 def test_seeds_without_spread():
@@ -54,7 +53,7 @@ def test_share_of_resamples_beyond_zero():
     # undefined resamples do not count
     assert float(draws_p([*values, np.nan])) == pytest.approx(2 * (5 + 1) / 100)
     assert float(draws_p([0.0] * 99)) == 1
-    assert percentiles([np.nan, np.nan]) is None
+    assert np.isnan(percentiles([np.nan, np.nan])).all()
 
 
 def test_holm_by_hand():
@@ -93,7 +92,7 @@ def test_both_must_exclude_zero():
 
     def say(by_seed, resampled):
         found = measure(by_seed, resampled)
-        return verdict(found, holm([found.p])[0])
+        return verdict(found["seeds"], found["difference"], holm([found["p"]])[0])
 
     assert say(steady, tiles_agree) == "better"
     assert say(-np.array(steady), -tiles_agree) == "worse"
@@ -102,10 +101,10 @@ def test_both_must_exclude_zero():
 
 
 def test_the_level_is_that_of_the_corrected_p():
-    found = Difference(0.1, 3, Interval(0.05, 0.2), Interval(0.05, 0.2), 0.01)
-    assert verdict(found, 0.049) == "better"
-    assert verdict(found, 0.05) == CANNOT_TELL
-    assert verdict(found, float("nan")) == CANNOT_TELL
+    assert verdict(3, 0.1, 0.049) == "better"
+    assert verdict(3, 0.1, 0.05) == CANNOT_TELL
+    assert verdict(3, 0.1, float("nan")) == CANNOT_TELL
+    assert verdict(0, float("nan"), float("nan")) == NO_COUNTS
 
 
 STUDIES, TILES = 1050, 80

@@ -13,12 +13,8 @@ from landslide_tf.training.figures import BLUE, GREEN, ORANGE, drawing
 BLOCK = re.compile(r"(encoder(?:_rgb|_dem)?|decoder|fusion)(\d)|(node)(\d)_(\d)")
 
 
-def block_of(layer_name: str) -> str | None:
-    """The block that a layer belongs to.
-
-    >>> block_of("node1_3_conv2"), block_of("encoder_dem4_pool"), block_of("logits")
-    ('node1_3', 'encoder_dem4', None)
-    """
+def _block_of(layer_name: str) -> str | None:
+    """The block that a layer belongs to: 'node1_3' of 'node1_3_conv2'; None of 'logits'."""
     match = BLOCK.match(layer_name)
     return match.group(0) if match else None
 
@@ -33,25 +29,20 @@ def blocks_and_edges(model) -> tuple[dict[str, tuple], set[tuple[str, str]]]:
     """
     blocks, edges = {}, set()
     for layer in model.layers:
-        block = block_of(layer.name)
+        block = _block_of(layer.name)
         if block is None:
             continue
         blocks[block] = tuple(layer.output.shape[1:])  # the last layer of the block stays
         for node in layer._inbound_nodes:
             for tensor in node.input_tensors:
-                source = block_of(tensor._keras_history.operation.name)
+                source = _block_of(tensor._keras_history.operation.name)
                 if source and source != block:
                     edges.add((source, block))
     return blocks, edges
 
 
 def input_words(model) -> str:
-    """What goes into a model and how it is fused, from its input and its encoders.
-
-    >>> from landslide_tf import build_model
-    >>> input_words(build_model("unet", filters=1)).splitlines()
-    ['input 128 x 128 x 4', 'RGB + DEM stacked', '(early fusion)']
-    """
+    """What goes into a model and how it is fused, from its input and its encoders."""
     height, width, channels = model.input_shape[1:]
     if any(layer.name.startswith("encoder_dem") for layer in model.layers):
         words = f"RGB (3) and DEM ({channels - 3})\nan encoder each"
@@ -79,15 +70,11 @@ def architecture(model, title: str, folder, name: str):
     """Boxes: blocks with height, width and channels of their output; lines: what feeds what.
 
     Returns the path of `FOLDER/NAME.png`.
-
-    >>> from landslide_tf import build_model
-    >>> architecture(build_model("unet", filters=1), "U-Net, 1 filter", "figures", "unet").name
-    'unet.png'
     """
     blocks, edges = blocks_and_edges(model)
     levels = 1 + max(int(block[-1]) for block in blocks if block.startswith("encoder"))
     nested = any(block.startswith("node") for block in blocks)
-    attended = {block_of(layer.name) for layer in model.layers if "attention" in layer.name}
+    attended = {_block_of(layer.name) for layer in model.layers if "attention" in layer.name}
     places = {block: _place(block, levels) for block in blocks}
     if nested:  # the backbone is column 0 of the nodes
         for block, (x, y) in places.items():
@@ -124,13 +111,12 @@ def architecture(model, title: str, folder, name: str):
             x, y, f"{_label(block)}\n{height} x {breadth} x {channels}{extra}",
             ha="center", va="center", fontsize=7.5, bbox=box, zorder=2,
         )  # fmt: skip
-    for first in (b for b in places if re.fullmatch(r"encoder(_rgb|_dem)?0", b)):
-        x, y = places[first]
+    start = [places[b] for b in places if re.fullmatch(r"encoder(_rgb|_dem)?0", b)]
+    for x, y in start:
         axis.annotate(
             "", (x, y), (x, y + 0.85),
             arrowprops={"arrowstyle": "-|>", "color": "0.2", "shrinkA": 0, "shrinkB": 21}, zorder=1,
         )  # fmt: skip
-    start = [places[b] for b in places if re.fullmatch(r"encoder(_rgb|_dem)?0", b)]
     axis.text(
         np.mean([x for x, _ in start]), start[0][1] + 0.88, input_words(model),
         ha="center", va="bottom", fontsize=7.5,
@@ -144,15 +130,15 @@ def architecture(model, title: str, folder, name: str):
     )  # fmt: skip
     axis.set(
         xlim=(min(columns) - 0.7, max(columns) + 1.9),
-        ylim=(-levels + 0.4, 1.6),
+        ylim=(-levels + 0.5, 1.35),
     )
     axis.axis("off")
     axis.set_title(title, fontsize=10)
+    line = drawing().Line2D
+    way = "2 x 2 max pooling down, transposed convolution up"
     legend = [
-        drawing().Line2D(
-            [], [], color="0.2", label="2 x 2 max pooling down, transposed convolution up"
-        ),
-        drawing().Line2D([], [], color="0.55", ls="--", label="skip connection (concatenated)"),
+        line([], [], color="0.2", label=way),
+        line([], [], color="0.55", ls="--", label="skip connection (concatenated)"),
     ]
     figure.legend(handles=legend, loc="outside lower center", ncols=2, frameon=False, fontsize=7.5)
     return save(figure, folder, name)

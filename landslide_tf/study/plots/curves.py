@@ -7,63 +7,63 @@ import pandas as pd
 
 from landslide_tf.study.bootstrap import ratio_interval
 from landslide_tf.study.matrices import LOSS_TITLES, SIX
-from landslide_tf.study.plots.common import COLOURS, STYLES, save
-from landslide_tf.study.records import Result
-from landslide_tf.study.tables import Results
-from landslide_tf.training.figures import BLUE, ORANGE, drawing
+from landslide_tf.study.plots.common import save
+from landslide_tf.study.records import Result, Results
+from landslide_tf.training.figures import BLUE, GREEN, ORANGE, SKY, VERMILION, drawing
 from landslide_tf.training.tile_scores import EDGES
 
+# One colour and one line style a model, so that print without colour can be read too.
+PURPLE = "#CC79A7"
+COLOURS = dict(
+    zip((e.name for e in SIX), (BLUE, ORANGE, GREEN, SKY, VERMILION, PURPLE), strict=True)
+)
+STYLES = dict(zip(COLOURS, ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))), strict=True))
 SIZE_CLASSES = 4
 LEAST_RECALL = 0.01
 RELIABILITY_BINS = 10
 FEW_PX = 100
 
 
-def loss_curves(results: Results, folder):
-    """Figure 4: training and validation loss of the six models, first seed.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> loss_curves(results, "figures").name
-    'figure4-loss.png'
-    """
-    figure, axes = drawing().subplots(2, 3, figsize=(9.5, 5.2), sharex=True, layout="constrained")
-    for axis, experiment in zip(axes.flat, SIX, strict=True):
-        result = results[experiment.name]
-        axis.set_title(experiment.title, fontsize=9)
+def _bare(axes) -> None:
+    """Axes without a line above and to the right."""
+    for axis in np.ravel(axes):
         axis.spines[["top", "right"]].set_visible(False)
-        if not result:
-            axis.text(0.5, 0.5, "not run", ha="center", transform=axis.transAxes, color="0.5")
-            axis.set_axis_off()
-            continue
-        record = result.records[0]
-        epochs = [row["epoch"] for row in record.history]
-        for column, label, colour in (
-            ("loss", "training", BLUE),
-            ("val_loss", "validation", ORANGE),
-        ):
-            axis.plot(epochs, [row[column] for row in record.history], color=colour, label=label)
-        best = record.metrics["best_epoch"]
-        axis.axvline(best, color="0.6", lw=1, ls="--", zorder=0, label="scored epoch")
-        axis.set_title(f"{experiment.title}\nscored epoch {best}", fontsize=9)
+
+
+def loss_curves(results: Results, folder):
+    """Figure 4: training and validation loss of those of the six models that were run, first seed.
+
+    None where there is none.
+    """
+    made = [results[e.name] for e in SIX if results[e.name]]
+    if not made:
+        return None
+    columns = min(3, len(made))
+    rows = -(-len(made) // columns)
+    figure, axes = drawing().subplots(
+        rows, columns, figsize=(3.2 * columns, 2.7 * rows), squeeze=False, layout="constrained"
+    )
+    _bare(axes)
+    for axis in axes.flat[len(made) :]:
+        axis.set_axis_off()
+    for axis, result in zip(axes.flat, made, strict=False):
+        history = pd.DataFrame(result.records[0].history)
+        axis.plot(history.epoch, history.loss, color=BLUE, label="training")
+        axis.plot(history.epoch, history.val_loss, color=ORANGE, label="validation")
+        best = result.records[0].metrics["best_epoch"]
+        axis.axvline(best, color="0.6", lw=1, ls="--", zorder=0, label="epoch that is scored")
+        axis.set_title(f"{result.experiment.title}\nscored: epoch {best}", fontsize=9)
+        axis.set(xlabel="epoch", ylabel=f"{LOSS_TITLES[result.experiment.loss]} loss")
         axis.xaxis.get_major_locator().set_params(integer=True)
-    for axis in axes[-1]:
-        axis.set_xlabel("epoch")
-    for axis, experiment in zip(axes.flat, SIX, strict=True):
-        axis.set_ylabel(f"{LOSS_TITLES[experiment.loss]} loss")
-    handles = next((a.get_legend_handles_labels() for a in axes.flat if a.lines), ([], []))
+    handles = axes[0, 0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return save(figure, folder, "figure4-loss")
 
 
-def _with_counts(results: Results) -> list[tuple[str, Result]]:
-    """The six models whose first seed kept the counts of its tiles."""
-    return [
-        (experiment.name, results[experiment.name])
-        for experiment in SIX
-        if results[experiment.name] and results[experiment.name].records[0].tiles is not None
-    ]
+def _with_counts(results: Results) -> dict[str, Result]:
+    """Those of the six models whose first seed kept the counts of its tiles, by name."""
+    made = {e.name: results[e.name] for e in SIX if results[e.name]}
+    return {name: result for name, result in made.items() if result.records[0].tiles is not None}
 
 
 def precision_recall(histogram) -> tuple[np.ndarray, np.ndarray]:
@@ -87,13 +87,6 @@ def reliability(histogram) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean probability, share of landslide and pixels of ten equal bins of probability.
 
     A pixel's probability is taken to be the middle of its bin in the counts; empty bins are NaN.
-
-    >>> from landslide_tf.training.tile_scores import tile_scores
-    >>> probability = np.full((1, 10, 10), 0.355, "float32")
-    >>> mask = np.arange(100).reshape(1, 10, 10) < 30
-    >>> counts = tile_scores(["a"], probability, mask, probability > 0)
-    >>> [round(float(values[3]), 3) for values in reliability(counts.histogram[0])]  # 0.3 to 0.4
-    [0.355, 0.3, 100.0]
     """
     middles = (np.concatenate([[0], EDGES]) + np.concatenate([EDGES, [1]])) / 2
     group = np.minimum((middles * RELIABILITY_BINS).astype(int), RELIABILITY_BINS - 1)
@@ -109,18 +102,12 @@ def probability_curves(results: Results, folder):
 
     The first from a recall of 0.01 on: below, the precision of a few pixels jumps about.
     None where no run kept the counts of its tiles.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> probability_curves(results, "figures").name
-    'precision-recall-reliability.png'
     """
     shown = _with_counts(results)
     if not shown:
         return None
     figure, (left, right) = drawing().subplots(1, 2, figsize=(9.5, 4.6), layout="constrained")
-    for name, result in shown:
+    for name, result in shown.items():
         histogram = result.records[0].tiles.histogram.sum(axis=0)
         line = {"color": COLOURS[name], "ls": STYLES[name], "lw": 1.5}
         precision, recall = precision_recall(histogram)
@@ -133,14 +120,14 @@ def probability_curves(results: Results, folder):
     share = histogram[1].sum() / histogram.sum()
     left.axhline(share, color="0.7", lw=1, zorder=0)
     left.text(0.01, share, "share of landslide", va="bottom", color="0.4", fontsize=7)
-    left.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    left.set(xlabel="recall on test pixels", ylabel="precision on test pixels")
     left.set_title("precision and recall (dots: threshold 0.5)", fontsize=9)
     right.plot([0, 1], [0, 1], color="0.7", lw=1, zorder=0)
-    right.set(xlabel="predicted probability", ylabel="observed share of landslide")
-    right.set(xlim=(0, 1), ylim=(0, 1.02))
+    right.set(xlabel="predicted probability", ylabel="share of landslide in the truth")
     right.set_title("reliability (on the diagonal: calibrated)", fontsize=9)
     for axis in (left, right):
-        axis.spines[["top", "right"]].set_visible(False)
+        axis.set(xlim=(0, 1), ylim=(0, 1.02))
+    _bare([left, right])
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return save(figure, folder, "precision-recall-reliability")
 
@@ -166,33 +153,31 @@ def size_table(result: Result) -> pd.DataFrame:
     tiles, rows = result.records[0].tiles, []
     tp, fp, fn, _ = tiles.counts(0.5).T
     tile, pixels, hit = tiles.landslides.T
-    everywhere = np.arange(len(tp))
-    for kind, sizes, of_tile, parts, wholes in (
-        ("iou", tp + fn, everywhere, tp, tp + fp + fn),
-        ("found", pixels, tile, hit >= 0.5 * pixels, np.ones_like(pixels)),
-    ):
-        if not (sizes > 0).any():
+    frames = {
+        "iou": {"size": tp + fn, "tile": range(len(tp)), "part": tp, "whole": tp + fp + fn},
+        "found": {"size": pixels, "tile": tile, "part": hit >= 0.5 * pixels, "whole": 1},
+    }
+    for kind, content in frames.items():
+        frame = pd.DataFrame(content).query("size > 0")
+        if frame.empty:
             continue
-        quantiles = np.linspace(0, 1, SIZE_CLASSES + 1)
-        cuts = np.unique(np.quantile(sizes[sizes > 0], quantiles))
-        # the last class holds its upper end
-        for low, high in zip(cuts, [*cuts[1:-1], cuts[-1] + 1], strict=False):
-            inside = (sizes >= low) & (sizes < high)
-            if not inside.any():  # few landslides, of very different sizes
-                continue
+        cuts = np.unique(frame["size"].quantile(np.linspace(0, 1, SIZE_CLASSES + 1)))
+        cuts = [*cuts[: max(1, len(cuts) - 1)], cuts[-1] + 1]  # the last class holds its upper end
+        of_class = pd.cut(frame["size"], cuts, right=False)
+        for sizes, inside in frame.groupby(of_class, observed=True):
             part, whole = (
-                np.bincount(of_tile[inside], x[inside], minlength=len(tp)) for x in (parts, wholes)
+                np.bincount(inside.tile, inside[x], minlength=len(tp)) for x in ("part", "whole")
             )
-            between = ratio_interval(part, whole)
+            low, high = ratio_interval(part, whole)
             rows.append(
                 {
                     "kind": kind,
-                    "from_px": int(np.ceil(low)),
-                    "to_px": int(np.ceil(high)) - 1,
-                    "count": int(inside.sum()),
+                    "from_px": int(np.ceil(sizes.left)),
+                    "to_px": int(np.ceil(sizes.right)) - 1,
+                    "count": len(inside),
                     "value": part.sum() / whole.sum(),
-                    "low": between.low,
-                    "high": between.high,
+                    "low": low,
+                    "high": high,
                 }
             )
     return pd.DataFrame(rows)
@@ -202,18 +187,12 @@ def by_size(results: Results, folder):
     """IoU by landslide area in the tile, and the share of landslides found by their size.
 
     None where no run kept the counts of its tiles.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> by_size(results, "figures").name
-    'iou-by-size.png'
     """
     shown = _with_counts(results)
     if not shown:
         return None
     figure, axes = drawing().subplots(1, 2, figsize=(9.5, 4.2), layout="constrained")
-    for i, (name, result) in enumerate(shown):
+    for i, (name, result) in enumerate(shown.items()):
         table = size_table(result)
         beside = 0.09 * (i - (len(shown) - 1) / 2)  # so that intervals do not hide each other
         for axis, kind in zip(axes, ("iou", "found"), strict=True):
@@ -226,17 +205,16 @@ def by_size(results: Results, folder):
             ticks = [f"{r.from_px} to {r.to_px}\n({r.count})" for r in part.itertuples()]
             axis.set_xticks(range(len(part)), ticks, fontsize=8)
     axes[0].set(
-        xlabel="landslide pixels in the tile (tiles)",
+        xlabel="pixels of landslide in the tile\n(in brackets: number of test tiles)",
         ylabel="IoU of the landslide class",
-        ylim=(0, 1),
     )
     axes[1].set(
-        xlabel="pixels of the landslide (landslides)",
+        xlabel="pixels of the single landslide\n(in brackets: number of landslides)",
         ylabel="share of landslides found\n(half of their pixels or more)",
-        ylim=(0, 1),
     )
     for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
+        axis.set_ylim(0, 1)
+    _bare(axes)
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return save(figure, folder, "iou-by-size")
 
@@ -244,29 +222,29 @@ def by_size(results: Results, folder):
 def cost(table: pd.DataFrame, folder):
     """Parameters, arithmetic, time an epoch and an image, beside the paper's times.
 
-    `table` is that of `tables.cost_table`; None where nothing was run.
-
-    >>> row = {"model": "U-Net", "parameters": 2e6, "gflop": 24.0, "seconds_per_epoch": 60.0}
-    >>> row |= {"ms_per_image": 5.0, "paper_seconds_per_epoch": 20.0, "paper_ms_per_image": 30.0}
-    >>> cost(pd.DataFrame([row]), "figures").name
-    'cost.png'
-    >>> cost(pd.DataFrame([{"model": "U-Net"}]), "figures") is None
-    True
+    `table` is that of `tables.cost_table`. What was not measured has no panel; None where nothing
+    was run.
     """
     made = table.dropna(subset=["parameters"]) if "parameters" in table else table[:0]
     if made.empty:
         return None
-    machines = made.machine.dropna().unique() if "machine" in made else []
-    on = ""
-    if len(machines):
-        on = f"\n({machines[0]})" if len(machines) == 1 else "\n(machine: see left)"
-    panels = (
+    machines = made.machine.unique()
+    on = (
+        "\n(" + machines[0].replace(", ", ",\n") + ")"
+        if len(machines) == 1
+        else "\n(machine: see left)"
+    )
+    panels = [
         ("parameters", "parameters, million", 1e6, None),
         ("gflop", "GFLOP a tile, forward", 1, None),
         ("seconds_per_epoch", f"seconds an epoch{on}", 1, "paper_seconds_per_epoch"),
         ("ms_per_image", f"milliseconds an image{on}", 1, "paper_ms_per_image"),
-    )
-    figure, axes = drawing().subplots(1, 4, figsize=(11, 2.9), sharey=True, layout="constrained")
+    ]
+    panels = [panel for panel in panels if made[panel[0]].notna().any()]
+    figure, axes = drawing().subplots(
+        1, len(panels), figsize=(2.75 * len(panels), 0.35 * len(made) + 1.5), sharey=True,
+        layout="constrained",
+    )  # fmt: skip
     rows = np.arange(len(made))[::-1]
     for axis, (column, title, unit, paper) in zip(axes, panels, strict=True):
         axis.barh(rows, made[column] / unit, color=BLUE, height=0.6)
@@ -275,7 +253,7 @@ def cost(table: pd.DataFrame, folder):
                 made[paper], rows, "D", color=ORANGE, ms=5, mec="white", label="paper (T4 GPU)"
             )
         axis.set_xlabel(title, fontsize=9)
-        axis.spines[["top", "right"]].set_visible(False)
+    _bare(axes)
     labels = made.model
     if len(machines) > 1:
         labels = made.model + "\n" + made.machine  # times of one row and another do not compare

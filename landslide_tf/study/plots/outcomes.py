@@ -1,4 +1,7 @@
-"""Figures 5 (predictions) and 6 (Grad-CAM): test tiles x models. They need the runs' weights."""
+"""Figures 1 (samples), 5 (predictions) and 6 (Grad-CAM): pictures of test tiles.
+
+Figures 5 and 6 need the weights of the runs.
+"""
 
 from __future__ import annotations
 
@@ -8,130 +11,124 @@ from landslide_tf.data.arrays import Tiles
 from landslide_tf.data.dataset import Part
 from landslide_tf.runs.gradcam import default_layers, grad_cam
 from landslide_tf.runs.run import load_run
-from landslide_tf.study.matrices import SIX
 from landslide_tf.study.plots.common import save
-from landslide_tf.study.records import Record
-from landslide_tf.study.tables import Results
+from landslide_tf.study.records import Record, Result
 from landslide_tf.training import evaluation
 from landslide_tf.training.figures import (
     colour_bar,
-    drawing,
     heat_overlay,
     mark_zero,
     outcome_legend,
     outcome_overlay,
+    outline,
+    picture_grid,
+    sample_rows,
+    shaded_relief,
 )
 
+GREY = {"cmap": "gray", "vmin": 0, "vmax": 1}
+WIDTH = 1.5  # of a tile in inches
 
-def shown_records(results: Results) -> list[Record]:
-    """The first seeds of the six models whose weights are there.
 
-    >>> from landslide_tf.study.records import Result, read_record
-    >>> results = {e.name: Result(e, ()) for e in SIX}  # nothing was run ...
-    >>> results["unet-none-bce"] = Result(SIX[0], (read_record("runs/first"),))  # ... but this
-    >>> [record.folder.name for record in shown_records(results)]
-    ['first']
+def shown_tiles(records: list[Record]) -> dict[str, str]:
+    """Names of the test tiles of Figures 1, 5 and 6, by what they show (`figures.sample_rows`).
+
+    IoU is the mean over the records, so that no model's best tiles are picked. Where no run kept
+    the counts of its tiles: four tiles evenly spaced by name.
     """
-    made = [results[e.name].records[0] for e in SIX if results[e.name]]
-    return [record for record in made if record.has_weights]
+    tiles = [record.tiles for record in records if record.tiles is not None]
+    if not tiles:
+        names = records[0].split["test"] or records[0].split["validation"]
+        spaced = np.unique(np.linspace(0, len(names) - 1, 4).astype(int))
+        return {f"tile {n}": names[i] for n, i in enumerate(spaced, 1)}
+    tp, fp, fn, _ = np.array([one.counts(0.5).T for one in tiles]).transpose(1, 0, 2)
+    iou = (tp / np.maximum(tp + fp + fn, 1)).mean(axis=0)
+    chosen = sample_rows(iou, (tp + fn)[0])
+    return {label: str(tiles[0].names[i]) for label, i in chosen.items()}
 
 
-def outcomes_and_cams(tiles: Tiles, results: Results, shown: dict[str, str], folder) -> list:
+def samples(tiles: Tiles, shown: dict[str, str], folder):
+    """Figure 1: image, elevation and truth of the tiles that are `shown` (names by what they show).
+
+    Raises:
+        KeyError: a name is none of the tiles'.
+    """
+    figure, _ = _grid(_inputs(tiles, tiles.indices(list(shown.values()))), shown, room=0.4)
+    return save(figure, folder, "figure1-samples", pdf=False)
+
+
+def outcomes_and_cams(tiles: Tiles, results: list[Result], shown: dict[str, str], folder) -> list:
     """Figure 5 and one Figure 6 for the last encoder level and one for the last decoder block.
 
-    `shown` are names of tiles by what they show. Each model is shown at its own threshold, chosen
-    on validation, in both figures.
+    `results` have weights, `shown` are names of tiles by what they show. Each model's first seed is
+    shown at its own threshold, chosen on validation, in both figures.
 
     >>> from landslide_tf.data.arrays import load_tiles
-    >>> from landslide_tf.study.records import Result, read_record
+    >>> from landslide_tf.study.matrices import SIX
+    >>> from landslide_tf.study.records import read_record
     >>> record = read_record("runs/first")
-    >>> results = {e.name: Result(e, ()) for e in SIX[1:]}  # not run
-    >>> results["unet-none-bce"] = Result(SIX[0], (record,))
     >>> tiles, shown = load_tiles("tiles", record.config.input), {"one": record.split["test"][0]}
-    >>> [path.name for path in outcomes_and_cams(tiles, results, shown, "figures")]
+    >>> paths = outcomes_and_cams(tiles, [Result(SIX[0], (record,))], shown, "figures")
+    >>> [path.name for path in paths]
     ['figure5-predictions.png', 'figure6-gradcam-encoder.png', 'figure6-gradcam-decoder.png']
     """
-    records, indices = shown_records(results), tiles.indices(list(shown.values()))
-    columns, cams = [], {"encoder": [], "decoder": []}
-    for record in records:
-        run = load_run(record.folder)
+    indices = tiles.indices(list(shown.values()))
+    inputs, valid = _inputs(tiles, indices), tiles.input_valid[indices]
+    images = [picture for picture, _ in inputs["image"]]
+    columns, called = {"5": {}, "encoder": {}, "decoder": {}}, {}
+    for result in results:
+        run = load_run(result.records[0].folder)
         part = Part(tiles, indices, run.spec)
         predictions = evaluation.predict_part(run.predictor, part)
+        title = result.experiment.title.replace(" (", "\n(").replace("U-Net++ ", "U-Net++\n")
+        title += f"\nthreshold {run.threshold:.2f}"
+        called[title] = (predictions.probability >= run.threshold) & predictions.valid
+        columns["5"][title] = [
+            (outcome_overlay(image, predictions, position, run.threshold), {})
+            for position, image in enumerate(images)
+        ]
         x, _, _ = part.arrays(range(len(part)))
-        valid = tiles.input_valid[indices]
-        for kind, layer in zip(cams, default_layers(run.model), strict=True):
-            options = {"threshold": run.threshold, "valid": valid}
-            cams[kind].append(grad_cam(run.model, x, layer=layer, **options))
-        title = f"{_title(record, results)}\nthreshold {run.threshold:.2f}"
-        columns.append((title, predictions, run.threshold))
-    inputs = [("image", [np.clip(tiles.rgb[i], 0, 1) for i in indices], {})]
-    if records[0].config.input.uses_dem:
-        dems = [np.where(tiles.input_valid[i], tiles.dem[i], np.nan) for i in indices]
-        inputs.append(("DEM (dark: low)", dems, {"cmap": "gray"}))
-    masks = [(tiles.mask[i] > 0) & tiles.valid[i] for i in indices]
-    inputs.append(("truth", masks, {"cmap": "gray", "vmin": 0, "vmax": 1}))
-    rows = [f"{label}\n{name}" for label, name in shown.items()]
-    paths = [_figure5(inputs, rows, columns, folder)]
-    paths += [_figure6(kind, inputs, rows, columns, cams[kind], folder) for kind in cams]
+        for kind, layer in zip(("encoder", "decoder"), default_layers(run.model), strict=True):
+            cams = grad_cam(run.model, x, layer=layer, threshold=run.threshold, valid=valid)
+            columns[kind][title] = list(cams)
+    figure, _ = _grid(inputs | columns.pop("5"), shown)
+    outcome_legend(figure)
+    paths = [save(figure, folder, "figure5-predictions", pdf=False)]
+    for kind, cams in columns.items():
+        overlays = {
+            title: [(heat_overlay(i, cam), {}) for i, cam in zip(images, maps, strict=True)]
+            for title, maps in cams.items()
+        }
+        figure, axes = _grid(inputs | overlays, shown)
+        for column, (title, maps) in zip(axes.T[len(inputs) :], cams.items(), strict=True):
+            for axis, cam, where in zip(column, maps, called[title], strict=True):
+                outline(axis, where)
+                mark_zero(axis, cam, bool(where.any()))
+        place = "level" if kind == "encoder" else "block"
+        label = (
+            f"Grad-CAM at the last {kind} {place}, share of each map's highest value; "
+            "white line: called landslide"
+        )
+        colour_bar(figure, axes, label)
+        paths.append(save(figure, folder, f"figure6-gradcam-{kind}", pdf=False))
     return paths
 
 
-def _title(record: Record, results: Results) -> str:
-    experiment = next(r.experiment for r in results.values() if record in r.records)
-    return experiment.title.replace(" (", "\n(").replace("U-Net++ ", "U-Net++\n")
+def _inputs(tiles: Tiles, indices) -> dict[str, list]:
+    """Columns of pictures with their options of imshow, by title: what a model is given."""
+    columns = {"image": [(np.clip(tiles.rgb[i], 0, 1), {}) for i in indices]}
+    if tiles.spec.uses_dem:
+        columns["elevation,\nshaded relief"] = [
+            (shaded_relief(tiles.dem[i], tiles.input_valid[i]), GREY) for i in indices
+        ]
+    columns["truth"] = [((tiles.mask[i] > 0) & tiles.valid[i], GREY) for i in indices]
+    return columns
 
 
-def _grid(rows: int, columns: int, bottom: float = 0.5):
-    return drawing().subplots(
-        rows,
-        columns,
-        figsize=(1.45 * columns, 1.45 * rows + bottom + 0.5),
-        layout="constrained",
-        squeeze=False,
-    )
-
-
-def _show(axis, picture, **options):
-    axis.imshow(picture, interpolation="nearest", **options)
-    axis.set(xticks=[], yticks=[])
-
-
-def _with_inputs(inputs, rows, titles):
-    """A grid whose first columns are drawn; returns the figure, its axes and those of the rest."""
-    figure, axes = _grid(len(rows), len(inputs) + len(titles))
-    for column, (_, pictures, options) in zip(axes.T, inputs, strict=False):
-        for axis, picture in zip(column, pictures, strict=True):
-            _show(axis, picture, **options)
-    for axis, label in zip(axes[:, 0], rows, strict=True):
-        axis.set_ylabel(label, fontsize=7)
-    for axis, title in zip(axes[0], [title for title, *_ in inputs] + titles, strict=True):
-        axis.set_title(title, fontsize=7.5)
-    return figure, axes, axes[:, len(inputs) :]
-
-
-def _figure5(inputs, rows, columns, folder):
-    figure, _, rest = _with_inputs(inputs, rows, [title for title, *_ in columns])
-    for axes, (_, predictions, threshold) in zip(rest.T, columns, strict=True):
-        for position, axis in enumerate(axes):
-            rgb = inputs[0][1][position]
-            _show(axis, outcome_overlay(rgb, predictions, position, threshold))
-    outcome_legend(figure)
-    return save(figure, folder, "figure5-predictions", pdf=False)
-
-
-def _figure6(kind, inputs, rows, columns, cams, folder):
-    figure, all_axes, rest = _with_inputs(inputs, rows, [title for title, *_ in columns])
-    for axes, (_, p, threshold), cam in zip(rest.T, columns, cams, strict=True):
-        for position, axis in enumerate(axes):
-            _show(axis, heat_overlay(inputs[0][1][position], cam[position]))
-            called = (p.probability[position] >= threshold) & p.valid[position]
-            if called.any() and not called.all():
-                axis.contour(called, levels=[0.5], colors="white", linewidths=0.6)
-            mark_zero(axis, cam[position], bool(called.any()))
-    place = "level" if kind == "encoder" else "block"
-    label = (
-        f"Grad-CAM at the last {kind} {place}, share of each map's highest value; "
-        "white line: called landslide"
-    )
-    colour_bar(figure, all_axes, label)
-    return save(figure, folder, f"figure6-gradcam-{kind}", pdf=False)
+def _grid(columns: dict[str, list], shown: dict[str, str], room: float = 0.9):
+    """A row each tile, with what it shows and its name; returns the figure and its axes."""
+    rows = list(zip(*columns.values(), strict=True))
+    figure, axes = picture_grid(rows, list(columns), room, fontsize=7.5, width=WIDTH)
+    for axis, (label, name) in zip(axes[:, 0], shown.items(), strict=True):
+        axis.set_ylabel(f"{label}\n{name}", fontsize=7)
+    return figure, axes
