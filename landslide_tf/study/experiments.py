@@ -58,8 +58,8 @@ class Study:
     @property
     def varied(self) -> tuple[str, ...]:
         """Names of the options in which the experiments differ."""
-        further = {name for e in self.experiments for name in e.options} - {"fusion"}
-        return (*ARCHITECTURE, "fusion", *sorted(further))
+        further = {name for e in self.experiments for name in e.options}
+        return (*ARCHITECTURE, *sorted(further))
 
     def key(self, config: TrainConfig) -> tuple:
         """The values of the varied options: runs with one key are of one experiment.

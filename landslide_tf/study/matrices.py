@@ -35,29 +35,25 @@ class Experiment:
     model: str
     attention: str
     loss: str
-    fusion: str | None = None  # None: that of the study's base
     group: str = "six"
     label: str = ""
     options: dict = field(default_factory=dict, hash=False)
 
     @property
     def name(self) -> str:
-        """Start of the run folder's name: MODEL-ATTENTION-LOSS, another fusion, the label."""
-        parts = (self.model, self.attention, self.loss, self.fusion, self.label)
-        return "-".join(filter(None, parts))
+        """Start of the run folder's name: MODEL-ATTENTION-LOSS and the label."""
+        return "-".join(filter(None, (self.model, self.attention, self.loss, self.label)))
 
     @property
     def title(self) -> str:
         """As a reader sees it: 'U-Net++ contextual (Dice, rgb)'."""
         loss = LOSS_TITLES.get(self.loss, self.loss)
-        inside = ", ".join(filter(None, (loss, self.fusion, self.label.replace("-", " "))))
+        inside = ", ".join(filter(None, (loss, self.label.replace("-", " "))))
         return f"{MODEL_TITLES[self.model]}{ATTENTION_TITLES[self.attention]} ({inside})"
 
     def config(self, base: TrainConfig) -> TrainConfig:
         """The options of a run of this experiment in a study with the options `base`."""
         names = {name: getattr(self, name) for name in ARCHITECTURE}
-        if self.fusion:
-            names["fusion"] = self.fusion
         return base.with_options(**names, **self.options)
 
 
@@ -89,19 +85,17 @@ OTHER_LOSSES = tuple(
     if loss != PAPER_LOSS[model]
 )
 # Not in the paper: what its best model makes of the DEM. Terrain channels need a DEM.
-ABLATION = (
-    Experiment("unetpp", "contextual", "dice", "rgb", "ablation", options={"terrain": ()}),
-    Experiment("unetpp", "contextual", "dice", "bottleneck", "ablation"),
+ABLATION = tuple(
+    Experiment("unetpp", "contextual", "dice", "ablation", label, options)
+    for label, options in (
+        ("rgb", {"fusion": "rgb", "terrain": ()}),
+        ("bottleneck", {"fusion": "bottleneck"}),
+    )
 )
 # Dropout at 0, 1 and 2 of the deepest levels, in the base models with the paper's losses.
 BATCH_NORM = tuple(
     Experiment(
-        model,
-        "none",
-        PAPER_LOSS[model],
-        group=model,
-        label=f"levels{levels}",
-        options={"dropout_levels": levels},
+        model, "none", PAPER_LOSS[model], model, f"levels{levels}", {"dropout_levels": levels}
     )
     for model in MODELS
     for levels in (0, 1, 2)
@@ -144,7 +138,7 @@ def paper(base: TrainConfig) -> tuple[Experiment, ...]:
     A study without the DEM (fusion 'rgb') has no ablation.
     """
     fusion = base.input.fusion
-    others = () if fusion == "rgb" else tuple(e for e in ABLATION if e.fusion != fusion)
+    others = () if fusion == "rgb" else tuple(e for e in ABLATION if e.label != fusion)
     return SIX + others + OTHER_LOSSES
 
 

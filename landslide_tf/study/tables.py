@@ -170,7 +170,7 @@ def table4(results: Results) -> pd.DataFrame:
             rows.setdefault(row, {"model": title, "by": by})[column] = value
     rows[proposed] = rows.pop(proposed)  # after the others
     ours = {"U-Net++ contextual": results["unetpp-contextual-dice"]}
-    best = best_on_validation([r for r in results.values() if not r.experiment.fusion])
+    best = best_on_validation([r for r in results.values() if r.experiment.group != "ablation"])
     if best and best not in ours.values():
         ours[f"{best.experiment.title}, our choice on validation"] = best
     for title, result in ours.items():
@@ -189,7 +189,7 @@ def dem_table(results: Results, study: Study) -> pd.DataFrame:
         one = result.experiment
         if one.group == "losses" or not result:
             continue
-        fusion = one.fusion or study.base.input.fusion
+        fusion = one.options.get("fusion", study.base.input.fusion)
         row = {"experiment": one.title, "fusion": fusion, "seeds": len(result.records)}
         row |= {"gap": result.gap, **score_cells(result, "miou")}
         for name in DEM_SCORES:

@@ -46,9 +46,9 @@ def test_every_model_meets_every_loss():
 
 
 def test_the_ablation_has_the_fusions_that_the_base_lacks():
-    fusions = {e.fusion for e in matrix("early") if e.group == "ablation"}
+    fusions = {e.label for e in matrix("early") if e.group == "ablation"}
     assert fusions == {"rgb", "bottleneck"}
-    assert {e.fusion for e in matrix("bottleneck") if e.group == "ablation"} == {"rgb"}
+    assert {e.label for e in matrix("bottleneck") if e.group == "ablation"} == {"rgb"}
 
 
 def test_names_are_unique_and_configs_follow_them(study, tmp_path):
@@ -58,7 +58,7 @@ def test_names_are_unique_and_configs_follow_them(study, tmp_path):
         parts = run.folder.name.split("-")
         assert parts[-1] == f"seed{run.config.seed}"
         assert parts[:3] == [run.config.model, run.config.attention, run.config.loss]
-        assert run.config.input.fusion == (run.experiment.fusion or "early")
+        assert run.config.input.fusion == run.experiment.options.get("fusion", "early")
         assert run.config.filters == BASE.filters
 
 

@@ -1,12 +1,14 @@
 """What the figures show, as arithmetic; the pictures themselves are drawn by the study's test."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.calibration import calibration_curve
 
 from landslide_tf.config import ATTENTIONS, MODELS
 from landslide_tf.inputs.spec import FUSIONS
 from landslide_tf.models.registry import build_model
+from landslide_tf.study.plots import curves
 from landslide_tf.study.plots.architecture import architecture, blocks_and_edges, input_words
 from landslide_tf.study.plots.curves import precision_recall, reliability, size_table
 from landslide_tf.study.plots.outcomes import shown_tiles
@@ -175,3 +177,21 @@ def test_size_classes_without_a_landslide_are_left_out():
     assert table.kind.tolist() == ["iou", "iou", "found", "found"]
     assert table["count"].tolist() == [1, 1, 1, 1]
     assert table.value.tolist() == [1, 1, 1, 1]
+
+
+def test_what_was_not_measured_has_no_panel(monkeypatch):
+    monkeypatch.setattr(curves, "save", lambda figure, *_: figure)
+    row = {"model": "U-Net", "parameters": 2e6, "gflop": 24.0, "seconds_per_epoch": 60.0,
+           "ms_per_image": np.nan, "machine": "P, 2 cores", "paper_seconds_per_epoch": 5.0,
+           "paper_ms_per_image": 4.0}  # fmt: skip
+    labels = [axis.get_xlabel() for axis in curves.cost(pd.DataFrame([row]), "figures").axes]
+    assert labels[:2] == ["parameters, million", "GFLOP a tile, forward"]
+    assert labels[2:] == ["seconds an epoch\n(P,\n2 cores)"]
+    assert curves.cost(pd.DataFrame([{"model": "U-Net"}]), "figures") is None
+
+
+def test_losses_of_models_that_were_run(make_results, monkeypatch):
+    monkeypatch.setattr(curves, "save", lambda figure, *_: figure)
+    results = make_results({"unet-none-bce": 0.8, "resunet-none-wce": 0.8})
+    titles = [axis.get_title() for axis in curves.loss_curves(results, "figures").axes]
+    assert titles == ["U-Net (BCE)\nscored: epoch 2", "ResUNet (WCE)\nscored: epoch 2"]

@@ -214,6 +214,7 @@ def test_cost_grows_with_the_square_of_the_width():
     assert wide == pytest.approx(12.05, rel=0.05)
 
 
+@pytest.mark.slow
 def test_an_epoch_is_timed_where_none_was_made(tiny_config, tmp_path):
     planned = plan(Study(tiny_config), tmp_path, ("unet-none-bce",))
     (seconds,) = planning.estimate_seconds(planned).values()
@@ -312,6 +313,7 @@ def test_a_run_that_fails_leaves_the_others(tmp_path, monkeypatch, capsys):
         return None
 
     monkeypatch.setattr(runner, "_process", process)
+    monkeypatch.setattr(architecture, "architecture", lambda *_: None)  # takes a while
     words = ["study", "--out", str(tmp_path), "--only", "unet-none-bce,resunet-none-wce"]
     assert main(words) == 1
     assert "1 of 2 runs failed; unet-none-bce-seed0: the loss" in capsys.readouterr().err

@@ -207,3 +207,18 @@ def test_runs_of_other_options_do_not_count(study, tmp_path):
     results = read_results(study, tmp_path)
     assert [r.folder.name for r in results["unet-none-bce"].records] == ["same-but-named-otherwise"]
     assert not read_results(Study(dataclasses.replace(BASE, epochs=9)), tmp_path)["unet-none-bce"]
+
+
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [
+        ({"gpu": False, "cores": 1}, "P, 1 core"),
+        ({"gpu": True}, "GPU"),
+        ({"gpu": True, "gpu_name": "T4", "workers": 1}, "T4"),
+        ({"gpu": True, "gpu_name": "T4", "workers": 15}, "T4, 15 runs at one time"),
+    ],
+)
+def test_a_machine_by_its_name(where, name, make_results):
+    record = make_results({"unet-none-bce": 0.8})["unet-none-bce"].records[0]
+    record.environment.update(where)
+    assert record.machine == name
