@@ -130,7 +130,9 @@ def _misplaced(count: int, moves: str) -> str:
     )
 
 
-def scene_alignment_warnings(size, read_image, read_labels) -> list[str]:
+def scene_alignment_warnings(
+    size, read_image, read_labels, tile_px: int = SCENE_TILE_PX
+) -> list[str]:
     """The warning of `alignment_warnings` about a scene and the mask of it, else [].
 
     Tiles of the scene are compared, that lie anywhere in it, with the mask where it is, and with
@@ -141,6 +143,7 @@ def scene_alignment_warnings(size, read_image, read_labels) -> list[str]:
         read_image: a function from rows and columns (top, left, bottom, right) to the `Raster`
             there; None where it cannot be read.
         read_labels: the same for the mask, landslide where not 0.
+        tile_px: side of the tiles.
 
     >>> from landslide_tf.data.raster import Raster
     >>> def read(box):
@@ -148,7 +151,7 @@ def scene_alignment_warnings(size, read_image, read_labels) -> list[str]:
     >>> scene_alignment_warnings((512, 512), read, read)
     []
     """
-    starts = [range(0, n - SCENE_TILE_PX + 1, SCENE_TILE_PX) for n in size]
+    starts = [range(0, n - tile_px + 1, tile_px) for n in size]
     corners = np.array([(top, left) for top in starts[0] for left in starts[1]], int)
     corners = np.random.default_rng(0).permutation(corners)[:SCENE_TILES].tolist()
     best, words, at_rest = 0.0, "", None
@@ -157,7 +160,7 @@ def scene_alignment_warnings(size, read_image, read_labels) -> list[str]:
             continue
         fits = []
         for top, left in corners:
-            box = top, left, top + SCENE_TILE_PX, left + SCENE_TILE_PX
+            box = top, left, top + tile_px, left + tile_px
             labels, known = _turned(read_labels, box, size, (across, down, right))
             if not SMALLEST < labels.mean() < LARGEST or (image := read_image(box)) is None:
                 continue

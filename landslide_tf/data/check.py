@@ -150,11 +150,8 @@ def _look_at_all(samples, spec: InputSpec, processes: int):
     many = processes > 1 and len(samples) >= MANY
     workers = processes if many else os.cpu_count() or 1
     step = max(1, min(CHUNK, len(samples) // (4 * workers)))
-    starts = range(0, len(samples), step)
-    work = (
-        [(i, samples[i], i in judged) for i in range(at, min(at + step, len(samples)))]
-        for at in starts
-    )
+    parts = [range(at, min(at + step, len(samples))) for at in range(0, len(samples), step)]
+    work = ([(i, samples[i], i in judged) for i in part] for part in parts)
     if many:
         # 'spawn': a process that has started threads, as TensorFlow's, must not be forked
         pool = ProcessPoolExecutor(
@@ -165,9 +162,11 @@ def _look_at_all(samples, spec: InputSpec, processes: int):
         pool = ThreadPoolExecutor(workers)  # GDAL and NumPy release the lock
     try:
         with pool, progress_bar(desc="checking", total=len(samples), unit="tile") as bar:
-            for part in pool.map(functools.partial(look_at, spec), work):
-                yield part
-                bar.update(step)
+            for part, looked in zip(
+                parts, pool.map(functools.partial(look_at, spec), work), strict=True
+            ):
+                yield looked
+                bar.update(len(part))
     except BrokenProcessPool:
         raise JobError(
             "a process that read tiles died, for want of memory or by the system"

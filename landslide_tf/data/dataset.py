@@ -163,10 +163,12 @@ def tile_datasets(
     """
     if not _use_tensorflow():
         raise InputError("tile_datasets makes tf.data: set KERAS_BACKEND=tensorflow")
+    import tensorflow as tf
+
     parts = make_parts(tiles, make_split(tiles, split, seed))
-    passes = itertools.count()
-    train = _epochs(parts["train"], _next_of(passes), batch_size, seed, augment)
-    train = train.apply(_known_length(parts["train"].steps(batch_size)))
+    train = _epochs(parts["train"], _next_of(itertools.count()), batch_size, seed, augment)
+    steps = parts["train"].steps(batch_size)
+    train = train.apply(tf.data.experimental.assert_cardinality(steps))
     return train, *(scoring_batches(parts[name], batch_size) for name in PARTS[1:])
 
 
@@ -305,12 +307,6 @@ def _next_of(passes):
         return tf.ensure_shape(tf.numpy_function(lambda: np.int64(next(passes)), [], tf.int64), [])
 
     return tf.data.Dataset.range(1).map(following)
-
-
-def _known_length(steps: int):
-    import tensorflow as tf
-
-    return tf.data.experimental.assert_cardinality(steps)
 
 
 def _py_dataset(part: Part, batch_size: int, start_epoch: int | None, seed: int = 0, names=()):

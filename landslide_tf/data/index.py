@@ -16,6 +16,7 @@ LAYOUT = "landslide/{image,dem,mask}/NAME.*, {images,dem,masks}/NAME.* or {img,m
 SIDECARS = (".xml", ".tfw", ".tifw", ".tiffw", ".pgw", ".pngw", ".jgw", ".jpgw", ".bpw", ".bmpw",
             ".wld", ".j2w", ".ovr", ".msk", ".prj", ".hdr", ".aux", ".rrd", ".stx", ".clr",
             ".sgrd", ".mgrd", ".db", ".ini")  # fmt: skip
+KNOWN = {*SUFFIXES, HDF5}
 FOLDERS = (  # names of the folders of images, DEMs and masks, by layout
     ("image", "dem", "mask"),  # Bijie: within landslide/ and non-landslide/
     ("images", "dem", "masks"),
@@ -138,37 +139,32 @@ def _folders(path: Path) -> dict[str, Path] | None:
     return None
 
 
-def _name(path: Path, kind: str) -> str:
-    # Landslide4Sense: mask/mask_7.h5 belongs to img/image_7.h5
-    if path.suffix.lower() == HDF5 and kind == "mask":
-        return path.stem.replace("mask_", "image_", 1)
-    return path.stem
-
-
 def _pair(folder: Path, root: Path, *, negative: bool, need_mask: bool):
     """Samples, lines about files that do not pair, lines about files of other formats."""
     by_kind, unpaired, passed_over = {}, [], []
     others: dict[str, dict[str, Path]] = {}  # files of other formats by kind and stem
     for kind, kind_folder in _folders(folder).items():
         files, others[kind] = {}, {}
-        # names are sorted and joined: paths take ten times as long, which 100,000 files feel
-        listed = sorted(os.listdir(kind_folder)) if kind_folder.is_dir() else []
-        for path in (kind_folder / name for name in listed):
-            suffix = path.suffix.lower()
-            if path.name.startswith(".") or suffix in SIDECARS:
+        # Work on names, not on paths, takes a tenth of the time, which 100,000 files feel.
+        for file in sorted(os.listdir(kind_folder)) if kind_folder.is_dir() else []:
+            stem, suffix = os.path.splitext(file)
+            suffix = suffix.lower()
+            if file.startswith(".") or suffix in SIDECARS:
                 continue
-            if suffix not in (*SUFFIXES, HDF5):
+            path = kind_folder / file
+            if suffix not in KNOWN:
                 what = "a folder" if path.is_dir() else f"of a format ({suffix or 'no suffix'})"
                 passed_over.append(f"{path.relative_to(root)}: is {what} that is not read")
-                others[kind][path.stem] = path
+                others[kind][stem] = path
                 continue
-            name = _name(path, kind)
-            if name in files:
+            if suffix == HDF5 and kind == "mask":  # Landslide4Sense: mask_7.h5 is of image_7.h5
+                stem = stem.replace("mask_", "image_", 1)
+            if stem in files:
                 unpaired.append(
-                    f"{path.relative_to(root)}: second file of that name beside {files[name].name}"
+                    f"{path.relative_to(root)}: second file of that name beside {files[stem].name}"
                 )
                 continue
-            files[name] = path
+            files[stem] = path
         by_kind[kind] = files
     samples = []
     for name, image in by_kind["image"].items():

@@ -13,7 +13,7 @@ from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
 from landslide_tf.console import progress_bar, say
-from landslide_tf.data.alignment import LOOKED_AT, alignment_warnings, mask_fit
+from landslide_tf.data.alignment import SCENE_TILE_PX
 from landslide_tf.data.opening import open_raster, reading
 from landslide_tf.data.raster import (
     Raster,
@@ -24,7 +24,7 @@ from landslide_tf.data.raster import (
 from landslide_tf.data.tags import colour_table, scale_and_offset, white_is_zero
 from landslide_tf.data.tile_rules import check_image
 from landslide_tf.files import SCRATCH, check_outputs
-from landslide_tf.geo.oddities import dem_oddities, image_oddities
+from landslide_tf.geo.oddities import dem_oddities, image_oddities, reference_oddities
 from landslide_tf.geo.overlay import Grid, open_dem, open_labels
 from landslide_tf.geo.settings import CutOptions
 
@@ -104,6 +104,10 @@ def cut_scene(
             )
             odd = image_oddities(image, nodata=nodata, bands=options.bands)
             odd += dem_oddities(dem, grid, nodata=nodata) if dem else []
+            side = min(tile_px, SCENE_TILE_PX)
+            odd += reference_oddities(
+                polygons, image, readers[1], nodata=nodata, bands=bands, tile_px=side
+            )
             for line in odd:
                 say(f"warning: {line}")
             limits = (min_valid * tile_px**2, options.min_landslide_px)
@@ -174,7 +178,6 @@ def _cut(windows, readers, limits, folder, write) -> dict[str, int]:
     counts = dict.fromkeys(
         ("landslide", "non_landslide", "no_data", "few_landslide_px", "landslide_px", "valid_px"), 0
     )
-    fits = []
     for tile, window in progress_bar(windows, "cutting", unit="tile"):
         image = read_image(window)
         if image.valid.sum() < least_px:  # before the work on the others
@@ -193,8 +196,6 @@ def _cut(windows, readers, limits, folder, write) -> dict[str, int]:
             continue
         part = "landslide" if landslide else "non-landslide"
         counts[part.replace("-", "_")] += 1
-        if landslide and len(fits) < LOOKED_AT:
-            fits.append(mask_fit(image.values, mask.values[..., 0], known))
         counts["landslide_px"] += landslide
         counts["valid_px"] += int(known.sum())
         # a tile of non-landslide/ has no mask that could say where it is not known
@@ -206,8 +207,6 @@ def _cut(windows, readers, limits, folder, write) -> dict[str, int]:
         if landslide:
             values = (mask.values > 0).astype("uint8")
             write(folder / part / "mask" / tile, values, mask.valid, image, fill=MASK_NODATA)
-    for line in alignment_warnings(fits):
-        say(f"warning: {line}")
     return counts
 
 

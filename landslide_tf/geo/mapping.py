@@ -225,7 +225,9 @@ def scene_warnings(run: Run, scene: Scene, options: MapOptions, labels=None) -> 
         with open_raster(scene.image) as file:
             notes += dem_oddities(scene.dem, Grid(file), nodata=scene.nodata)
     if labels is not None:
-        notes += reference_oddities(options.reference, scene, labels)
+        notes += reference_oddities(
+            options.reference, scene.image, labels, nodata=scene.nodata, bands=scene.bands
+        )
     for note in notes:
         say(f"warning: {note}")
     return notes

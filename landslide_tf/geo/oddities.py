@@ -8,7 +8,7 @@ import numpy as np
 from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
-from landslide_tf.data.alignment import scene_alignment_warnings
+from landslide_tf.data.alignment import SCENE_TILE_PX, scene_alignment_warnings
 from landslide_tf.data.crs import horizontal
 from landslide_tf.data.opening import open_raster
 from landslide_tf.data.plausible import MAX_MARKS, dem_warnings, image_warnings
@@ -57,32 +57,29 @@ def dem_oddities(path, grid: Grid, *, nodata=None) -> list[str]:
     return _lines(path, strips, kept, dem_warnings)
 
 
-def reference_oddities(path, scene, labels) -> list[str]:
-    """The warning where a reference looks shifted or turned against its scene.
+def reference_oddities(
+    path, image, labels, *, nodata=None, bands=None, tile_px: int = SCENE_TILE_PX
+) -> list[str]:
+    """The warning where a reference looks shifted or turned against its image.
 
     `labels` is what `open_labels` returns for the file `path`.
 
     >>> from landslide_tf.geo.overlay import open_labels
-    >>> from landslide_tf.geo.source import open_scene
-    >>> from landslide_tf.inputs.spec import InputSpec
-    >>> scene = open_scene("scene.tif", "dem.tif", InputSpec())
-    >>> with open_raster("scene.tif") as file:
-    ...     reference_oddities(
-    ...         "landslides.geojson", scene, open_labels("landslides.geojson", Grid(file))
-    ...     )
+    >>> with open_raster("scene.tif") as scene:
+    ...     labels = open_labels("landslides.geojson", Grid(scene))
+    >>> reference_oddities("landslides.geojson", "scene.tif", labels)
     []
     """
-    with open_raster(scene.image) as file:
 
-        def image(box):
-            window = Window(box[1], box[0], box[3] - box[1], box[2] - box[0])
-            strips = _read(file, window, scene.nodata, scene.bands, "image")
-            return strips[0] if strips else None
+    def window(box):
+        return Window(box[1], box[0], box[3] - box[1], box[2] - box[0])
 
+    with open_raster(image) as file:
         lines = scene_alignment_warnings(
-            scene.size,
-            image,
-            lambda box: labels(Window(box[1], box[0], box[3] - box[1], box[2] - box[0])),
+            (file.height, file.width),
+            lambda box: next(iter(_read(file, window(box), nodata, bands, "image")), None),
+            lambda box: labels(window(box)),
+            tile_px,
         )
     return [f"{path}: {line}" for line in lines]
 

@@ -129,13 +129,6 @@ def test_mask_stored_as_rgb(write):
     assert tile.mask.sum() == 5 * PX
 
 
-def test_mask_keeps_the_value_that_is_no_data_elsewhere(write):
-    mask = np.zeros((PX, PX), "uint8")
-    mask[:8] = 1
-    tile, _ = read_tile(write(mask=mask), InputSpec(tile_px=PX, nodata=0))
-    assert tile.valid.all() and tile.mask.sum() == 8 * PX
-
-
 # ---- what belongs together ---------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from scipy import ndimage
 from conftest import write_raster
 from landslide_tf.data.opening import open_raster
 from landslide_tf.geo import oddities
+from landslide_tf.geo.cut import cut_scene
 from landslide_tf.geo.oddities import (
     dem_oddities,
     image_oddities,
@@ -17,8 +18,6 @@ from landslide_tf.geo.oddities import (
     window_beneath,
 )
 from landslide_tf.geo.overlay import Grid, open_labels
-from landslide_tf.geo.source import open_scene
-from landslide_tf.inputs.spec import InputSpec
 
 
 def place(metres=2.0, west=470000, north=3445000, crs="EPSG:32647"):
@@ -99,19 +98,21 @@ def test_an_image_of_one_colour(tmp_path, grid):
     assert "one colour everywhere" in line
 
 
-def test_a_reference_upside_down_is_told_before_the_work(tmp_path, rng):
+def test_a_reference_upside_down_is_told_before_the_work(tmp_path, rng, capsys):
     image = ndimage.gaussian_filter(rng.normal(0, 120, (1280, 1280)), 4) + 100
     mask = np.zeros(image.shape, "uint8")
     for top, left in rng.integers(0, 1240, (80, 2)):
         mask[top : top + 40, left : left + 30] = 1
     image = (image + 40 * mask).clip(1, 255).astype("uint8")
     write_raster(tmp_path / "scene.tif", np.repeat(image[..., None], 3, axis=-1), **place())
-    scene = open_scene(str(tmp_path / "scene.tif"), None, InputSpec(fusion="rgb"))
+    scene = tmp_path / "scene.tif"
     for values, told in ((mask, 0), (mask[::-1], 1)):
         path = write_raster(tmp_path / "mask.tif", values, **place())
-        with open_raster(scene.image) as file:
+        with open_raster(scene) as file:
             labels = open_labels(path, Grid(file))
         lines = reference_oddities(path, scene, labels)
         assert len(lines) == told
         assert all("better when mirrored top to bottom; look" in line for line in lines)
         assert all(line.startswith(f"{path}: the masks look misplaced") for line in lines)
+        cut_scene(scene, path, tmp_path / f"tiles{told}")
+        assert capsys.readouterr().out.splitlines() == [f"warning: {line}" for line in lines]
