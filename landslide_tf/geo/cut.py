@@ -106,7 +106,7 @@ def cut_scene(
             odd += dem_oddities(dem, grid, nodata=nodata) if dem else []
             side = min(tile_px, SCENE_TILE_PX)
             odd += reference_oddities(
-                polygons, image, readers[1], nodata=nodata, bands=bands, tile_px=side
+                polygons, image, readers[1], nodata=nodata, bands=options.bands, tile_px=side
             )
             for line in odd:
                 say(f"warning: {line}")
