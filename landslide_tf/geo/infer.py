@@ -21,13 +21,7 @@ AHEAD = 4  # batches read ahead of the model
 
 @dataclass
 class BlockResult:
-    """What one block adds to the map.
-
-    >>> total = np.array([[0.2, 0.4, np.nan]], "float32")
-    >>> result = BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int))
-    >>> int(np.isfinite(result.total).sum())  # pixels with data
-    2
-    """
+    """What one block adds to the map."""
 
     block: tuple[int, int]
     total: np.ndarray  # (h, w) float32 within the scene: weighted probability, NaN is no data

@@ -21,11 +21,11 @@ from landslide_tf.geo import pictures
 from landslide_tf.geo.accuracy import ObjectScorer
 from landslide_tf.geo.cleaning import default_min_area_m2
 from landslide_tf.geo.frequency import FEWEST, area_frequency
-from landslide_tf.geo.geopackage import LAYER, describe_layer
+from landslide_tf.geo.geopackage import CHUNK, LAYER, describe_layer
 from landslide_tf.geo.job import OUTPUTS, Job
 from landslide_tf.geo.outputs import NO_DATA, StripFile, outcome, thin_any, write_cog
 from landslide_tf.geo.overlay import open_labels
-from landslide_tf.geo.polygons import CHUNK, PolygonWriter, touching
+from landslide_tf.geo.polygons import PolygonWriter, touching
 from landslide_tf.geo.project import PROJECT, write_project
 from landslide_tf.geo.reader import Reader, thumbnail
 from landslide_tf.geo.reference import Scorer
@@ -72,17 +72,7 @@ class About:
 
 
 def open_reference(job: Job):
-    """The function of `open_labels` for the job's reference, or None where it has none.
-
-    >>> from landslide_tf.geo.job import MapOptions, make_job
-    >>> from landslide_tf.runs.run import load_run
-    >>> run, options = load_run("runs/first"), MapOptions(reference="landslides.geojson")
-    >>> job = make_job(
-    ...     run, "scene.tif", "dem.tif", "map", options, resume=False, overwrite=False
-    ... )
-    >>> callable(open_reference(job))
-    True
-    """
+    """The function of `open_labels` for the job's reference, or None where it has none."""
     if job.options.reference is None:
         return None
     return open_labels(job.options.reference, Reader(job.scene).grid)
@@ -98,19 +88,6 @@ def join(job: Job, strips, labels, about: About, watch: Watch) -> dict:
 
     Raises:
         JobError: a file cannot be written, or `watch` stops the work.
-
-    Example:
-        >>> from landslide_tf.geo.job import MapOptions, make_job
-        >>> from landslide_tf.runs.run import load_run
-        >>> run, options = load_run("runs/first"), MapOptions(min_area=0)
-        >>> job = make_job(
-        ...     run, "scene.tif", "dem.tif", "map", options, resume=False, overwrite=False
-        ... )
-        >>> job.begin()
-        >>> strips = [(0, np.full((64, 96), 0.75, "float32"))]
-        >>> about = About(0.5, {"model": "unet", "trained_on": "tiles"})
-        >>> join(job, strips, None, about, Watch())["landslides"]
-        1
     """
     found, reference_areas = trace(job, strips, labels, about, watch)
     _publish(job, Reader(job.scene).grid, about, found, reference_areas)
@@ -134,9 +111,9 @@ def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, o
     min_area = options.min_area
     if min_area is None:  # a packaged model knows below which area its polygons are mostly false
         min_area = max(default_min_area_m2(pixel_m2), about.model.get("min_area_m2") or 0)
-    gpkg = work / "landslides.gpkg"
-    gpkg.unlink(missing_ok=True)
-    polygons = PolygonWriter(gpkg, ground, Reader(scene), about.threshold, min_area)
+    polygons = PolygonWriter(
+        work / "landslides.gpkg", ground, Reader(scene), about.threshold, min_area
+    )
     scorer = Scorer({"default": 0.5, "map": about.threshold}) if labels else None
     objects = ObjectScorer(work, ground, min_area) if labels else None
     mapped_px = 0

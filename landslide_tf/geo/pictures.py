@@ -53,18 +53,6 @@ def overview(path, sheet: Sheet, landslide, probability, threshold: float, refer
         landslide: (h, w) bool, where the picture's pixels hold any landslide.
         probability: (h, w) from 0 to 1, NaN without data.
         reference: (h, w) bool, landslides of the reference, where there is one.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from rasterio.crs import CRS
-        >>> from rasterio.transform import from_origin
-        >>> ground = Ground(CRS.from_epsg(32647), from_origin(470000, 3445000, 2, 2), (64, 96))
-        >>> mask = np.zeros((64, 96), bool)
-        >>> mask[10:18, 10:18] = True
-        >>> sheet = Sheet(np.ones((64, 96, 3)), ~mask | mask, 1, ground, "Landslides", "1", "scene")
-        >>> overview("overview.png", sheet, mask, 0.9 * mask, threshold=0.5)
-        >>> Path("overview.png").is_file()
-        True
     """
     ramp = _ramp()
     figure, (left, right) = _figure(sheet, 2)
@@ -93,16 +81,6 @@ def error_map(path, sheet: Sheet, outcome) -> None:
     """`errors.png`: found, false alarm and missed over the image.
 
     `outcome` (h, w) uint8: 0 background, 1 found, 2 false alarm, 3 missed, 255 not known.
-
-    >>> from pathlib import Path
-    >>> from rasterio.crs import CRS
-    >>> from rasterio.transform import from_origin
-    >>> ground = Ground(CRS.from_epsg(32647), from_origin(470000, 3445000, 2, 2), (64, 96))
-    >>> image, valid = np.ones((64, 96, 3)), np.ones((64, 96), bool)
-    >>> sheet = Sheet(image, valid, 1, ground, "Errors", "all found", "scene")
-    >>> error_map("errors.png", sheet, np.ones((64, 96), "uint8"))
-    >>> Path("errors.png").is_file()
-    True
     """
     figure, axes = _figure(sheet, 1)
     grey = sheet.grey()

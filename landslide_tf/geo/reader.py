@@ -135,13 +135,6 @@ def thumbnail(scene: Scene):
 
     Raises:
         InputError: nothing of the image can be read.
-
-    Example:
-        >>> from landslide_tf.geo.source import open_scene
-        >>> from landslide_tf.inputs import InputSpec
-        >>> values, valid, step = thumbnail(open_scene("scene.tif", "dem.tif", InputSpec()))
-        >>> values.shape, bool(valid.all()), step
-        ((64, 96, 3), True, 1)
     """
     height, width = scene.size
     step = -(-max(scene.size) // THUMBNAIL_PX)
