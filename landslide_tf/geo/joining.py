@@ -27,9 +27,8 @@ from landslide_tf.geo.outputs import NO_DATA, StripFile, outcome, thin_any, writ
 from landslide_tf.geo.overlay import open_labels
 from landslide_tf.geo.polygons import PolygonWriter, touching
 from landslide_tf.geo.project import PROJECT, write_project
-from landslide_tf.geo.reader import Reader, thumbnail
+from landslide_tf.geo.reader import Reader, limits, thumbnail
 from landslide_tf.geo.reference import Scorer
-from landslide_tf.geo.source import PERCENTILES
 from landslide_tf.geo.styles import polygon_parts, qml, raster_parts
 from landslide_tf.geo.vector_formats import convert_polygons, parse_formats
 from landslide_tf.geo.watch import Watch
@@ -253,10 +252,9 @@ def _draw(job: Job, grid, about: About, found: dict, reference_areas) -> set[str
     if len(areas["map"]) >= FEWEST:
         area_frequency(out / "area_frequency.png", areas, found["min_area_m2"])
         made.add("area_frequency.png")
-    shown = image[valid] if valid.any() else image.reshape(-1, 3)
-    limits = np.percentile(shown.astype("float64"), PERCENTILES, axis=0).T
+    shown = scene.image, scene.bands or (1, 2, 3), limits(image, valid).T
     write_project(
-        out, f"Landslides in {name}", grid, (scene.image, scene.bands or (1, 2, 3), limits),
+        out, f"Landslides in {name}", grid, shown,
         percent=job.options.dtype == "uint8", with_dem=scene.dem is not None,
     )  # fmt: skip
     return made
