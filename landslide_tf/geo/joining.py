@@ -88,19 +88,20 @@ def join(job: Job, strips, labels, about: About, watch: Watch) -> dict:
     Raises:
         JobError: a file cannot be written, or `watch` stops the work.
     """
-    found, reference_areas = trace(job, strips, labels, about, watch)
-    _publish(job, Reader(job.scene).grid, about, found, reference_areas)
+    found, areas = trace(job, strips, labels, about, watch)
+    _publish(job, Reader(job.scene).grid, about, found, areas)
     watch.tell("files", 1, 1)
     return found
 
 
-def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, object]:
+def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, dict]:
     """The first half of `join`: rasters and polygons in `work`, nothing yet in `out`.
 
     Takes the arguments of `join` and raises what it raises.
 
     Returns:
-        What the report says of the map, and the areas (m2) of the reference's landslides or None.
+        What the report says of the map; and the areas (m2) of its landslides, and of the
+        reference's, by name.
     """
     scene, options, work = job.scene, job.options, job.work
     grid = Reader(scene).grid
@@ -144,14 +145,15 @@ def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, o
     found = {
         "threshold": about.threshold,
         "min_area_m2": min_area,
-        "landslides": polygons.landslides,
+        "landslides": len(polygons.areas_m2),
         "cleaning": polygons.cleaned,
-        "area_km2": polygons.area_m2 / 1e6,
+        "area_km2": sum(polygons.areas_m2) / 1e6,
         "mapped_km2": mapped_px * pixel_m2 / 1e6,
     }
     if labels:
         found["scores"] = {"pixels": scorer.result(), "landslides": objects.result()}
-    return found, objects.areas()[0] if objects else None
+    areas = {"map": polygons.areas_m2}
+    return found, areas | ({"reference": objects.areas()[0]} if objects else {})
 
 
 def _stored(probability, valid, dtype: str):
@@ -171,7 +173,7 @@ def _with_neighbours(strips):
     yield *before, last, None
 
 
-def _publish(job: Job, grid, about: About, found: dict, reference_areas) -> None:
+def _publish(job: Job, grid, about: About, found: dict, areas) -> None:
     """Give the finished files their names, with overviews, styles and pictures."""
     out, work, percent = job.out, job.work, job.options.dtype == "uint8"
     with_dem = job.scene.dem is not None
@@ -197,12 +199,12 @@ def _publish(job: Job, grid, about: About, found: dict, reference_areas) -> None
         (work / "landslides.gpkg").rename(scratch)
     for name in parse_formats(job.options.formats):
         made |= set(convert_polygons(out / "landslides.gpkg", out, name))
-    made |= _draw(job, grid, about, found, reference_areas)
+    made |= _draw(job, grid, about, found, areas)
     for name in set(OUTPUTS) - made:  # of the map that is replaced
         (out / name).unlink(missing_ok=True)
 
 
-def _draw(job: Job, grid, about: About, found: dict, reference_areas) -> set[str]:
+def _draw(job: Job, grid, about: About, found: dict, areas) -> set[str]:
     """Pictures and project; returns the names of those that are not always there."""
     out, work, scene, made = job.out, job.work, job.scene, set()
     image, valid, step = thumbnail(scene)
@@ -246,9 +248,6 @@ def _draw(job: Job, grid, about: About, found: dict, reference_areas) -> set[str
         made.add("errors.png")
     pictures.overview(out / "overview.png", sheet, landslide, probability, about.threshold,
                       reference)  # fmt: skip
-    areas = {"map": _areas(out / "landslides.gpkg")}
-    if reference_areas is not None:
-        areas["reference"] = reference_areas
     if len(areas["map"]) >= FEWEST:
         area_frequency(out / "area_frequency.png", areas, found["min_area_m2"])
         made.add("area_frequency.png")
@@ -282,10 +281,3 @@ def _polygons_on(gpkg, transform, step: int, shape):
             part.geometry, out=result, transform=transform @ Affine.scale(step), all_touched=True
         )
     return result > 0
-
-
-def _areas(gpkg):
-    import pyogrio
-
-    frame = pyogrio.read_dataframe(gpkg, layer=LAYER, columns=["area_m2"], read_geometry=False)
-    return frame.area_m2.to_numpy()

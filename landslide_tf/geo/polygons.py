@@ -96,12 +96,12 @@ def whole(component: Component) -> shapely.Polygon:
 class PolygonWriter:
     """Collects the landslides of a map, strip by strip, and writes them to a GeoPackage.
 
-    The columns are those of `attributes.FIELDS`. `landslides` counts what is written, `area_m2` is
-    its area, `edges` counts those at the edge of the survey, `cleaned` is for the report.
+    The columns are those of `attributes.FIELDS`. `areas_m2` are the areas of what is written,
+    `edges` counts those at the edge of the survey, `cleaned` is for the report.
     """
 
     def __init__(self, path, ground: Ground, reader: Reader, threshold: float, min_area_m2: float):
-        self.landslides, self.area_m2, self.edges = 0, 0.0, {"cut": 0, "sliver": 0}
+        self.areas_m2, self.edges = [], {"cut": 0, "sliver": 0}
         self._ground, self._reader, self._threshold = ground, reader, threshold
         self._outlines = Outlines(ground, min_area_m2)
         kinds = {f.name: f.kind for f in fields(reader.scene.dem is not None)}
@@ -133,11 +133,11 @@ class PolygonWriter:
         for component, shape in parts:
             outline = smooth(shape)
             row = describe_landslide(component, outline, self._ground, self._threshold)
-            self.landslides, self.area_m2 = self.landslides + 1, self.area_m2 + row["area_m2"]
+            self.areas_m2.append(row["area_m2"])
             if row["edge"] in self.edges:
                 self.edges[row["edge"]] += 1
             geometry = self._ground.shape_in_crs(outline)
-            self._file.add(id=self.landslides, **row, geometry=geometry)
+            self._file.add(id=len(self.areas_m2), **row, geometry=geometry)
 
 
 def touching(valid, above, below):

@@ -91,13 +91,6 @@ def strips(folder, layout: Layout):
 
 def _rows(folder, block, first: int, last: int):
     """Some rows of a block, or None where it has no data at all."""
-    path = _path(folder, block, ".npy")
-    with _reading(path), open(path, "rb") as file:
-        np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        if 0 in shape:
-            return None
-        last = min(last, shape[0])
-        file.seek(first * shape[1] * dtype.itemsize, 1)
-        values = np.fromfile(file, dtype, (last - first) * shape[1])
-        return values.reshape(last - first, shape[1])
+    with _reading(_path(folder, block, ".npy")) as path:
+        values = np.load(path, mmap_mode="r")
+        return np.array(values[first:last]) if values.size else None
