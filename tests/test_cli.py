@@ -34,8 +34,9 @@ def test_no_command_prints_the_commands(capsys):
 
 
 def test_help_of_every_command_has_no_errors(capsys):
-    for words in ("train", "evaluate", "predict", "data", "data check", "data demo", "data split",
-                  "data pack", "data download", "data tiles"):  # fmt: skip
+    for words in ("train", "evaluate", "predict", "explain", "export", "map", "models", "app",
+                  "study", "benchmark", "data", "data check", "data demo", "data split",
+                  "data pack", "data download", "data tiles", "data stack"):  # fmt: skip
         with pytest.raises(SystemExit) as stop:
             main([*words.split(), "--help"])
         assert stop.value.code == 0
@@ -50,6 +51,20 @@ def test_every_option_of_the_config_is_on_the_command_line(capsys):
     text = capsys.readouterr().out
     for field in option_fields():
         assert "--" + field.name.replace("_", "-") in text
+
+
+def test_every_option_of_maps_and_tiles_is_on_the_command_line(capsys):
+    from dataclasses import fields
+
+    from landslide_tf.geo.settings import CutOptions, MapOptions
+
+    for words, options in ((["map"], MapOptions), (["data", "tiles"], CutOptions)):
+        with pytest.raises(SystemExit):
+            main([*words, "--help"])
+        text = capsys.readouterr().out
+        for field in fields(options):
+            name = "format" if field.name == "formats" else field.name.replace("_", "-")
+            assert f"--{name}" in text
 
 
 def test_help_imports_nothing_heavy():

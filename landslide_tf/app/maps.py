@@ -18,9 +18,9 @@ from rasterio.transform import Affine, array_bounds
 from rasterio.warp import calculate_default_transform, reproject
 
 from landslide_tf.data.crs import horizontal
-from landslide_tf.geo.reader import thumbnail
+from landslide_tf.geo.pictures import colours
+from landslide_tf.geo.reader import stretched, thumbnail
 from landslide_tf.geo.redo import open_map
-from landslide_tf.geo.source import PERCENTILES
 from landslide_tf.geo.styles import CLASS_COLOURS, PROBABILITY_STOPS
 
 EARTH_M = 6378137.0  # of the sphere that web maps are drawn on
@@ -203,12 +203,7 @@ def map_page(folder, polygons) -> str:
 def _image(job):
     """The scene's image, stretched for the eye: uint8 (h, w, 4), clear without data."""
     values, valid, _ = thumbnail(job.scene)
-    values = values.astype("float64")
-    shown = values[valid] if valid.any() else values.reshape(-1, 3)
-    low, high = np.percentile(shown, PERCENTILES, axis=0)
-    values = np.nan_to_num((values - low) / np.maximum(high - low, 1e-9))
-    rgba = np.concatenate([np.clip(values, 0, 1), valid[..., None]], axis=-1)
-    return np.round(255 * rgba).astype("uint8")
+    return np.concatenate([stretched(values, valid), np.uint8(255) * valid[..., None]], axis=-1)
 
 
 def _probability(folder):
@@ -219,16 +214,3 @@ def _probability(folder):
         values = file.read(1, out_shape=shape, resampling=Resampling.average, masked=True)
         full = 100.0 if file.dtypes[0] == "uint8" else 1.0
     return colours(values.astype("float32").filled(np.nan) / full)
-
-
-def colours(probability):
-    """Probability (h, w) in the colours that QGIS shows it in: uint8 (h, w, 4).
-
-    >>> colours(np.array([[1.0, np.nan]])).tolist()
-    [[[240, 249, 33, 255], [0, 0, 0, 0]]]
-    """
-    stops = np.array([share for share, _, _ in PROBABILITY_STOPS])
-    table = [[*bytes.fromhex(colour[1:]), alpha] for _, colour, alpha in PROBABILITY_STOPS]
-    known = np.isfinite(probability)
-    channels = [np.interp(np.nan_to_num(probability), stops, c) * known for c in np.array(table).T]
-    return np.round(np.stack(channels, axis=-1)).astype("uint8")

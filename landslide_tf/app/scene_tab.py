@@ -58,9 +58,7 @@ def scene_tab(gr, site: Site, page, model) -> None:
             image = choose_file(gr, site, "Image (GeoTIFF)", "scene")
             dem = choose_file(gr, site, "Elevation model, DEM (GeoTIFF)", "scene")
             with gr.Accordion("Reference and options", open=False):
-                reference = choose_file(
-                    gr, site, "Reference: mapped landslides (polygons, mask)", "reference"
-                )
+                reference = choose_file(gr, site, "Reference (polygons, mask)", "reference")
                 bands = gr.Textbox(label="Bands", placeholder="4,3,2",
                                    info="red, green, blue; --bands in messages")  # fmt: skip
                 scale = gr.Textbox("run", label="Scale", info="run, percentile, or two values: "

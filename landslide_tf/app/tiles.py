@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from landslide_tf.app.maps import colours
 from landslide_tf.checks import InputError
 from landslide_tf.data.opening import open_raster
 from landslide_tf.data.plausible import tile_warnings
 from landslide_tf.data.raster import read_raster
 from landslide_tf.data.tile import check_dem, check_fit, check_image, make_tile, stack_tiles
-from landslide_tf.geo.source import PERCENTILES
+from landslide_tf.geo.pictures import colours
+from landslide_tf.geo.reader import stretched
 from landslide_tf.inputs.resize import resize_map
 from landslide_tf.runs.gradcam import band_groups, default_layers, grad_cam, occlusion
 from landslide_tf.runs.run import Run
@@ -127,12 +127,9 @@ def _over(trial: Trial, rgba):
 
 
 def _picture(raster):
-    values, shown = raster.values.astype("float64"), raster.values[raster.valid]
     if raster.values.dtype == np.uint8:
         return np.where(raster.valid[..., None], raster.values, np.uint8(0))
-    low, high = np.percentile(shown.astype("float64"), PERCENTILES, axis=0)
-    values = np.clip(np.nan_to_num((values - low) / np.maximum(high - low, 1e-9)), 0, 1)
-    return np.round(255 * values * raster.valid[..., None]).astype("uint8")
+    return stretched(raster.values, raster.valid)
 
 
 def _enlarge(picture):

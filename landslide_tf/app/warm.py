@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import os
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -32,9 +30,10 @@ def _loaded(folder: str, _changed: int) -> Run:
 
 
 def warm_up(folder, *others: Callable[[], object]) -> threading.Thread:
-    """Load the run in a folder, compile its model, and call `others`, in a thread of low priority.
+    """Load the run in a folder, compile its model, and call `others`, in a thread.
 
-    A run that cannot be loaded is told where it is used.
+    A run that cannot be loaded is told where it is used. The thread has no lower priority:
+    TensorFlow's own threads, which it starts, would keep it.
 
     >>> made = []
     >>> warm_up("runs/first", lambda: made.append("scene")).join()
@@ -47,8 +46,6 @@ def warm_up(folder, *others: Callable[[], object]) -> threading.Thread:
 
 
 def _warm_up(folder, *others) -> None:
-    if sys.platform == "linux":  # elsewhere it would be that of the whole process
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
     time.sleep(IDLE_S)
     for name in USED_LATER:
         importlib.import_module(name)

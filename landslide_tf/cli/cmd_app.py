@@ -18,12 +18,7 @@ encrypted: over a network that you do not trust, put a web server with HTTPS in 
 
 
 def app_parser(commands):
-    """Add the command `app`.
-
-    >>> from landslide_tf.cli import all_commands
-    >>> all_commands().parse_args(["app", "--port", "8000"]).port
-    8000
-    """
+    """Add the command `app`."""
     parser = new_parser(commands, "app", "Serve a web page to map with.", EXAMPLES)
     parser.add_argument("--runs", default="runs", metavar="DIR",
                         help="folder of run folders, the models (default: runs)")  # fmt: skip

@@ -23,13 +23,7 @@ requirements-export.txt is installed.
 
 
 def benchmark_parser(commands):
-    """Add the command `benchmark`.
-
-    >>> from landslide_tf.cli import all_commands
-    >>> arguments = all_commands().parse_args("benchmark --model unet --repeats 5".split())
-    >>> arguments.repeats
-    5
-    """
+    """Add the command `benchmark`."""
     parser = new_parser(
         commands, "benchmark", "Measure training and inference here.", BENCHMARK_EXAMPLES
     )

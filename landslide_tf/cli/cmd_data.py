@@ -46,13 +46,7 @@ CHECK_OPTIONS = ("nodata", "rgb_scale", "bands")
 
 
 def data_parser(commands):
-    """Add the command `data`.
-
-    >>> from landslide_tf.cli import all_commands
-    >>> arguments = all_commands().parse_args("data check tiles".split())
-    >>> arguments.folder
-    'tiles'
-    """
+    """Add the command `data`."""
     data = new_parser(
         commands, "data", "Get, make, check, split or pack tiles; stack rasters.", DATA_EXAMPLES
     )

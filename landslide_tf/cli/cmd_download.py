@@ -8,13 +8,7 @@ from landslide_tf.console import say
 
 
 def download_parser(actions) -> None:
-    """Add the command `data download`.
-
-    >>> from landslide_tf.cli import all_commands
-    >>> arguments = all_commands().parse_args("data download bijie".split())
-    >>> arguments.name
-    'bijie'
-    """
+    """Add the command `data download`."""
     from landslide_tf.data.download import DATA_SETS
 
     known = "\n".join(f"  {name:<17}{data_set.page}" for name, data_set in DATA_SETS.items())

@@ -17,13 +17,7 @@ EXPLAIN_EXAMPLES = """examples:
 
 
 def explain_parser(commands):
-    """Add the command `explain`.
-
-    >>> from landslide_tf.cli import all_commands
-    >>> arguments = all_commands().parse_args("explain runs/a --layer bottleneck".split())
-    >>> arguments.layer
-    ['bottleneck']
-    """
+    """Add the command `explain`."""
     parser = run_parser(
         commands, "explain", "Show what a finished run's model looks at.", EXPLAIN_EXAMPLES
     )

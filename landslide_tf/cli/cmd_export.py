@@ -16,13 +16,7 @@ exit code 1: the export differs from the Keras model too much; it was removed
 
 
 def export_parser(commands):
-    """Add the command `export`.
-
-    >>> from landslide_tf.cli import all_commands
-    >>> arguments = all_commands().parse_args("export runs/a --format onnx".split())
-    >>> arguments.format
-    'onnx'
-    """
+    """Add the command `export`."""
     parser = run_parser(
         commands, "export", "Write a finished run's model for other runtimes.", EXPORT_EXAMPLES
     )

@@ -30,14 +30,7 @@ exit codes: 0 done, 2 bad input or option, 1 failed on the way (continue with --
 
 
 def map_parser(commands):
-    """Add the command `map`.
-
-    >>> from landslide_tf.cli import all_commands
-    >>> words = ["map", "--model", "runs/a", "--image", "scene.tif", "--out", "map"]
-    >>> arguments = all_commands().parse_args(words)
-    >>> arguments.image, typed(arguments, fields(MapOptions))
-    ('scene.tif', {})
-    """
+    """Add the command `map`."""
     parser = new_parser(commands, "map", "Map the landslides of a whole scene.", EXAMPLES)
     parser.add_argument(
         "--model",

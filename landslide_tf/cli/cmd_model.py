@@ -35,13 +35,7 @@ PREDICT_EXAMPLES = """example:
 
 
 def train_parser(commands=None):
-    """Add the command `train`.
-
-    >>> from landslide_tf.cli import all_commands
-    >>> arguments = all_commands().parse_args("train --model unetpp --attention contextual".split())
-    >>> arguments.model, arguments.attention
-    ('unetpp', 'contextual')
-    """
+    """Add the command `train`."""
     parser = new_parser(commands, "train", "Train and score one model.", TRAIN_EXAMPLES)
     add_config_options(parser)
     run = parser.add_argument_group("run")
@@ -98,13 +92,7 @@ def _shown_command() -> list[str]:
 
 
 def evaluate_parser(commands):
-    """Add the command `evaluate`.
-
-    >>> from landslide_tf.cli import all_commands
-    >>> arguments = all_commands().parse_args("evaluate runs/a --dem zero".split())
-    >>> arguments.dem
-    'zero'
-    """
+    """Add the command `evaluate`."""
     parser = run_parser(
         commands, "evaluate", "Score a finished run again, or on other data.", EVALUATE_EXAMPLES
     )
@@ -156,13 +144,7 @@ def _evaluate(arguments) -> None:
 
 
 def predict_parser(commands):
-    """Add the command `predict`.
-
-    >>> from landslide_tf.cli import all_commands
-    >>> arguments = all_commands().parse_args("predict runs/a --data tiles --out predicted".split())
-    >>> arguments.out
-    'predicted'
-    """
+    """Add the command `predict`."""
     parser = run_parser(
         commands, "predict", "Write probability and mask files for tiles.", PREDICT_EXAMPLES
     )

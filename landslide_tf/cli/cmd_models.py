@@ -26,12 +26,7 @@ ENTRIES = {
 
 
 def models_parser(commands):
-    """Add the command `models`.
-
-    >>> from landslide_tf.cli import all_commands
-    >>> all_commands().parse_args(["models", "bijie-rgb"]).name
-    'bijie-rgb'
-    """
+    """Add the command `models`."""
     parser = new_parser(commands, "models", "List the models that come with it.", EXAMPLES)
     parser.add_argument("name", metavar="NAME", nargs="?", help="show the card of this model")
     parser.set_defaults(run=_models)

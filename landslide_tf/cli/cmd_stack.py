@@ -14,13 +14,7 @@ model-qgis.onnx of 'landslide export' takes this file in QGIS' plugin Deepness.
 
 
 def stack_parser(actions) -> None:
-    """Add the command `data stack`.
-
-    >>> from landslide_tf.cli import all_commands
-    >>> words = ["data", "stack", "--image", "a.tif", "--dem", "b.tif", "--out", "stack.tif"]
-    >>> all_commands().parse_args(words).out
-    'stack.tif'
-    """
+    """Add the command `data stack`."""
     parser = new_parser(
         actions, "stack", "Write image and elevation as one file of four bands.", EXAMPLES
     )

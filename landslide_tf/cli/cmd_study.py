@@ -33,13 +33,7 @@ exit codes: 0 done, 2 bad input or option, 1 a run failed (the others were made)
 
 
 def study_parser(commands):
-    """Add the command `study`.
-
-    >>> from landslide_tf.cli import all_commands
-    >>> arguments = all_commands().parse_args("study --out runs/study --seeds 3".split())
-    >>> arguments.seeds
-    3
-    """
+    """Add the command `study`."""
     parser = new_parser(
         commands,
         "study",

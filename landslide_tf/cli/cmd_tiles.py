@@ -23,13 +23,7 @@ EXAMPLES = """examples:
 
 
 def tiles_parser(actions) -> None:
-    """Add the command `data tiles`.
-
-    >>> from landslide_tf.cli import all_commands
-    >>> words = ["data", "tiles", "--image", "a.tif", "--polygons", "a.gpkg", "--out", "tiles"]
-    >>> all_commands().parse_args([*words, "--tile-px", "64"]).tile_px
-    64
-    """
+    """Add the command `data tiles`."""
     parser = new_parser(
         actions, "tiles", "Cut a scene and its landslide polygons into tiles.", EXAMPLES
     )

@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 
 from landslide_tf.data.ground import Ground
-from landslide_tf.geo.geopackage import write_features
+from landslide_tf.geo.geopackage import FeatureFile
 from landslide_tf.geo.polygons import Outlines
 
 SIZES_M2 = (100, 1_000, 10_000, 100_000)  # limits of the size classes
@@ -57,7 +57,7 @@ class ObjectScorer:
         """Counts over all landslides, and by area class, in which each side is counted apart."""
         for side in self._sides:
             side.take(side.outlines.end())
-            side.flush()
+            side.file.end()
         found, right = self._match()
         reference, mapped = self.areas()
         whole = _counts(reference, mapped, found, right)
@@ -75,8 +75,8 @@ class ObjectScorer:
         found = np.zeros((2, len(truth.areas)), bool)
         right = np.zeros((2, len(mapped.areas)), bool)
         for first in range(0, len(mapped.areas) if len(truth.areas) else 0, CHUNK):
-            ours = mapped.read(skip_features=first, max_features=CHUNK)
-            theirs = truth.read(bbox=tuple(ours.total_bounds))
+            ours = mapped.file.read(skip_features=first, max_features=CHUNK)
+            theirs = truth.file.read(bbox=tuple(ours.total_bounds))
             a, b = theirs.sindex.query(ours.geometry, predicate="intersects")
             shapes_a, shapes_b = ours.geometry.values[a], theirs.geometry.values[b]
             shared = shapely.area(shapely.intersection(shapes_a, shapes_b))
@@ -92,32 +92,13 @@ class _Side:
     """The outlines of one side, in a file that can be read by place."""
 
     def __init__(self, path, ground: Ground, min_area_m2: float):
-        self.outlines, self.areas = Outlines(ground, min_area_m2), []
-        self._path, self._ground, self._rows, self._started = path, ground, [], False
-        path.unlink(missing_ok=True)
+        self.outlines, self.areas, self._ground = Outlines(ground, min_area_m2), [], ground
+        self.file = FeatureFile(path, ground.crs, {"number": "int32"})
 
     def take(self, parts) -> None:
         for _, shape in parts:
-            self._rows.append((len(self.areas), self._ground.shape_in_crs(shape)))
+            self.file.add(number=len(self.areas), geometry=self._ground.shape_in_crs(shape))
             self.areas.append(shape.area * self.outlines.pixel_m2(*shape.bounds[:2]))
-            if len(self._rows) >= CHUNK:
-                self.flush()
-
-    def flush(self) -> None:
-        import geopandas
-
-        if self._rows:
-            numbers, shapes = zip(*self._rows, strict=True)
-            frame = geopandas.GeoDataFrame(
-                {"number": numbers}, geometry=list(shapes), crs=self._ground.crs
-            )
-            write_features(self._path, frame, append=self._started)
-            self._rows, self._started = [], True
-
-    def read(self, **which):
-        import pyogrio
-
-        return pyogrio.read_dataframe(self._path, **which)
 
 
 def _counts(reference, mapped, found, right) -> dict:

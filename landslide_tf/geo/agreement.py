@@ -22,13 +22,6 @@ def window_agreement(run: Run, wide: Scene, narrow: Scene, threshold: float) -> 
     A model whose layers all look at pixels nearby may still tell where in a tile a pixel lies: it
     sees the zeros beyond the tile's border. Trained on tiles with the landslide in their middle, it
     finds more of them in larger windows.
-
-    >>> from landslide_tf.runs.run import load_run
-    >>> from landslide_tf.geo.source import open_scene
-    >>> run = load_run("runs/first")
-    >>> scene = open_scene("scene.tif", "dem.tif", run.spec)
-    >>> window_agreement(run, scene, scene, 0.5)
-    1.0
     """
     reader, (height, width) = Reader(wide), wide.layout.window
     runs = scene_run(run, wide), scene_run(run, narrow)

@@ -142,15 +142,6 @@ def describe_landslide(component: Component, outline, ground: Ground, threshold:
         component: with sums of 'probability' and 'edge', and of `terrain_layers` with a DEM.
         outline: smoothed, in pixels.
         threshold: of the map.
-
-    Example:
-        >>> from rasterio.crs import CRS
-        >>> from rasterio.transform import from_origin
-        >>> ground = Ground(CRS.from_epsg(32647), from_origin(470000, 3445000, 2, 2), (64, 96))
-        >>> square = Component(64, {"probability": 51.2, "edge": 0}, {}, {"probability": 0.93})
-        >>> row = describe_landslide(square, shapely.box(20, 20, 28, 28), ground, 0.5)
-        >>> row["area_m2"], row["prob_mean"], row["conf_text"], row["edge"]
-        (256.0, 0.8, 'confident', 'no')
     """
     area, perimeter = ground.geodesic(outline)
     flat, scale = ground.plane(outline)

@@ -19,15 +19,7 @@ def _run(run_dir, stamp):
 
 
 def compute_block(scene, run_dir, stamp, block, tta, batch) -> BlockResult:
-    """One block, on a worker. `stamp` tells runs apart that were made anew in one folder.
-
-    >>> from landslide_tf.files import sha256
-    >>> from landslide_tf.geo.source import open_scene
-    >>> scene = open_scene("scene.tif", "dem.tif", load_run("runs/first").spec)
-    >>> stamp = sha256("runs/first/model.keras")
-    >>> compute_block(scene, "runs/first", stamp, (0, 0), tta=False, batch=8).total.shape
-    (64, 96)
-    """
+    """One block, on a worker. `stamp` tells runs apart that were made anew in one folder."""
     with _ONE_MODEL:
         return next(compute_blocks(scene, _run(run_dir, stamp), [block], tta=tta, batch=batch))
 
@@ -37,15 +29,6 @@ def connect(scheduler: str):
 
     Raises:
         InputError: Dask is not installed, or nobody answers there.
-
-    Example:
-        >>> from importlib.util import find_spec
-        >>> if find_spec("distributed"):  # in requirements-cluster.txt
-        ...     from distributed import LocalCluster
-        ...
-        ...     dask = LocalCluster(n_workers=1, processes=False, dashboard_address=None)
-        ...     with dask, connect(dask.scheduler_address) as client:
-        ...         assert client.submit(sum, [1, 2]).result() == 3
     """
     try:
         from distributed import Client
@@ -74,18 +57,6 @@ def compute_on_cluster(client, scene, run_dir, stamp, blocks, *, tta, batch):
     """`compute_blocks` on the workers, in the order in which they finish.
 
     Workers need this package, and scene, DEM and run under the same paths.
-
-    >>> from importlib.util import find_spec
-    >>> from landslide_tf.files import sha256
-    >>> from landslide_tf.geo.source import open_scene
-    >>> scene = open_scene("scene.tif", "dem.tif", load_run("runs/first").spec)
-    >>> run = ("runs/first", sha256("runs/first/model.keras"))
-    >>> if find_spec("distributed"):
-    ...     from distributed import Client
-    ...
-    ...     with Client(processes=False, dashboard_address=None) as client:
-    ...         (result,) = compute_on_cluster(client, scene, *run, [(0, 0)], tta=False, batch=8)
-    ...     assert result.total.shape == (64, 96)
     """
     from distributed import as_completed
 

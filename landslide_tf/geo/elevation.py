@@ -28,13 +28,6 @@ def terrain_layers(reader: Reader, top: int, landslide) -> dict:
     'dem' is 1 where elevation is known, 'slope' is in degrees, 'rise_y' and 'rise_x' are the
     gradient; all are 0 where elevation is not known. 'low' and 'high' are elevation, infinite where
     it is not known. Empty where the scene has no DEM.
-
-    >>> from landslide_tf.inputs import InputSpec
-    >>> from landslide_tf.geo.source import open_scene
-    >>> reader = Reader(open_scene("scene.tif", "dem.tif", InputSpec()))
-    >>> layers = terrain_layers(reader, 0, np.ones((3, 96), bool))
-    >>> float(layers["rise_x"][1, 1]), float(layers["high"].max())  # 1 m on 2 m
-    (0.5, 1097.0)
     """
     if reader.scene.dem is None:
         return {}

@@ -30,13 +30,7 @@ def density(areas_m2) -> tuple[np.ndarray, np.ndarray]:
 
 
 def area_frequency(path, areas: dict, min_area_m2: float) -> None:
-    """`area_frequency.png`: the density of landslide areas of each of `areas` (m2), by name.
-
-    >>> from pathlib import Path
-    >>> area_frequency("area_frequency.png", {"map": np.geomspace(100, 1e5, 40)}, 100.0)
-    >>> Path("area_frequency.png").is_file()
-    True
-    """
+    """`area_frequency.png`: the density of landslide areas of each of `areas` (m2), by name."""
     figure, axes = drawing().subplots(figsize=(5.2, 4))
     styles = ({"color": "#e6007e", "marker": "o"}, {"color": BLUE, "marker": "s", "ls": "--"})
     for (name, values), style in zip(areas.items(), styles, strict=False):

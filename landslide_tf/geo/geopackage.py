@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from pathlib import Path
 
 from landslide_tf.geo.attributes import fields
 from landslide_tf.geo.outputs import write_error
@@ -11,6 +12,7 @@ from landslide_tf.geo.styles import polygon_style
 
 VERSION = "1.2"  # GDAL 3.6 warns of 1.4, which today's GDAL writes by default
 LAYER = "landslides"
+CHUNK = 5000  # features in memory
 COLUMNS = """CREATE TABLE gpkg_data_columns (
  table_name TEXT NOT NULL, column_name TEXT NOT NULL, name TEXT, title TEXT, description TEXT,
  mime_type TEXT, constraint_name TEXT,
@@ -27,31 +29,62 @@ STYLES = """CREATE TABLE layer_styles (
  ui TEXT(30), update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')))"""
 
 
-def write_features(path, frame, *, append: bool) -> None:
-    """Write, or add, a GeoDataFrame to the layer `landslides`.
+class FeatureFile:
+    """The layer `landslides` of a new GeoPackage, written in parts; `kinds` are its columns' types.
 
     Raises:
         JobError: it cannot be written.
 
-    Example:
-        >>> import geopandas
-        >>> write_features("map.gpkg", geopandas.read_file("landslides.geojson"), append=False)
-        >>> len(geopandas.read_file("map.gpkg"))
-        2
+    >>> import shapely
+    >>> file = FeatureFile("map.gpkg", "EPSG:32647", {"id": "int32"})
+    >>> file.add(id=1, geometry=shapely.box(0, 0, 2, 2))
+    >>> file.end()
+    >>> len(file.read())
+    1
     """
-    import pyogrio
 
-    with told(path):
-        pyogrio.write_dataframe(
-            frame,
-            path,
-            driver="GPKG",
-            layer=LAYER,
-            append=append,
-            geometry_type="MultiPolygon",
-            promote_to_multi=True,
-            dataset_options=None if append else {"VERSION": VERSION},
-        )
+    def __init__(self, path, crs, kinds: dict[str, str]):
+        self._path, self._crs, self._kinds = Path(path), crs, kinds
+        self._rows, self._started = [], False
+        self._path.unlink(missing_ok=True)
+
+    def add(self, **row) -> None:
+        """Take a feature: its columns, and its `geometry`."""
+        self._rows.append(row)
+        if len(self._rows) >= CHUNK:
+            self._flush()
+
+    def end(self) -> None:
+        """Write what is left; then the file is whole."""
+        if self._rows or not self._started:
+            self._flush()
+
+    def read(self, **which):
+        """Features as a GeoDataFrame; `which` as of `pyogrio.read_dataframe`."""
+        import pyogrio
+
+        return pyogrio.read_dataframe(self._path, layer=LAYER, **which)
+
+    def _flush(self) -> None:
+        import geopandas
+        import pyogrio
+
+        columns = [*self._kinds, "geometry"]
+        frame = geopandas.GeoDataFrame(self._rows, columns=columns, crs=self._crs)
+        # columns of nothing have no type
+        frame = frame.astype({n: k if k != "str" else "object" for n, k in self._kinds.items()})
+        with told(self._path):
+            pyogrio.write_dataframe(
+                frame,
+                self._path,
+                driver="GPKG",
+                layer=LAYER,
+                append=self._started,
+                geometry_type="MultiPolygon",
+                promote_to_multi=True,
+                dataset_options=None if self._started else {"VERSION": VERSION},
+            )
+        self._rows, self._started = [], True
 
 
 def describe_layer(path, title: str, abstract: str, with_dem: bool) -> None:
@@ -59,14 +92,6 @@ def describe_layer(path, title: str, abstract: str, with_dem: bool) -> None:
 
     Raises:
         JobError: it cannot be written.
-
-    Example:
-        >>> import geopandas
-        >>> write_features("map.gpkg", geopandas.read_file("landslides.geojson"), append=False)
-        >>> describe_layer("map.gpkg", "Landslides", "Of a model.", with_dem=False)
-        >>> with contextlib.closing(sqlite3.connect("map.gpkg")) as file:
-        ...     file.execute("SELECT identifier FROM gpkg_contents").fetchall()[0]
-        ('Landslides',)
     """
     try:
         with contextlib.closing(sqlite3.connect(path)) as file, file:

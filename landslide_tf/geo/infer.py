@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import queue
-import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,13 +20,7 @@ AHEAD = 4  # batches read ahead of the model
 
 @dataclass
 class BlockResult:
-    """What one block adds to the map.
-
-    >>> total = np.array([[0.2, 0.4, np.nan]], "float32")
-    >>> result = BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int))
-    >>> int(np.isfinite(result.total).sum())  # pixels with data
-    2
-    """
+    """What one block adds to the map."""
 
     block: tuple[int, int]
     total: np.ndarray  # (h, w) float32 within the scene: weighted probability, NaN is no data
@@ -132,34 +125,11 @@ def _predict(predict, x, tta: bool):
 
 def _ahead(items, count: int):
     """The items of a generator, which runs in a thread up to `count` items ahead."""
-    waiting, stop, end = queue.Queue(count), threading.Event(), object()
-
-    def put(item):
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                waiting.put(item, timeout=0.1)
-                return
-
-    def work():
-        try:
-            for item in items:
-                put((item, None))
-                if stop.is_set():
-                    return
-            put((end, None))
-        except BaseException as error:  # noqa: BLE001 - raised again where the items are used
-            put((end, error))
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
+    pool, end = ThreadPoolExecutor(1), object()
     try:
-        while True:
-            item, error = waiting.get()
-            if error is not None:
-                raise error
-            if item is end:
-                return
+        waiting = deque(pool.submit(next, items, end) for _ in range(count))
+        while (item := waiting.popleft().result()) is not end:
+            waiting.append(pool.submit(next, items, end))
             yield item
     finally:
-        stop.set()
-        thread.join()
+        pool.shutdown(cancel_futures=True)

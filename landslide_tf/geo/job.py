@@ -88,15 +88,6 @@ def make_job(
 
     Raises:
         InputError: bad files or options, an output that exists, or one that is an input.
-
-    Example:
-        >>> from landslide_tf.runs.run import load_run
-        >>> run, options = load_run("runs/first"), MapOptions(tta=True)
-        >>> job = make_job(
-        ...     run, "scene.tif", "dem.tif", "map", options, resume=False, overwrite=False
-        ... )
-        >>> job.action, job.key["tta"], job.out.exists()
-        ('start', True, False)
     """
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; give one of them")
@@ -131,12 +122,7 @@ def make_job(
 
 
 def open_for(run: Run, image, dem, options: MapOptions) -> Scene:
-    """`open_scene` for a run: at the resolution and in the windows that suit its model.
-
-    >>> from landslide_tf.runs.run import load_run
-    >>> open_for(load_run("runs/first"), "scene.tif", "dem.tif", MapOptions()).window_px
-    32
-    """
+    """`open_scene` for a run: at the resolution and in the windows that suit its model."""
     resolution = options.resolution_m or model_resolution(run, image)
     options = dataclasses.replace(options, resolution_m=resolution)
     return open_scene(image, dem, run.spec, options, sees_locally=run.sees_locally)
@@ -283,17 +269,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def describe(job: Job, run: Run) -> dict:
-    """What the report says of inputs, model and options.
-
-    >>> from landslide_tf.runs.run import load_run
-    >>> run, options = load_run("runs/first"), MapOptions()
-    >>> job = make_job(
-    ...     run, "scene.tif", "dem.tif", "map", options, resume=False, overwrite=False
-    ... )
-    >>> described = describe(job, run)
-    >>> described["inputs"]["size_px"], described["inputs"]["dem"]["grid"]
-    ([64, 96], "on the image's grid")
-    """
+    """What the report says of inputs, model and options."""
     scene = job.scene
     data = run.config.data or "the built-in synthetic demo terrain"
     inputs = {

@@ -21,15 +21,14 @@ from landslide_tf.geo import pictures
 from landslide_tf.geo.accuracy import ObjectScorer
 from landslide_tf.geo.cleaning import default_min_area_m2
 from landslide_tf.geo.frequency import FEWEST, area_frequency
-from landslide_tf.geo.geopackage import LAYER, describe_layer
+from landslide_tf.geo.geopackage import CHUNK, LAYER, describe_layer
 from landslide_tf.geo.job import OUTPUTS, Job
 from landslide_tf.geo.outputs import NO_DATA, StripFile, outcome, thin_any, write_cog
 from landslide_tf.geo.overlay import open_labels
-from landslide_tf.geo.polygons import CHUNK, PolygonWriter, touching
+from landslide_tf.geo.polygons import PolygonWriter, touching
 from landslide_tf.geo.project import PROJECT, write_project
-from landslide_tf.geo.reader import Reader, thumbnail
+from landslide_tf.geo.reader import Reader, limits, thumbnail
 from landslide_tf.geo.reference import Scorer
-from landslide_tf.geo.source import PERCENTILES
 from landslide_tf.geo.styles import polygon_parts, qml, raster_parts
 from landslide_tf.geo.vector_formats import convert_polygons, parse_formats
 from landslide_tf.geo.watch import Watch
@@ -72,17 +71,7 @@ class About:
 
 
 def open_reference(job: Job):
-    """The function of `open_labels` for the job's reference, or None where it has none.
-
-    >>> from landslide_tf.geo.job import MapOptions, make_job
-    >>> from landslide_tf.runs.run import load_run
-    >>> run, options = load_run("runs/first"), MapOptions(reference="landslides.geojson")
-    >>> job = make_job(
-    ...     run, "scene.tif", "dem.tif", "map", options, resume=False, overwrite=False
-    ... )
-    >>> callable(open_reference(job))
-    True
-    """
+    """The function of `open_labels` for the job's reference, or None where it has none."""
     if job.options.reference is None:
         return None
     return open_labels(job.options.reference, Reader(job.scene).grid)
@@ -98,33 +87,21 @@ def join(job: Job, strips, labels, about: About, watch: Watch) -> dict:
 
     Raises:
         JobError: a file cannot be written, or `watch` stops the work.
-
-    Example:
-        >>> from landslide_tf.geo.job import MapOptions, make_job
-        >>> from landslide_tf.runs.run import load_run
-        >>> run, options = load_run("runs/first"), MapOptions(min_area=0)
-        >>> job = make_job(
-        ...     run, "scene.tif", "dem.tif", "map", options, resume=False, overwrite=False
-        ... )
-        >>> job.begin()
-        >>> strips = [(0, np.full((64, 96), 0.75, "float32"))]
-        >>> about = About(0.5, {"model": "unet", "trained_on": "tiles"})
-        >>> join(job, strips, None, about, Watch())["landslides"]
-        1
     """
-    found, reference_areas = trace(job, strips, labels, about, watch)
-    _publish(job, Reader(job.scene).grid, about, found, reference_areas)
+    found, areas = trace(job, strips, labels, about, watch)
+    _publish(job, Reader(job.scene).grid, about, found, areas)
     watch.tell("files", 1, 1)
     return found
 
 
-def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, object]:
+def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, dict]:
     """The first half of `join`: rasters and polygons in `work`, nothing yet in `out`.
 
     Takes the arguments of `join` and raises what it raises.
 
     Returns:
-        What the report says of the map, and the areas (m2) of the reference's landslides or None.
+        What the report says of the map; and the areas (m2) of its landslides, and of the
+        reference's, by name.
     """
     scene, options, work = job.scene, job.options, job.work
     grid = Reader(scene).grid
@@ -134,9 +111,9 @@ def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, o
     min_area = options.min_area
     if min_area is None:  # a packaged model knows below which area its polygons are mostly false
         min_area = max(default_min_area_m2(pixel_m2), about.model.get("min_area_m2") or 0)
-    gpkg = work / "landslides.gpkg"
-    gpkg.unlink(missing_ok=True)
-    polygons = PolygonWriter(gpkg, ground, Reader(scene), about.threshold, min_area)
+    polygons = PolygonWriter(
+        work / "landslides.gpkg", ground, Reader(scene), about.threshold, min_area
+    )
     scorer = Scorer({"default": 0.5, "map": about.threshold}) if labels else None
     objects = ObjectScorer(work, ground, min_area) if labels else None
     mapped_px = 0
@@ -168,14 +145,15 @@ def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, o
     found = {
         "threshold": about.threshold,
         "min_area_m2": min_area,
-        "landslides": polygons.landslides,
+        "landslides": len(polygons.areas_m2),
         "cleaning": polygons.cleaned,
-        "area_km2": polygons.area_m2 / 1e6,
+        "area_km2": sum(polygons.areas_m2) / 1e6,
         "mapped_km2": mapped_px * pixel_m2 / 1e6,
     }
     if labels:
         found["scores"] = {"pixels": scorer.result(), "landslides": objects.result()}
-    return found, objects.areas()[0] if objects else None
+    areas = {"map": polygons.areas_m2}
+    return found, areas | ({"reference": objects.areas()[0]} if objects else {})
 
 
 def _stored(probability, valid, dtype: str):
@@ -195,7 +173,7 @@ def _with_neighbours(strips):
     yield *before, last, None
 
 
-def _publish(job: Job, grid, about: About, found: dict, reference_areas) -> None:
+def _publish(job: Job, grid, about: About, found: dict, areas) -> None:
     """Give the finished files their names, with overviews, styles and pictures."""
     out, work, percent = job.out, job.work, job.options.dtype == "uint8"
     with_dem = job.scene.dem is not None
@@ -221,12 +199,12 @@ def _publish(job: Job, grid, about: About, found: dict, reference_areas) -> None
         (work / "landslides.gpkg").rename(scratch)
     for name in parse_formats(job.options.formats):
         made |= set(convert_polygons(out / "landslides.gpkg", out, name))
-    made |= _draw(job, grid, about, found, reference_areas)
+    made |= _draw(job, grid, about, found, areas)
     for name in set(OUTPUTS) - made:  # of the map that is replaced
         (out / name).unlink(missing_ok=True)
 
 
-def _draw(job: Job, grid, about: About, found: dict, reference_areas) -> set[str]:
+def _draw(job: Job, grid, about: About, found: dict, areas) -> set[str]:
     """Pictures and project; returns the names of those that are not always there."""
     out, work, scene, made = job.out, job.work, job.scene, set()
     image, valid, step = thumbnail(scene)
@@ -270,16 +248,12 @@ def _draw(job: Job, grid, about: About, found: dict, reference_areas) -> set[str
         made.add("errors.png")
     pictures.overview(out / "overview.png", sheet, landslide, probability, about.threshold,
                       reference)  # fmt: skip
-    areas = {"map": _areas(out / "landslides.gpkg")}
-    if reference_areas is not None:
-        areas["reference"] = reference_areas
     if len(areas["map"]) >= FEWEST:
         area_frequency(out / "area_frequency.png", areas, found["min_area_m2"])
         made.add("area_frequency.png")
-    shown = image[valid] if valid.any() else image.reshape(-1, 3)
-    limits = np.percentile(shown.astype("float64"), PERCENTILES, axis=0).T
+    shown = scene.image, scene.bands or (1, 2, 3), limits(image, valid).T
     write_project(
-        out, f"Landslides in {name}", grid, (scene.image, scene.bands or (1, 2, 3), limits),
+        out, f"Landslides in {name}", grid, shown,
         percent=job.options.dtype == "uint8", with_dem=scene.dem is not None,
     )  # fmt: skip
     return made
@@ -307,10 +281,3 @@ def _polygons_on(gpkg, transform, step: int, shape):
             part.geometry, out=result, transform=transform @ Affine.scale(step), all_touched=True
         )
     return result > 0
-
-
-def _areas(gpkg):
-    import pyogrio
-
-    frame = pyogrio.read_dataframe(gpkg, layer=LAYER, columns=["area_m2"], read_geometry=False)
-    return frame.area_m2.to_numpy()

@@ -205,11 +205,6 @@ def scene_warnings(run: Run, scene: Scene, options: MapOptions, labels=None) -> 
 
     Raises:
         InputError: a float image beyond [0, 1] that nothing scales; nothing can be read.
-
-    >>> from landslide_tf.geo.source import open_scene
-    >>> run = load_run("runs/first")
-    >>> scene_warnings(run, open_scene("scene.tif", "dem.tif", run.spec), MapOptions())
-    []
     """
     own = float(np.sqrt(np.prod(scene.resolution_m)))
     used = options.resolution_m or model_resolution(run, scene.image)

@@ -43,14 +43,6 @@ def scale_note(scene: Scene, values, valid, spec) -> str | None:
 
     Raises:
         InputError: a float image beyond [0, 1].
-
-    Example:
-        >>> from landslide_tf.inputs import InputSpec
-        >>> from landslide_tf.geo.source import open_scene
-        >>> scene = open_scene("scene.tif", "dem.tif", InputSpec())
-        >>> dark = np.full((8, 8, 3), 51, "uint8")
-        >>> scale_note(scene, dark, dark[..., 0] > 0, InputSpec())
-        'the image reaches 0.20 of full scale only: ...; give --scale percentile or ...'
     """
     if scene.stretch is not None or not valid.any():
         return None

@@ -86,11 +86,7 @@ def _naming(path):
 
 
 def check_georeference(file) -> None:
-    """Raise `InputError` unless the open raster has a CRS and a transform.
-
-    >>> with open_raster("scene.tif") as scene:
-    ...     check_georeference(scene)
-    """
+    """Raise `InputError` unless the open raster has a CRS and a transform."""
     if file.crs is None or file.transform.is_identity:
         if file.gcps[0] or file.rpcs is not None:
             by = "ground control points" if file.gcps[0] else "RPC coefficients"
@@ -115,12 +111,7 @@ def check_georeference(file) -> None:
 
 
 def same_grid(grid: Grid, file) -> bool:
-    """Whether an open raster lies pixel on pixel on the grid.
-
-    >>> with open_raster("scene.tif") as scene, open_raster("dem.tif") as dem:
-    ...     same_grid(Grid(scene), dem)
-    True
-    """
+    """Whether an open raster lies pixel on pixel on the grid."""
     if file.crs is None or (file.height, file.width) != (grid.height, grid.width):
         return False
     to_pixel = np.linalg.inv(np.reshape(grid.transform, (3, 3)))
@@ -136,10 +127,6 @@ def bounds_apart(file, grid: Grid) -> tuple[str, str] | None:
 
     Raises:
         InputError: the raster's CRS cannot be brought to the scene's.
-
-    >>> with open_raster("scene.tif") as scene, open_raster("dem.tif") as dem:
-    ...     bounds_apart(dem, Grid(scene)) is None
-    True
     """
     if not file.transform.is_rectilinear:
         return None

@@ -8,6 +8,7 @@ import numpy as np
 
 from landslide_tf.data.ground import Ground
 from landslide_tf.files import atomic_path
+from landslide_tf.geo.reader import stretched
 from landslide_tf.geo.styles import LANDSLIDE_COLOUR, PROBABILITY_STOPS
 from landslide_tf.training.figures import OUTCOME_COLOURS, drawing
 
@@ -16,7 +17,6 @@ REFERENCE_COLOUR = "#00e5ff"  # cyan: apart from magenta and grey with any colou
 NOTHING = 0.93  # grey of no data
 LONG, NARROW, HEAD, FOOT = 7.5, 5.0, 0.7, 0.42  # inches: a map's longer side; least width
 LABEL = 0.9  # inches of an axis that a coordinate needs
-PERCENTILES = (2, 98)
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,9 @@ class Sheet:
         """The image (h, w) from 0.1 to 0.95, stretched for the eye; `NOTHING` without data."""
         grey = np.full(self.valid.shape, NOTHING)
         if self.valid.any():
-            values = self.image.astype("float64").mean(axis=-1)
-            low, high = np.percentile(values[self.valid], PERCENTILES)
-            stretched = np.clip((values - low) / max(high - low, 1e-9), 0, 1)
-            grey[self.valid] = 0.1 + 0.85 * stretched[self.valid]
+            values = self.image.astype("float64").mean(axis=-1, keepdims=True)
+            share = stretched(values, self.valid)[..., 0] / 255
+            grey[self.valid] = 0.1 + 0.85 * share[self.valid]
         return grey
 
 
@@ -53,25 +52,12 @@ def overview(path, sheet: Sheet, landslide, probability, threshold: float, refer
         landslide: (h, w) bool, where the picture's pixels hold any landslide.
         probability: (h, w) from 0 to 1, NaN without data.
         reference: (h, w) bool, landslides of the reference, where there is one.
-
-    Example:
-        >>> from pathlib import Path
-        >>> from rasterio.crs import CRS
-        >>> from rasterio.transform import from_origin
-        >>> ground = Ground(CRS.from_epsg(32647), from_origin(470000, 3445000, 2, 2), (64, 96))
-        >>> mask = np.zeros((64, 96), bool)
-        >>> mask[10:18, 10:18] = True
-        >>> sheet = Sheet(np.ones((64, 96, 3)), ~mask | mask, 1, ground, "Landslides", "1", "scene")
-        >>> overview("overview.png", sheet, mask, 0.9 * mask, threshold=0.5)
-        >>> Path("overview.png").is_file()
-        True
     """
-    ramp = _ramp()
     figure, (left, right) = _figure(sheet, 2)
     grey = np.repeat(sheet.grey()[..., None], 3, axis=-1)
     tinted = _tint(grey, landslide, LANDSLIDE_COLOUR, 0.5)
-    coloured = ramp(np.nan_to_num(probability))
-    opacity = np.where(np.isfinite(probability), coloured[..., 3], 0)[..., None]
+    coloured = colours(probability) / 255
+    opacity = coloured[..., 3:]
     for axes, picture, title in (
         (left, tinted, "Landslides mapped"),
         (right, (1 - opacity) * grey + opacity * coloured[..., :3], "Probability of landslide"),
@@ -85,7 +71,7 @@ def overview(path, sheet: Sheet, landslide, probability, threshold: float, refer
         legend.append(_line(REFERENCE_COLOUR, "reference: mapped by others"))
     if not sheet.valid.all():
         legend.append(_patch(str(NOTHING), "no data"))
-    _probability_bar(right, ramp, threshold)
+    _probability_bar(right, threshold)
     _finish(figure, path, sheet, legend)
 
 
@@ -93,16 +79,6 @@ def error_map(path, sheet: Sheet, outcome) -> None:
     """`errors.png`: found, false alarm and missed over the image.
 
     `outcome` (h, w) uint8: 0 background, 1 found, 2 false alarm, 3 missed, 255 not known.
-
-    >>> from pathlib import Path
-    >>> from rasterio.crs import CRS
-    >>> from rasterio.transform import from_origin
-    >>> ground = Ground(CRS.from_epsg(32647), from_origin(470000, 3445000, 2, 2), (64, 96))
-    >>> image, valid = np.ones((64, 96, 3)), np.ones((64, 96), bool)
-    >>> sheet = Sheet(image, valid, 1, ground, "Errors", "all found", "scene")
-    >>> error_map("errors.png", sheet, np.ones((64, 96), "uint8"))
-    >>> Path("errors.png").is_file()
-    True
     """
     figure, axes = _figure(sheet, 1)
     grey = sheet.grey()
@@ -117,14 +93,14 @@ def error_map(path, sheet: Sheet, outcome) -> None:
     _finish(figure, path, sheet, legend)
 
 
-def _probability_bar(axes, ramp, threshold: float) -> None:
+def _probability_bar(axes, threshold: float) -> None:
     """The colours of probability below their map, with the threshold."""
     from matplotlib.cm import ScalarMappable
 
     body = axes.figure
     place, high = axes.get_position(), body.bbox.height / body.get_figure(root=True).dpi
     bar = body.colorbar(
-        ScalarMappable(cmap=_opaque(ramp)),
+        ScalarMappable(cmap=_opaque()),
         cax=body.add_axes((place.x0, 0.28 / high, place.width, 0.12 / high)),
         orientation="horizontal",
         ticks=[0, 0.25, 0.5, 0.75, 1],
@@ -137,20 +113,26 @@ def _probability_bar(axes, ramp, threshold: float) -> None:
     )  # fmt: skip
 
 
-def _ramp():
-    """Matplotlib's colour map of the QGIS style, with its transparency."""
-    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+def colours(probability):
+    """Probability (h, w) in the colours that QGIS shows it in: uint8 (h, w, 4).
 
-    stops = [(at, (*to_rgb(colour), alpha / 255)) for at, colour, alpha in PROBABILITY_STOPS]
-    return LinearSegmentedColormap.from_list("probability", stops)
+    >>> colours(np.array([[1.0, np.nan]])).tolist()
+    [[[240, 249, 33, 255], [0, 0, 0, 0]]]
+    """
+    stops = np.array([share for share, _, _ in PROBABILITY_STOPS])
+    table = [[*bytes.fromhex(colour[1:]), alpha] for _, colour, alpha in PROBABILITY_STOPS]
+    known = np.isfinite(probability)
+    channels = [np.interp(np.nan_to_num(probability), stops, c) * known for c in np.array(table).T]
+    return np.round(np.stack(channels, axis=-1)).astype("uint8")
 
 
-def _opaque(ramp):
+def _opaque():
+    """Matplotlib's colour map of `colours`, as over a middle grey."""
     from matplotlib.colors import ListedColormap
 
-    colours = ramp(np.linspace(0, 1, 256))
-    alpha = colours[:, 3:]
-    return ListedColormap(alpha * colours[:, :3] + (1 - alpha) * 0.6)  # as over a middle grey
+    rgba = colours(np.linspace(0, 1, 256)) / 255
+    alpha = rgba[:, 3:]
+    return ListedColormap(alpha * rgba[:, :3] + (1 - alpha) * 0.6)
 
 
 def _tint(picture, where, colour, share: float):

@@ -10,10 +10,9 @@ from landslide_tf.geo.attributes import describe_landslide, fields
 from landslide_tf.geo.cleaning import fill_holes, smooth
 from landslide_tf.geo.components import Component, Components
 from landslide_tf.geo.elevation import terrain_layers
-from landslide_tf.geo.geopackage import write_features
+from landslide_tf.geo.geopackage import FeatureFile
 from landslide_tf.geo.reader import Reader
 
-CHUNK = 5000  # polygons in memory
 NEAR = 256  # pixels within which all pixels are taken to have one area
 
 
@@ -97,27 +96,16 @@ def whole(component: Component) -> shapely.Polygon:
 class PolygonWriter:
     """Collects the landslides of a map, strip by strip, and writes them to a GeoPackage.
 
-    The columns are those of `attributes.FIELDS`. `landslides` counts what is written, `area_m2` is
-    its area, `edges` counts those at the edge of the survey, `cleaned` is for the report.
-
-    >>> from landslide_tf.inputs import InputSpec
-    >>> from landslide_tf.geo.source import open_scene
-    >>> reader = Reader(open_scene("scene.tif", "dem.tif", InputSpec(tile_px=32)))
-    >>> ground = Ground(reader.grid.crs, reader.grid.transform, (64, 96))
-    >>> writer = PolygonWriter("map.gpkg", ground, reader, threshold=0.5, min_area_m2=36)
-    >>> landslide = np.zeros((64, 96), bool)
-    >>> landslide[10:18, 20:28] = True  # 8 x 8 pixels of 2 m
-    >>> writer.add(0, np.where(landslide, 0.9, 0.1), landslide, np.zeros((64, 96), bool))
-    >>> writer.end()
-    >>> writer.landslides, round(writer.area_m2)
-    (1, 256)
+    The columns are those of `attributes.FIELDS`. `areas_m2` are the areas of what is written,
+    `edges` counts those at the edge of the survey, `cleaned` is for the report.
     """
 
     def __init__(self, path, ground: Ground, reader: Reader, threshold: float, min_area_m2: float):
-        self.path, self.landslides, self.area_m2 = path, 0, 0.0
-        self.edges = {"cut": 0, "sliver": 0}
+        self.areas_m2, self.edges = [], {"cut": 0, "sliver": 0}
         self._ground, self._reader, self._threshold = ground, reader, threshold
-        self._outlines, self._rows, self._started = Outlines(ground, min_area_m2), [], False
+        self._outlines = Outlines(ground, min_area_m2)
+        kinds = {f.name: f.kind for f in fields(reader.scene.dem is not None)}
+        self._file = FeatureFile(path, ground.crs, kinds)
 
     def add(self, top: int, probability, landslide, edge) -> None:
         """Take a strip (h, w): probability, landslide (bool), pixels that touch no data (bool)."""
@@ -128,8 +116,7 @@ class PolygonWriter:
     def end(self) -> None:
         """Take the landslides at the lower edge; then the file is whole."""
         self._take(self._outlines.end())
-        if self._rows or not self._started:
-            self._flush()
+        self._file.end()
 
     @property
     def cleaned(self) -> dict:
@@ -146,24 +133,11 @@ class PolygonWriter:
         for component, shape in parts:
             outline = smooth(shape)
             row = describe_landslide(component, outline, self._ground, self._threshold)
-            self.landslides, self.area_m2 = self.landslides + 1, self.area_m2 + row["area_m2"]
+            self.areas_m2.append(row["area_m2"])
             if row["edge"] in self.edges:
                 self.edges[row["edge"]] += 1
             geometry = self._ground.shape_in_crs(outline)
-            self._rows.append({"id": self.landslides, **row, "geometry": geometry})
-            if len(self._rows) >= CHUNK:
-                self._flush()
-
-    def _flush(self) -> None:
-        import geopandas
-
-        kinds = {f.name: f.kind for f in fields(self._reader.scene.dem is not None)}
-        columns = [*kinds, "geometry"]
-        frame = geopandas.GeoDataFrame(self._rows, columns=columns, crs=self._ground.crs)
-        # columns of nothing have no type
-        frame = frame.astype({n: k if k != "str" else "object" for n, k in kinds.items()})
-        write_features(self.path, frame, append=self._started)
-        self._rows, self._started = [], True
+            self._file.add(id=len(self.areas_m2), **row, geometry=geometry)
 
 
 def touching(valid, above, below):

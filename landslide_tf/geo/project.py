@@ -37,13 +37,6 @@ def write_project(folder, title: str, grid, image: tuple, *, percent: bool, with
         image: its path, three band numbers, and the (low, high) values of each to stretch between.
         percent: whether probability runs from 0 to 100.
         with_dem: whether the polygons have columns of the terrain.
-
-    Example:
-        >>> with __import__("rasterio").open("scene.tif") as scene:
-        ...     image = ("scene.tif", (1, 2, 3), [(0, 255)] * 3)
-        ...     write_project(".", "A scene", scene, image, percent=True, with_dem=False)
-        >>> zipfile.ZipFile("map.qgz").namelist()
-        ['map.qgs']
     """
     folder = Path(folder)
     path, bands, limits = image

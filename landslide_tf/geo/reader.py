@@ -16,6 +16,7 @@ from landslide_tf.geo.overlay import Grid, open_dem
 from landslide_tf.geo.windows import Layout
 
 THUMBNAIL_PX = 1200  # the longer side at most
+PERCENTILES = (2, 98)
 
 
 @dataclass(frozen=True)
@@ -135,13 +136,6 @@ def thumbnail(scene: Scene):
 
     Raises:
         InputError: nothing of the image can be read.
-
-    Example:
-        >>> from landslide_tf.geo.source import open_scene
-        >>> from landslide_tf.inputs import InputSpec
-        >>> values, valid, step = thumbnail(open_scene("scene.tif", "dem.tif", InputSpec()))
-        >>> values.shape, bool(valid.all()), step
-        ((64, 96, 3), True, 1)
     """
     height, width = scene.size
     step = -(-max(scene.size) // THUMBNAIL_PX)
@@ -163,6 +157,24 @@ def thumbnail(scene: Scene):
     if reader.bad and not valid.any():
         raise InputError(f"{scene.image}: cannot be read; restore the file")
     return values, valid, step
+
+
+def limits(values, valid) -> np.ndarray:
+    """2nd and 98th percentile of each band (h, w, C) over the pixels with data: (2, C)."""
+    shown = values[valid] if valid.any() else values.reshape(-1, values.shape[-1])
+    return np.percentile(shown.astype("float64"), PERCENTILES, axis=0)
+
+
+def stretched(values, valid) -> np.ndarray:
+    """Bands (h, w, C) between their `limits` as uint8 for the eye; 0 without data.
+
+    >>> stretched(np.arange(101.0).reshape(1, 101, 1), np.ones((1, 101), bool))[0, ::50, 0].tolist()
+    [0, 128, 255]
+    """
+    low, high = limits(values, valid)
+    share = (values.astype("float64") - low) / np.maximum(high - low, 1e-9)
+    share = np.clip(np.nan_to_num(share), 0, 1) * valid[..., None]
+    return np.round(255 * share).astype("uint8")
 
 
 def _window(box) -> Window:

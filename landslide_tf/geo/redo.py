@@ -77,15 +77,6 @@ def redo_polygons(folder, changes: dict | None = None, *, watch: Watch | None = 
 
     Returns:
         What the report would say (threshold, counts, areas, scores), and a GeoDataFrame.
-
-    Example:
-        >>> from landslide_tf.geo.mapping import map_scenes
-        >>> _ = map_scenes("runs/first", [("scene.tif", "dem.tif", "map")])
-        map: ...
-        map: ...
-        >>> found, polygons = redo_polygons("map", {"threshold": 0.3, "min_area": 0})
-        >>> found["threshold"], found["landslides"] == len(polygons)
-        (0.3, True)
     """
     polygons = []
 
@@ -104,12 +95,6 @@ def open_map(folder: Path, out: Path, changes: dict | None = None) -> tuple[dict
 
     Raises:
         InputError: no finished map, a file that is gone, a bad option.
-
-    Example:
-        >>> open_map(Path("nowhere"), Path("map2"))
-        Traceback (most recent call last):
-            ...
-        landslide_tf.checks.InputError: nowhere/report.json: no such file; ...
     """
     report = _read_report(folder)
     with reading(folder / "report.json", "map the scene again"):

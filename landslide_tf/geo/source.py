@@ -13,12 +13,11 @@ from landslide_tf.data.opening import not_a_file, open_raster, reading
 from landslide_tf.data.raster import nodata_values
 from landslide_tf.data.tags import colour_table
 from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference
-from landslide_tf.geo.reader import Scene, thumbnail
+from landslide_tf.geo.reader import Scene, limits, thumbnail
 from landslide_tf.geo.settings import SceneOptions
 from landslide_tf.geo.windows import BLOCK_PX, Layout
 from landslide_tf.inputs import InputSpec
 
-PERCENTILES = (2, 98)
 MAX_WINDOW_PX = 8192
 
 
@@ -205,8 +204,8 @@ def _with_stretch(scene: Scene, scale: str) -> Scene:
         values, valid, _ = thumbnail(scene)
         if not valid.any():
             raise InputError(f"{scene.image}: no pixel of its overview has data; give --scale L,H")
-        limits = np.percentile(values[valid].astype("float64"), PERCENTILES, axis=0).T
-        limits = tuple((float(low), float(max(high, low + 1e-6))) for low, high in limits)
+        ends = limits(values, valid).T
+        ends = tuple((float(low), float(max(high, low + 1e-6))) for low, high in ends)
     else:
         try:
             low, high = (float(number) for number in scale.split(","))
@@ -216,5 +215,5 @@ def _with_stretch(scene: Scene, scale: str) -> Scene:
             raise InputError(
                 f"--scale must be run, percentile, or two numbers LOW,HIGH. Received: {scale!r}"
             )
-        limits = ((low, high),) * 3
-    return dataclasses.replace(scene, stretch=limits)
+        ends = ((low, high),) * 3
+    return dataclasses.replace(scene, stretch=ends)

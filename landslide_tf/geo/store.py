@@ -21,24 +21,12 @@ def _path(folder, block, suffix=".json") -> Path:
 
 
 def is_stored(folder, block) -> bool:
-    """Whether the block is finished.
-
-    >>> total = np.full((2, 3), 0.5, "float32")
-    >>> save_block(".", BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int)))
-    >>> is_stored(".", (0, 0)), is_stored(".", (0, 1))
-    (True, False)
-    """
+    """Whether the block is finished."""
     return _path(folder, block).is_file() and _path(folder, block, ".npy").is_file()
 
 
 def save_block(folder, result: BlockResult) -> None:
-    """Write a finished block, whole or not at all: its pixels, then its facts.
-
-    >>> total = np.full((2, 3), 0.5, "float32")
-    >>> save_block(".", BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int)))
-    >>> sorted(path.name for path in Path().iterdir())
-    ['block_0000_0000.json', 'block_0000_0000.npy']
-    """
+    """Write a finished block, whole or not at all: its pixels, then its facts."""
     # most of a scene's rim is no data: nothing is kept of it
     total = result.total if result.windows else np.zeros((0, 0), "float32")
     with atomic_path(_path(folder, result.block, ".npy")) as scratch:
@@ -52,13 +40,6 @@ def load_facts(folder, block) -> tuple[int, np.ndarray]:
 
     Raises:
         JobError: the file is damaged.
-
-    Example:
-        >>> total = np.full((2, 3), 0.5, "float32")
-        >>> save_block(".", BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int)))
-        >>> windows, bad = load_facts(".", (0, 0))
-        >>> windows, bad.shape
-        (1, (0, 5))
     """
     with _reading(_path(folder, block)) as path:
         facts = json.loads(path.read_text())
@@ -110,13 +91,6 @@ def strips(folder, layout: Layout):
 
 def _rows(folder, block, first: int, last: int):
     """Some rows of a block, or None where it has no data at all."""
-    path = _path(folder, block, ".npy")
-    with _reading(path), open(path, "rb") as file:
-        np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        if 0 in shape:
-            return None
-        last = min(last, shape[0])
-        file.seek(first * shape[1] * dtype.itemsize, 1)
-        values = np.fromfile(file, dtype, (last - first) * shape[1])
-        return values.reshape(last - first, shape[1])
+    with _reading(_path(folder, block, ".npy")) as path:
+        values = np.load(path, mmap_mode="r")
+        return np.array(values[first:last]) if values.size else None

@@ -21,12 +21,6 @@ def views(file, grid, nodata=None) -> list:
     With `nodata`, a number or several, beside the file's own tags or mask, all of them are NaN in
     float64: a warp knows one value only. A raster in degrees comes once for each turn of 360
     degrees in which it may reach into the scene.
-
-    >>> from landslide_tf.geo.overlay import Grid
-    >>> with rasterio.open("scene.tif") as scene, rasterio.open("dem.tif") as dem:
-    ...     (view,) = views(dem, Grid(scene), nodata=(1000, -9999))
-    ...     np.isnan(view.read(1)[0, :3]).tolist()  # 1000, 1001, 1002
-    [True, False, False]
     """
     marks = [_marks(file, band, nodata) for band in _bands(file)]
     hidden = any(MaskFlags.per_dataset in flags for flags in file.mask_flag_enums)

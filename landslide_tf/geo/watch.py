@@ -9,13 +9,7 @@ from landslide_tf.checks import JobError
 
 
 class Cancelled(JobError):
-    """The map was stopped as asked; what is done is kept.
-
-    >>> raise Cancelled("map: stopped; continue with --resume")
-    Traceback (most recent call last):
-        ...
-    landslide_tf.geo.watch.Cancelled: map: stopped; continue with --resume
-    """
+    """The map was stopped as asked; what is done is kept."""
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def map_files(page):
     choose_file(page, "Elevation model, DEM (GeoTIFF)", "dem.tif")
     page.get_by_text("128 x 128 pixels of 10 m").wait_for()
     page.get_by_role("button", name="Reference and options").click()
-    choose_file(page, "Reference: mapped landslides (polygons, mask)", "landslides.gpkg")
+    choose_file(page, "Reference (polygons, mask)", "landslides.gpkg")
     press(page, "Start mapping")
     page.locator("#map iframe").wait_for()
 
