@@ -137,7 +137,7 @@ def test_text_in_every_unicode_encoding_comes_back(text, encoding):
         path = Path(folder) / "text"
         mark = {"utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}.get(encoding, b"")
         path.write_bytes(mark + text.encode(encoding))
-        if mark == b"\xff\xfe" and text.startswith("\0"):
+        if path.read_bytes().startswith(b"\xff\xfe\0\0") and encoding != "utf-32":
             return  # the same bytes begin UTF-32
         assert read_text(path) == read_text(path, errors="strict") == text
 

@@ -14,7 +14,7 @@ from landslide_tf.app.references import BESIDE
 from landslide_tf.checks import InputError
 from landslide_tf.data.demo import write_demo_scene, write_demo_tile
 
-EXAMPLE = ("jinsha-rgb-dem (included)", 10.0)
+EXAMPLE = ("demo-rgb-dem (included)", 10.0)
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}  # of what happens by itself
 
 

@@ -45,8 +45,8 @@ def test_a_wrong_name_tells_the_right_ones(toy):
         load_run("tyo")
 
 
-def test_there_are_three():
-    assert NAMES == ["bijie-rgb", "jinsha-rgb-dem", "mars-rgb-dem"]
+def test_there_are_four():
+    assert NAMES == ["bijie-rgb", "demo-rgb-dem", "jinsha-rgb-dem", "mars-rgb-dem"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -226,7 +226,7 @@ def test_a_finished_training_is_scored_by_resume(tiny_config, tmp_path, monkeypa
 
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(module, "report", fails)
+        patch.setattr(module, "score_model", fails)
         with pytest.raises(InputError):
             fit(tiny_config, run)
     history = (run / "history.csv").read_bytes()
