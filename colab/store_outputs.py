@@ -37,6 +37,7 @@ def kept(output):
     """The output as it is stored, or None."""
     if output.output_type == "stream":
         text = "\n".join(line.split("\r")[-1] for line in output.text.split("\n"))
+        text = text.replace(str(Path.home()), "~")
         output.text = text if len(text) <= LONGEST else text[:LONGEST] + "\n[...]\n"
         return output if output.name == "stdout" and text.strip() else None
     data = output.get("data", {})
