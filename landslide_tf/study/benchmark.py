@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landslide_tf.config import AUGMENTATIONS, TrainConfig
+from landslide_tf.config import TrainConfig
 from landslide_tf.data.dataset import Part, training_batches
 from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.index import find_samples
@@ -176,14 +176,16 @@ def _ways(model, spec: InputSpec, folder: Path) -> dict:
 
 
 def measure_input(config: TrainConfig, part: Part, repeats: int) -> dict:
-    """Tiles a second: decoded from files, and out of the training pipeline, plain and augmented."""
+    """Tiles a second: decoded from files, and out of the training pipeline, plain and augmented as
+    the preset `strong` does it."""
     result = {"decode_tiles_per_s": None}
     folder = Path(config.data or demo_folder())
     if folder.is_dir():
         samples = find_samples(folder).samples[:DECODED_TILES]
         seconds = [timed(lambda: [read_tile(s, part.spec) for s in samples]) for _ in range(3)]
         result["decode_tiles_per_s"] = len(samples) / float(np.median(seconds))
-    for name, changes in (("pipeline", ()), ("augmented", AUGMENTATIONS)):
+    strong = TrainConfig.from_preset("strong").augment
+    for name, changes in (("pipeline", ()), ("augmented", strong)):
         batches = iter(training_batches(part, batch_size=BATCH, epochs=ENDLESS, augment=changes))
         for _ in range(WARM_UP):
             next(batches)
