@@ -82,6 +82,7 @@ def test_one_tile_through_every_way(finished_run, folder, tmp_path):
         np.testing.assert_allclose(probability, expected, atol=1e-5, err_msg=way)
 
 
+@pytest.mark.slow
 def test_landslide4sense_as_hdf5_and_as_geotiff(tmp_path, rng):
     """A run on Landslide4Sense keeps its scale and its bands, whatever the values come in."""
     import h5py

@@ -56,6 +56,7 @@ def windows(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_check_and_train(windows, tiny_tiles, tmp_path):
     assert "12 landslide tiles" in windows("data", "check", tiny_tiles)
     small = ("--filters", 2, "--tile-px", 32, "--epochs", 1, "--model", "unet")

@@ -167,6 +167,7 @@ def test_commands_on_a_terminal_of_few_characters(encoding, tmp_path):
     assert b"3 landslide tiles" in done.stdout and b"Gel" in done.stdout
 
 
+@pytest.mark.slow
 def test_commands_without_stdout_and_stderr(tiny_tiles, constant_run, make_scene, tmp_path):
     """As in pythonw and in the consoles of some programs; file descriptors closed too."""
     image, dem = make_scene()

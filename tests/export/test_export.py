@@ -48,6 +48,7 @@ def test_savedmodel_serves_as_predict_does(finished_run, tmp_path, rng):
     np.testing.assert_allclose(got, predict_probability(run.model, x), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [{"dem_normalisation": "zscore"}, {"rgb_scale": 100.0}, {"fusion": "rgb"}],
@@ -87,6 +88,7 @@ def test_card_says_what_a_user_must_know(finished_run, tmp_path):
     assert "saved_model.pb" in card["files"]
 
 
+@pytest.mark.slow
 def test_an_export_that_differs_is_removed(finished_run, tmp_path, monkeypatch):
     def wrong(*args, **kwargs):
         return right(*args, **kwargs) + 2e-4
@@ -98,6 +100,7 @@ def test_an_export_that_differs_is_removed(finished_run, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_nothing_is_replaced_unasked(finished_run, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")

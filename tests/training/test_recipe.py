@@ -5,6 +5,7 @@ import json
 
 import keras
 import numpy as np
+import pytest
 
 from landslide_tf.models.model_file import load_model
 from landslide_tf.training import fit as training
@@ -24,6 +25,7 @@ class Steps(keras.callbacks.Callback):
         self.validated = [np.array(v) for v in self.model.trainable_variables]
 
 
+@pytest.mark.slow
 def test_the_average_of_the_weights_is_validated_and_kept(tiny_config, tmp_path):
     config = dataclasses.replace(tiny_config, epochs=1, ema=0.75)
     steps = Steps()
@@ -39,6 +41,7 @@ def test_the_average_of_the_weights_is_validated_and_kept(tiny_config, tmp_path)
     assert any(np.abs(a - w).max() > 1e-4 for a, w in zip(average, steps.seen[-1], strict=True))
 
 
+@pytest.mark.slow
 def test_runs_that_flip_tiles_are_also_scored_over_flips(tiny_config, tmp_path):
     config = dataclasses.replace(tiny_config, epochs=1, augment=("flips",))
     metrics = json.loads((training.fit(config, tmp_path / "run") / "metrics.json").read_text())
@@ -48,6 +51,7 @@ def test_runs_that_flip_tiles_are_also_scored_over_flips(tiny_config, tmp_path):
     assert test["auc"] != metrics["test"]["auc"]
 
 
+@pytest.mark.slow
 def test_float16_trains_with_a_scaled_loss(tiny_config, tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "gpu_available", lambda: True)
     config = dataclasses.replace(tiny_config, epochs=2, batch_size=4, mixed_precision="on")

@@ -158,6 +158,7 @@ def test_nan_stops_with_the_last_good_state(tiny_config, tmp_path, capsys):
     assert (tmp_path / "run" / "config.json").exists()
 
 
+@pytest.mark.slow
 def test_deep_supervision_and_a_split_without_test_part(tiny_config, tmp_path):
     names = training.load_own_tiles(tiny_config).names
     path = tmp_path / "split.json"
