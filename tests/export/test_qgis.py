@@ -94,7 +94,8 @@ def five_pixel_run(folder, fusion):
 def test_a_scene_is_mapped_alike_by_a_model_of_rgb(make_scene, tmp_path):
     """Deepness cuts where we blend; two pixels from a border both have seen the same."""
     run = five_pixel_run(tmp_path / "run", "rgb")
-    ours, theirs = compare(run, rolling_scene(make_scene, (110, 150)), tmp_path, rgb=True)
+    whole = MapOptions(dtype="float32", window_px=160)  # the scene in one window
+    ours, theirs = compare(run, rolling_scene(make_scene, (110, 150)), tmp_path, whole, rgb=True)
     known, inner = np.isfinite(ours), np.s_[2:-2, 2:-2]
     assert np.ptp(ours[known]) > 0.1 and (~known).sum() == 60
     assert (theirs[~known] == 0).all()
