@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import rasterio
 
-collect_ignore = ["tests/fuzz.py"]  # a tool, not a test
+collect_ignore = ["tests/fuzz.py", "tests/fuzz_files.py"]  # a tool, not a test
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from losses_by_hand import FUNCTIONS, WEIGHTS, batch, gradient, make_loss, reference
 
 from landslide_tf.checks import InputError
 from landslide_tf.losses import (
@@ -20,57 +21,10 @@ from landslide_tf.losses import (
     focal_loss,
     inverse_frequency_weights,
     loss_from_name,
-    wce_loss,
 )
 from landslide_tf.losses.functions import MEAN_REDUCTIONS, REDUCTIONS
 
-WEIGHTS = (0.2, 1.8)
-FUNCTIONS = {
-    "bce": bce_loss,
-    "focal": focal_loss,
-    "dice": dice_loss,
-    "wce": partial(wce_loss, weights=WEIGHTS),
-}
 MEANS = ("bce", "focal", "wce")  # sum(w l) / sum(w); Dice is a ratio of sums
-
-
-def make_loss(name, **options):
-    return LOSS_CLASSES[name](**({"weights": WEIGHTS} if name == "wce" else {}), **options)
-
-
-def reference(name, y, z, w, *, a=0.25, b=2.0, class_balanced=False, smooth=1.0):
-    """Eq. 1-4 of the paper as they are written, in float64."""
-    y, z, w = (np.asarray(array, "float64") for array in (y, z, w))
-    w = np.broadcast_to(w, z.shape)
-    v = 1 / (1 + np.exp(-z))
-    if name == "dice":
-        return 1 - (2 * np.sum(w * y * v) + smooth) / (np.sum(w * y) + np.sum(w * v) + smooth)
-    if name == "bce":
-        pixel = -(y * np.log(v) + (1 - y) * np.log(1 - v))
-    elif name == "focal":
-        v_t = y * v + (1 - y) * (1 - v)
-        a_t = np.where(y == 1, a, 1 - a) if class_balanced else a
-        pixel = -a_t * (1 - v_t) ** b * np.log(v_t)
-    else:  # Eq. 4: one-hot labels against the softmax of the logits (0, z)
-        two_channels = np.stack([np.zeros_like(z), z], axis=-1)
-        softmax = np.exp(two_channels) / np.exp(two_channels).sum(axis=-1, keepdims=True)
-        one_hot = np.stack([1 - y, y], axis=-1)
-        pixel = -np.sum(np.array(WEIGHTS) * one_hot * np.log(softmax), axis=-1)
-    return np.sum(w * pixel) / np.sum(w)
-
-
-def batch(rng, shape=(2, 5, 7, 1)):
-    y = (rng.random(shape) < 0.3).astype("float32")
-    z = rng.normal(0, 3, shape).astype("float32")
-    return y, z
-
-
-def gradient(function, y, z, w=None):
-    z = tf.convert_to_tensor(z)
-    with tf.GradientTape() as tape:
-        tape.watch(z)
-        value = function(y, z) if w is None else function(y, z, w)
-    return float(value), tape.gradient(value, z).numpy()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -381,46 +335,3 @@ def test_loss_from_name(rng):
     both = loss_from_name("wce+focal", **options)
     expected = reference("wce", y, z, 1.0) + reference("focal", y, z, 1.0, a=0.6)
     assert float(both(y, z)) == pytest.approx(expected, rel=1e-5)
-
-
-def one_convolution(loss, **options):
-    model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(1, 1)])
-    model.compile(keras.optimizers.SGD(0.1), loss=loss, jit_compile=False, **options)
-    return model
-
-
-@pytest.mark.parametrize(
-    ("reduction", "run_eagerly"),
-    [(None, False), ("none", False), ("sum", False), ("mean", False), ("mean", True)],
-)
-def test_every_reduction_trains(rng, reduction, run_eagerly):
-    model = one_convolution(BCELoss(reduction=reduction), run_eagerly=run_eagerly)
-    x = rng.normal(size=(4, 4, 4, 3)).astype("float32")
-    y = (x[..., 0] > 0).astype("uint8")
-    history = model.fit(x, y, sample_weight=np.ones(4), epochs=4, batch_size=2, verbose=0)
-    assert history.history["loss"][-1] < history.history["loss"][0]
-
-
-def test_masks_of_255_train_to_nan_and_not_to_a_negative_loss(rng):
-    x = rng.normal(size=(4, 4, 4, 3)).astype("float32")
-    y = (x[..., 0] > 0).astype("uint8") * 255
-    assert np.isnan(one_convolution(BCELoss()).fit(x, y, verbose=0).history["loss"]).all()
-    with pytest.raises(InputError, match="Received values from 0 to 255"):
-        one_convolution(BCELoss(), run_eagerly=True).fit(x, y, verbose=0)
-
-
-@pytest.mark.parametrize("name", ["bce", "dice"])
-def test_training_weighs_pixels(rng, name):
-    x = rng.normal(size=(2, 4, 4, 3)).astype("float32")
-    y, _ = batch(rng, (2, 4, 4, 1))
-    w = rng.choice([0, 0.5, 2], y.shape).astype("float32")
-    model = one_convolution(make_loss(name))
-    kernel, bias = model.get_weights()
-    z = x @ kernel[0, 0] + bias
-    history = model.fit(tf.data.Dataset.from_tensors((x, y, w)), shuffle=False, verbose=0).history
-    assert history["loss"][0] == pytest.approx(reference(name, y, z, w), rel=1e-5)
-    # one step of gradient descent, by the gradient of the loss of the logits
-    _, grad = gradient(FUNCTIONS[name], y, z, w)
-    step = np.tensordot(x, grad[..., 0], axes=((0, 1, 2), (0, 1, 2)))
-    moved = kernel[0, 0, :, 0] - model.get_weights()[0][0, 0, :, 0]
-    np.testing.assert_allclose(moved, 0.1 * step, atol=1e-7)

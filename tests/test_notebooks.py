@@ -4,6 +4,7 @@ import ast
 import copy
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,8 +46,7 @@ def test_stored_with_what_a_run_of_all_cells_showed(path):
     assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
     assert not any(output["output_type"] == "error" for output in outputs)
     assert "image/jpeg" in text
-    for place in ("/root/", "/home/", "/tmp/", "site-packages"):
-        assert place not in text
+    assert not re.search("/(root|home|tmp)/|site-packages", text)  # places of a machine
     assert path.stat().st_size < 1_000_000
 
 

@@ -47,7 +47,7 @@ def cam_grid(labels, tiles, probability, cams, *, threshold: float, path, truth=
     with_dem = tiles[0].dem is not None
     titles = ["image", *(["elevation,\nshaded relief"] if with_dem else [])]
     titles += ["truth"] * truth + [f"probability,\noutline: from\n{threshold:.2f} on"]
-    titles += [f"Grad-CAM,\n{layer_in_words(layer)}" for layer in cams]
+    titles += [f"Grad-CAM, {layer_in_words(layer)}" for layer in cams]
     rows = []
     for i, tile in enumerate(tiles):
         rgb = np.clip(tile.rgb, 0, 1)
@@ -75,12 +75,12 @@ def cam_grid(labels, tiles, probability, cams, *, threshold: float, path, truth=
 
 
 def layer_in_words(name: str) -> str:
-    """Where a layer of our models lies, in short lines.
+    """Where a layer of our models lies, and its name on a line of its own.
 
     >>> layer_in_words("encoder4_relu2").splitlines()
-    ['encoder at', '1/16 of the size']
+    ['encoder at', '1/16 of the size', 'encoder4_relu2']
     >>> layer_in_words("node0_4_relu2").splitlines()
-    ['decoder at', 'full size']
+    ['decoder at', 'full size', 'node0_4_relu2']
     >>> layer_in_words("mine")
     'mine'
     """
@@ -90,4 +90,5 @@ def layer_in_words(name: str) -> str:
     words = {"node": "decoder", "fusion": "both encoders"}.get(place["what"], place["what"])
     words += {"rgb": " of the image", "dem": " of the DEM", None: ""}[place["input"]]
     level = int(place["level"])
-    return f"{words} at\n" + (f"1/{2**level} of the size" if level else "full size")
+    size = f"1/{2**level} of the size" if level else "full size"
+    return f"{words} at\n{size}\n{name}"
