@@ -11,6 +11,7 @@ from collections.abc import Callable
 from keras import layers
 
 from landslide_tf.models.attention import apply_attention
+from landslide_tf.models.normalisation import BatchNormalization
 
 # Measured against Keras' 0.99: it decides little, but 0.99 lets the averages lag at first.
 BN_MOMENTUM = 0.9
@@ -84,4 +85,4 @@ def _conv_bn(x, filters, kernel_px, name, i):
         kernel_initializer="he_normal",
         name=f"{name}_conv{i}",
     )(x)
-    return layers.BatchNormalization(momentum=BN_MOMENTUM, name=f"{name}_bn{i}")(x)
+    return BatchNormalization(momentum=BN_MOMENTUM, name=f"{name}_bn{i}")(x)

@@ -89,6 +89,8 @@ CLASSES = {
 # module: its functions that may be named
 FUNCTIONS = dict.fromkeys(("builtins", "keras.activations", "keras.ops"), ACTIVATIONS)
 
+OWN_NORMALISATION = "landslide_tf>BatchNormalization"
+
 # Entries that Keras 3.10 does not know, with the values at which they say nothing: leaving them
 # out changes no model, and older versions of Keras can then read the file.
 NEWER = {
@@ -283,10 +285,13 @@ def _check_weights(archive, path) -> None:
 
 
 def _make_portable(config) -> bool:
-    """Drop, in place, what older Keras cannot read and what compiles; was there anything?"""
+    """Make, in place, a configuration that each Keras from 3.10 on reads; was there a change?"""
     changed = False
     for entry in list(_entries(config)):
         changed |= entry.pop("compile_config", None) is not None
+        if entry.get("registered_name") == OWN_NORMALISATION:  # the same, but for its speed
+            entry.update(module="keras.layers", registered_name=None)
+            changed = True
         inner = entry.get("config")
         if not isinstance(inner, dict):
             continue
