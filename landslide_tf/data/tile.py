@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -216,8 +217,6 @@ def size_rasters(pairs: list[tuple[Raster, Raster | None]], spec: InputSpec) -> 
 
 def _size_alike(pairs, spec: InputSpec) -> Sized:
     """`size_rasters` of tiles of one size, type and resolution."""
-    from landslide_tf.inputs.preprocess import Preprocessor
-
     images, dems = zip(*pairs, strict=True)
     if spec.rgb_scale is None and images[0].scale is not None:
         spec = dataclasses.replace(spec, rgb_scale=images[0].scale)
@@ -226,11 +225,31 @@ def _size_alike(pairs, spec: InputSpec) -> Sized:
         heights["dem"] = np.stack([dem.values[..., :1] for dem in dems])
         heights["dem_valid"] = np.stack([dem.valid for dem in dems])
         heights["resolution_m"] = _dem_resolution_m(images[0], dems[0], spec)
-    return Preprocessor(spec).resize(
+    return _resizer(spec)(
         np.stack([image.values for image in images]),
         image_valid=np.stack([image.valid for image in images]),
         **heights,
     )
+
+
+@functools.lru_cache(maxsize=16)
+def _resizer(spec: InputSpec):
+    """`Preprocessor.resize`; TensorFlow traces it once for all sizes and one type of image."""
+    import keras
+
+    from landslide_tf.inputs.preprocess import Preprocessor, Sized
+
+    resize = Preprocessor(spec).resize
+    if keras.backend.backend() != "tensorflow":
+        return resize
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=True)
+    def traced(image, **rest):
+        sized = resize(image, **rest)
+        return [getattr(sized, field.name) for field in dataclasses.fields(sized)]
+
+    return lambda image, **rest: Sized(*traced(image, **rest))
 
 
 def _one(tensor) -> np.ndarray:

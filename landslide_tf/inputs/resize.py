@@ -29,31 +29,40 @@ def resize_bilinear(values, size, valid=None):
     rows = _weights(ops.shape(values)[1], size[0])
     columns = _weights(ops.shape(values)[2], size[1])
 
-    def apply(x):
-        return ops.einsum("wW,bhWc->bhwc", columns, ops.einsum("hH,bHWc->bhWc", rows, x))
-
     if valid is None:
-        return apply(values), None
-    weight = apply(ops.cast(valid, "float32"))
+        return _apply(rows, columns, values), None
+    known = ops.concatenate([ops.where(valid, values, 0.0), ops.cast(valid, "float32")], axis=-1)
+    known = _apply(rows, columns, known)
+    total, weight = known[..., :-1], known[..., -1:]
     keep = weight >= 0.5
-    total = apply(ops.where(valid, values, 0.0))
     return ops.where(keep, total / ops.maximum(weight, 0.5), 0.0), keep
+
+
+def _apply(rows, columns, x):
+    """Weights (h, H) of rows and (w, W) of columns over (B, H, W, C): (B, h, w, C)."""
+    _, height, width, channels = ops.shape(x)
+    lines = ops.matmul(rows, ops.reshape(x, (-1, height, width * channels)))
+    lines = ops.swapaxes(ops.reshape(lines, (-1, ops.shape(rows)[0], width, channels)), 2, 3)
+    return ops.swapaxes(ops.matmul(lines, ops.transpose(columns)), 2, 3)
 
 
 def resize_nearest(values, size):
     """Nearest-neighbour resize of (B, h, w, C), of any type, to `size` (H, W).
 
+    NumPy arrays give NumPy arrays.
+
     >>> np.asarray(resize_nearest(np.array([[[[0], [1]]]]), (1, 4)))[0, 0, :, 0].tolist()
     [0, 0, 1, 1]
     """
     if _same_size(values, size):
-        return ops.convert_to_tensor(values)
+        return values
+    take = np.take if isinstance(values, np.ndarray) else ops.take
     for axis, wanted in ((1, size[0]), (2, size[1])):
         have = ops.shape(values)[axis]
         library = np if _known(have, wanted) else ops
         # floor((i + 1/2) have / wanted), in whole numbers
         index = (2 * library.arange(wanted, dtype="int32") + 1) * have // (2 * wanted)
-        values = ops.take(values, index, axis=axis)
+        values = take(values, index, axis=axis)
     return values
 
 
