@@ -10,12 +10,13 @@ from landslide_tf.app.warm import loaded
 from landslide_tf.data.crs import crs_name
 from landslide_tf.data.opening import open_raster
 from landslide_tf.geo.job import MapOptions, open_for
+from landslide_tf.geo.joining import open_reference
 from landslide_tf.geo.mapping import scene_warnings
 from landslide_tf.geo.notes import dem_note
 
 
 def look_at_scene(model, image, dem, options: MapOptions) -> tuple[list, list[str]]:
-    """Facts (title, text) about a scene, and warnings, before the model runs.
+    """Facts (title, text) about a scene, and warnings about its files, before the model runs.
 
     Raises:
         InputError: the scene cannot be mapped by this model; what `map` would say.
@@ -24,9 +25,9 @@ def look_at_scene(model, image, dem, options: MapOptions) -> tuple[list, list[st
     >>> dict(facts)["Size"], warnings
     ('96 x 64 pixels of 2 m', [])
     """
-    paths = (model, image, dem)
-    changed = tuple(Path(path).stat().st_mtime_ns for path in paths[1:] if path)
-    return _looked(*(path and str(path) for path in paths), options, changed)
+    files = (image, dem, options.reference)
+    changed = tuple(Path(path).stat().st_mtime_ns for path in files if path)
+    return _looked(str(model), str(image), dem and str(dem), options, changed)
 
 
 @functools.lru_cache(maxsize=16)  # the whole image is read for it
@@ -51,5 +52,6 @@ def _looked(model: str, image: str, dem: str | None, options: MapOptions, _chang
         read = "" if scene.dem_in_model else "; for the table alone, this model reads no elevation"
         facts.append(("Elevation", dem_note(scene) + read))
     facts.append(("Windows", f"{scene.layout.count():,}"))
-    warnings = scene_warnings(run, scene, options)
-    return facts, [names_only(line, image, dem) for line in warnings]
+    warnings = scene_warnings(run, scene, options, open_reference(scene, options.reference))
+    paths = (image, dem, options.reference)
+    return facts, [names_only(line, *paths) for line in warnings]

@@ -27,7 +27,7 @@ from landslide_tf.geo.outputs import NO_DATA, StripFile, outcome, thin_any, writ
 from landslide_tf.geo.overlay import open_labels
 from landslide_tf.geo.polygons import PolygonWriter, touching
 from landslide_tf.geo.project import PROJECT, write_project
-from landslide_tf.geo.reader import Reader, limits, thumbnail
+from landslide_tf.geo.reader import Reader, Scene, limits, thumbnail
 from landslide_tf.geo.reference import Scorer
 from landslide_tf.geo.styles import polygon_parts, qml, raster_parts
 from landslide_tf.geo.vector_formats import convert_polygons, parse_formats
@@ -70,11 +70,9 @@ class About:
         }
 
 
-def open_reference(job: Job):
-    """The function of `open_labels` for the job's reference, or None where it has none."""
-    if job.options.reference is None:
-        return None
-    return open_labels(job.options.reference, Reader(job.scene).grid)
+def open_reference(scene: Scene, reference):
+    """The function of `open_labels` for a reference of a scene; None where there is none."""
+    return None if reference is None else open_labels(reference, Reader(scene).grid)
 
 
 def join(job: Job, strips, labels, about: About, watch: Watch) -> dict:

@@ -101,7 +101,7 @@ def _map(run: Run, job: Job, client, watch: Watch) -> dict:
         say(f"{job.out}: complete, nothing to do")
         return read_json(job.out / "report.json", "give --overwrite to map anew")
     started = time.perf_counter()
-    labels = open_reference(job)
+    labels = open_reference(job.scene, job.options.reference)
     notes = scene_warnings(run, job.scene, job.options, labels)
     job.begin()
     remove_scratch(job.work)
@@ -220,12 +220,15 @@ def scene_warnings(run: Run, scene: Scene, options: MapOptions, labels=None) -> 
         with open_raster(scene.image) as file:
             notes += dem_oddities(scene.dem, Grid(file), nodata=scene.nodata)
     if labels is not None:
-        notes += reference_oddities(
-            options.reference, scene.image, labels, nodata=scene.nodata, bands=scene.bands
-        )
+        notes += reference_warnings(options.reference, scene, labels)
     for note in notes:
         say(f"warning: {note}")
     return notes
+
+
+def reference_warnings(path, scene: Scene, labels) -> list[str]:
+    """`reference_oddities` of the reference `path` of a scene; see `open_reference`."""
+    return reference_oddities(path, scene.image, labels, nodata=scene.nodata, bands=scene.bands)
 
 
 def _compute(run: Run, job: Job, client, watch: Watch) -> int:

@@ -14,13 +14,14 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
+from landslide_tf.console import say
 from landslide_tf.data.opening import open_raster
 from landslide_tf.data.opening import reading as reading_raster
 from landslide_tf.files import check_outputs, read_json, reading, write_json
 from landslide_tf.geo.geopackage import LAYER
 from landslide_tf.geo.job import OUTPUTS, UNFINISHED, Job, MapOptions, outputs, sources
 from landslide_tf.geo.joining import About, join, open_reference, trace
-from landslide_tf.geo.mapping import say_found
+from landslide_tf.geo.mapping import reference_warnings, say_found
 from landslide_tf.geo.outputs import CACHE_MB, STRIP_PX, write_error
 from landslide_tf.geo.reader import Scene
 from landslide_tf.geo.watch import Watch
@@ -62,7 +63,13 @@ def redo_map(
     report, job = open_map(folder, out, changes)
     check_outputs(outputs(out), sources(job.scene.image, job.scene.dem, job.options.reference))
     _check_free(out, overwrite)
-    found = _again(folder, report, job, watch, join)
+    labels = open_reference(job.scene, job.options.reference)
+    if (changes or {}).get("reference") is not None:
+        notes = reference_warnings(job.options.reference, job.scene, labels)
+        report["notes"] = [*report.get("notes", ()), *notes]
+        for note in notes:
+            say(f"warning: {note}")
+    found = _again(folder, report, job, labels, watch, join)
     kept = {k: v for k, v in report.items() if k not in ("scores", "specks_dropped")}
     report = {**kept, **found, "options": dataclasses.asdict(job.options), "from": str(folder)}
     write_json(out / "report.json", report)
@@ -87,7 +94,8 @@ def redo_polygons(folder, changes: dict | None = None, *, watch: Watch | None = 
 
     with tempfile.TemporaryDirectory() as scratch:
         report, job = open_map(Path(folder), Path(scratch), changes)
-        return _again(Path(folder), report, job, watch, trace_and_read), *polygons
+        labels = open_reference(job.scene, job.options.reference)
+        return _again(Path(folder), report, job, labels, watch, trace_and_read), *polygons
 
 
 def open_map(folder: Path, out: Path, changes: dict | None = None) -> tuple[dict, Job]:
@@ -101,12 +109,11 @@ def open_map(folder: Path, out: Path, changes: dict | None = None) -> tuple[dict
         return report, _job(folder, out, report, changes or {})
 
 
-def _again(folder: Path, report: dict, job: Job, watch: Watch | None, make) -> dict:
+def _again(folder: Path, report: dict, job: Job, labels, watch: Watch | None, make) -> dict:
     """What `make`, `join` or a part of it, finds in the probability of the map in `folder`."""
     with reading(folder / "report.json", "map the scene again"):
         about = About(_threshold(report, job.options), dict(report["model"]))
     with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
-        labels = open_reference(job)
         job.work.mkdir(parents=True)
         try:
             strips = _strips(folder / "probability.tif", job.options.dtype)

@@ -1,6 +1,8 @@
 """Maps of made scenes, and reading them."""
 
+import numpy as np
 import rasterio
+from scipy import ndimage
 
 from landslide_tf.geo.job import MapOptions
 from landslide_tf.geo.mapping import map_scenes
@@ -11,6 +13,15 @@ FLOAT = MapOptions(dtype="float32")
 def read(path):
     with rasterio.open(path) as file:
         return file.read(1)
+
+
+def landslide_image(rng, size=1280):
+    """An image (H, W) uint8, brighter on 80 landslides, and the mask of them."""
+    image = ndimage.gaussian_filter(rng.normal(0, 120, (size, size)), 4) + 100
+    mask = np.zeros(image.shape, "uint8")
+    for top, left in rng.integers(0, size - 40, (80, 2)):
+        mask[top : top + 40, left : left + 30] = 1
+    return (image + 40 * mask).clip(1, 255).astype("uint8"), mask
 
 
 def make_map(run, scene, out, options=FLOAT, **how):

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from made_maps import landslide_image
 from rasterio.transform import from_origin
 from rasterio.warp import transform_bounds
 from rasterio.windows import bounds as window_bounds
-from scipy import ndimage
 
 from conftest import write_raster
 from landslide_tf.data.opening import open_raster
@@ -99,11 +99,7 @@ def test_an_image_of_one_colour(tmp_path, grid):
 
 
 def test_a_reference_upside_down_is_told_before_the_work(tmp_path, rng, capsys):
-    image = ndimage.gaussian_filter(rng.normal(0, 120, (1280, 1280)), 4) + 100
-    mask = np.zeros(image.shape, "uint8")
-    for top, left in rng.integers(0, 1240, (80, 2)):
-        mask[top : top + 40, left : left + 30] = 1
-    image = (image + 40 * mask).clip(1, 255).astype("uint8")
+    image, mask = landslide_image(rng)
     write_raster(tmp_path / "scene.tif", np.repeat(image[..., None], 3, axis=-1), **place())
     scene = tmp_path / "scene.tif"
     for values, told in ((mask, 0), (mask[::-1], 1)):

@@ -6,9 +6,11 @@ import json
 import numpy as np
 import pyogrio
 import pytest
-from made_maps import FLOAT, make_map, read
+import rasterio
+from made_maps import FLOAT, landslide_image, make_map, read
 
 from conftest import write_raster
+from landslide_tf.app.scenes import look_at_scene
 from landslide_tf.checks import InputError
 from landslide_tf.cli import main
 from landslide_tf.geo.job import MapOptions
@@ -150,3 +152,21 @@ def test_a_redo_that_is_stopped_leaves_the_map_as_it_was(red_run, grey_scene, tm
         redo_map(out, changes={"threshold": 0.2}, overwrite=True, watch=Watch(cancel=lambda: True))
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
     assert json.loads(before["report.json"])["landslides"] == 2
+
+
+def test_a_new_reference_upside_down_is_told(red_run, make_scene, rng, tmp_path, capsys):
+    image, mask = landslide_image(rng)
+    scene = make_scene(image=np.repeat(image[..., None], 3, axis=-1))
+    make_map(red_run, scene, tmp_path / "map")
+    with rasterio.open(scene[0]) as file:
+        where = {"crs": file.crs, "transform": file.transform}
+    for name, values, told in (("right", mask, 0), ("wrong", mask[::-1], 1)):
+        path = write_raster(tmp_path / f"{name}.tif", values, **where)
+        capsys.readouterr()
+        report = redo_map(tmp_path / "map", tmp_path / name, {"reference": str(path)})
+        lines = [line for line in report["notes"] if line.startswith(str(path))]
+        assert len(lines) == told
+        assert all("better when mirrored top to bottom; look" in line for line in lines)
+        assert all(f"warning: {line}" in capsys.readouterr().out for line in lines)
+        _, warnings = look_at_scene(red_run, *scene, MapOptions(reference=str(path)))
+        assert [line.startswith("wrong.tif: the masks") for line in warnings][-1:] == [True] * told
