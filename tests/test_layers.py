@@ -36,7 +36,9 @@ BATCHES = ("data.augment", "data.dataset")  # written in keras.ops; the rest onl
 # What only TensorFlow has: tf.data, devices and strategies, gradients, SavedModel.
 TENSORFLOW_IN = (
     "data.dataset",
+    "data.tile",
     "export.formats",
+    "models.normalisation",
     "models.probability",
     "runs.gradcam",
     "study.benchmark",

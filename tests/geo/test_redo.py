@@ -155,7 +155,7 @@ def test_a_redo_that_is_stopped_leaves_the_map_as_it_was(red_run, grey_scene, tm
 
 
 def test_a_new_reference_upside_down_is_told(red_run, make_scene, rng, tmp_path, capsys):
-    image, mask = landslide_image(rng)
+    image, mask = landslide_image(rng, 704)
     scene = make_scene(image=np.repeat(image[..., None], 3, axis=-1))
     make_map(red_run, scene, tmp_path / "map")
     with rasterio.open(scene[0]) as file:
