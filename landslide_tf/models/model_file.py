@@ -68,6 +68,7 @@ INITIALIZERS = set(
     Orthogonal RandomNormal RandomUniform TruncatedNormal VarianceScaling Zeros
     """.split()
 )
+NORMALISATION = "keras.src.layers.normalization.batch_normalization"  # see `normalisation.py`
 # module: its classes that may be built
 CLASSES = {
     None: {"__keras_tensor__", "__tensor__", "__numpy__", "__slice__", "__ellipsis__"},
@@ -80,6 +81,7 @@ CLASSES = {
     "keras.regularizers": {"L1", "L1L2", "L2", "OrthogonalRegularizer"},
     "keras.src.applications.convnext": {"LayerScale"},
     "keras.src.models.functional": {"Functional"},
+    NORMALISATION: {"BatchNormalization"},
     "keras.src.ops.core": {"Cast", "StopGradient"},
     "keras.src.ops.image": {"Resize"},
     "keras.src.ops.math": {"Logsumexp", "Rsqrt"},
@@ -88,8 +90,6 @@ CLASSES = {
 }
 # module: its functions that may be named
 FUNCTIONS = dict.fromkeys(("builtins", "keras.activations", "keras.ops"), ACTIVATIONS)
-
-OWN_NORMALISATION = "landslide_tf>BatchNormalization"
 
 # Entries that Keras 3.10 does not know, with the values at which they say nothing: leaving them
 # out changes no model, and older versions of Keras can then read the file.
@@ -289,7 +289,7 @@ def _make_portable(config) -> bool:
     changed = False
     for entry in list(_entries(config)):
         changed |= entry.pop("compile_config", None) is not None
-        if entry.get("registered_name") == OWN_NORMALISATION:  # the same, but for its speed
+        if entry.get("module") == NORMALISATION:  # of ours, and of Keras: the public name
             entry.update(module="keras.layers", registered_name=None)
             changed = True
         inner = entry.get("config")

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 import zipfile
 
 import keras
@@ -75,8 +77,22 @@ def test_a_saved_model_holds_keras_own_layer(tmp_path):
     assert any(type(layer) is BatchNormalization for layer in model.layers)
     save_model(model, tmp_path / "m.keras")
     with zipfile.ZipFile(tmp_path / "m.keras") as archive:
-        assert "landslide_tf>" not in json.dumps(json.loads(archive.read("config.json")))
+        config = json.loads(archive.read("config.json"))
+    found = [layer for layer in config["config"]["layers"] if "Batch" in layer["class_name"]]
+    assert {layer["module"] for layer in found} == {"keras.layers"}
+    assert {layer["class_name"] for layer in found} == {"BatchNormalization"}
     opened = load_model(tmp_path / "m.keras")
     assert not any(type(layer) is BatchNormalization for layer in opened.layers)
     x = np.random.default_rng(0).random((1, 32, 32, 3), "float32")
     assert np.array_equal(model.predict(x, verbose=0), opened.predict(x, verbose=0))
+
+
+def test_saved_by_keras_a_model_opens_without_this_package(tmp_path):
+    x = keras.Input((4, 4, 3))
+    keras.Model(x, BatchNormalization(name="bn")(x)).save(tmp_path / "m.keras")
+    code = (
+        "import keras, sys; m = keras.saving.load_model(sys.argv[1]); "
+        "assert type(m.get_layer('bn')) is keras.layers.BatchNormalization; "
+        "assert 'landslide_tf' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "m.keras"], check=True, cwd=tmp_path)
