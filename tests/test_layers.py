@@ -36,8 +36,8 @@ BATCHES = ("data.augment", "data.dataset")  # written in keras.ops; the rest onl
 # What only TensorFlow has: tf.data, devices and strategies, gradients, SavedModel.
 TENSORFLOW_IN = (
     "data.dataset",
-    "data.tile",
     "export.formats",
+    "inputs.traced",
     "models.normalisation",
     "models.probability",
     "runs.gradcam",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -177,7 +176,8 @@ def make_tile(image: Raster, dem: Raster | None, mask: Raster | None, spec: Inpu
 
 def stack_tiles(tiles: list[Tile], spec: InputSpec) -> np.ndarray:
     """The model's input (B, H, W, C) of tiles: `Preprocessor.stack`."""
-    from landslide_tf.inputs.preprocess import Preprocessor, Sized
+    from landslide_tf.inputs.preprocess import Sized
+    from landslide_tf.inputs.traced import TracedPreprocessor
 
     def batch(name):
         arrays = [getattr(tile, name) for tile in tiles]
@@ -186,7 +186,8 @@ def stack_tiles(tiles: list[Tile], spec: InputSpec) -> np.ndarray:
         stacked = np.stack(arrays)
         return stacked if stacked.ndim == 4 else stacked[..., None]
 
-    x, _ = Preprocessor(spec).stack(Sized(*(batch(f.name) for f in dataclasses.fields(Sized))))
+    sized = Sized(*(batch(field.name) for field in dataclasses.fields(Sized)))
+    x, _ = TracedPreprocessor(spec).stack(sized)
     return np.asarray(x)
 
 
@@ -217,6 +218,8 @@ def size_rasters(pairs: list[tuple[Raster, Raster | None]], spec: InputSpec) -> 
 
 def _size_alike(pairs, spec: InputSpec) -> Sized:
     """`size_rasters` of tiles of one size, type and resolution."""
+    from landslide_tf.inputs.traced import TracedPreprocessor
+
     images, dems = zip(*pairs, strict=True)
     if spec.rgb_scale is None and images[0].scale is not None:
         spec = dataclasses.replace(spec, rgb_scale=images[0].scale)
@@ -225,31 +228,11 @@ def _size_alike(pairs, spec: InputSpec) -> Sized:
         heights["dem"] = np.stack([dem.values[..., :1] for dem in dems])
         heights["dem_valid"] = np.stack([dem.valid for dem in dems])
         heights["resolution_m"] = _dem_resolution_m(images[0], dems[0], spec)
-    return _resizer(spec)(
+    return TracedPreprocessor(spec).resize(
         np.stack([image.values for image in images]),
         image_valid=np.stack([image.valid for image in images]),
         **heights,
     )
-
-
-@functools.lru_cache(maxsize=16)
-def _resizer(spec: InputSpec):
-    """`Preprocessor.resize`; TensorFlow traces it once for all sizes and one type of image."""
-    import keras
-
-    from landslide_tf.inputs.preprocess import Preprocessor, Sized
-
-    resize = Preprocessor(spec).resize
-    if keras.backend.backend() != "tensorflow":
-        return resize
-    import tensorflow as tf
-
-    @tf.function(reduce_retracing=True)
-    def traced(image, **rest):
-        sized = resize(image, **rest)
-        return [getattr(sized, field.name) for field in dataclasses.fields(sized)]
-
-    return lambda image, **rest: Sized(*traced(image, **rest))
 
 
 def _one(tensor) -> np.ndarray:

@@ -16,8 +16,9 @@ from landslide_tf.data.raster import Raster
 from landslide_tf.data.tile import size_rasters
 from landslide_tf.data.tile_rules import check_fit
 from landslide_tf.files import sha256
-from landslide_tf.inputs import InputSpec, Preprocessor
+from landslide_tf.inputs import InputSpec
 from landslide_tf.inputs.resize import resize_bilinear, resize_nearest
+from landslide_tf.inputs.traced import TracedPreprocessor
 from landslide_tf.models import any_size
 from landslide_tf.models.model_file import load_model
 from landslide_tf.models.probability import PREDICT_BATCH, OnnxPredictor, Predictor
@@ -139,7 +140,7 @@ class Run:
         spec = self.spec
         if resolution_m is not None:
             spec = dataclasses.replace(spec, resolution_m=resolution_m)
-        x, _ = Preprocessor(spec).stack(size_rasters(pairs, spec))
+        x, _ = TracedPreprocessor(spec).stack(size_rasters(pairs, spec))
         return np.asarray(x)
 
     def restore(self, probability, image: Raster, dem: Raster | None):
