@@ -126,7 +126,8 @@ def _data_split(arguments) -> None:
     import_keras_quietly()
     from landslide_tf.checks import check_choice
     from landslide_tf.data.check import tile_files
-    from landslide_tf.data.split import make_split, split_content, split_notes
+    from landslide_tf.data.split import make_split, split_content
+    from landslide_tf.data.split_notes import split_notes
     from landslide_tf.files import write_json
 
     check_choice("by", arguments.by, ("random", "group"))
@@ -136,7 +137,7 @@ def _data_split(arguments) -> None:
     split = make_split(tiles, arguments.by, arguments.seed, arguments.test_prefix)
     content = split_content(split, tiles)
     write_json(arguments.out, content)
-    for line in split_notes(content):
+    for line in split_notes(content, tiles):
         say(line)
     parts = ", ".join(f"{len(names)} {part}" for part, names in split.items())
     say(f"{parts} tiles in {arguments.out}")

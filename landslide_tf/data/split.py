@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,6 @@ BLOCK_TILES = 4  # side of the smallest block of the 'group' split, in tiles
 BLOCKS = 25  # blocks are made larger as long as there are that many
 TRIES = 32  # random orders of the blocks; that which leaves the parts nearest to their sizes wins
 APART = 1.01  # tiles touch where their centres are no further apart than this many sides
-SHOWN = 5  # examples in a note
 
 Split = dict[str, list[str]]
 
@@ -263,43 +261,3 @@ def split_content(split: Split, tiles: Tiles) -> dict:
         "data_sha256": tiles.sha256,
         "files": {name: tiles.files[name] for name in named},
     }
-
-
-def split_notes(content: dict) -> list[str]:
-    """What the user should know of a split, a line each.
-
-    Tiles that are left out, and tiles of different parts whose image files are the same, byte for
-    byte. `content` is what `split_content` returns.
-
-    >>> files = {"a": {"image": "6b86"}, "b": {"image": "6b86"}, "c": {"image": "d473"}}
-    >>> content = {"train": ["a"], "validation": ["c"], "test": ["b"], "left_out": ["d"]}
-    >>> for line in split_notes(content | {"files": files}):
-    ...     print(line)
-    1 tiles are in no part: they touch tiles of another part, or the split file does not name ...
-    warning: 1 image is in more than one part: 'a' (train) = 'b' (test); scores are too good ...
-    """
-    notes = []
-    if content.get("left_out"):
-        notes.append(
-            f"{len(content['left_out'])} tiles are in no part: they touch tiles of another part, "
-            "or the split file does not name them (left_out in split.json)"
-        )
-    places = defaultdict(list)
-    for part in PARTS:
-        for name in content[part]:
-            digest = content["files"].get(name, {}).get("image")
-            if digest is not None:
-                places[digest].append((name, part))
-    copies = [same for same in places.values() if len({part for _, part in same}) > 1]
-    if copies:
-        shown = "; ".join(
-            " = ".join(f"{name!r} ({part})" for name, part in same[:SHOWN])
-            for same in copies[:SHOWN]
-        )
-        more = f" and {len(copies) - SHOWN} more" if len(copies) > SHOWN else ""
-        count = "1 image is" if len(copies) == 1 else f"{len(copies)} images are"
-        notes.append(
-            f"warning: {count} in more than one part: {shown}{more}; scores are too good by that: "
-            "delete the copies, or name the tiles in a file with --split FILE"
-        )
-    return notes

@@ -24,7 +24,8 @@ from landslide_tf.data.dataset import (
     training_batches,
 )
 from landslide_tf.data.demo import demo_folder
-from landslide_tf.data.split import make_split, split_content, split_notes
+from landslide_tf.data.split import make_split, split_content
+from landslide_tf.data.split_notes import split_notes
 from landslide_tf.files import read_json, remove_scratch, write_json
 from landslide_tf.models.model_file import check_config, load_model, save_model
 from landslide_tf.models.registry import inference_model
@@ -109,7 +110,7 @@ def fit(
     _check_parts(parts, config)
     resolution_m = ground_resolution_m(config.data or demo_folder(), parts["train"].spec)
     split = split_content({name: part.names for name, part in parts.items()}, tiles)
-    for line in split_notes(split):
+    for line in split_notes(split, tiles):
         say(line)
     policy = precision_policy(config)
     remove_scratch(folder)

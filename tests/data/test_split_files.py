@@ -7,7 +7,8 @@ import pytest
 from placed_tiles import grid, make_tiles, numbered
 
 from landslide_tf.checks import InputError
-from landslide_tf.data.split import PARTS, make_split, split_content, split_notes
+from landslide_tf.data.split import PARTS, make_split, split_content
+from landslide_tf.data.split_notes import split_notes
 from landslide_tf.files import write_json
 
 TILES = make_tiles(numbered(6))
@@ -104,13 +105,13 @@ def test_split_content_lists_what_the_gap_leaves_out(tmp_path):
     content = split_content(split, tiles)
     used = {name for part in PARTS for name in split[part]}
     assert content["left_out"] == sorted(set(names) - used)
-    (note,) = split_notes(content)
+    (note,) = split_notes(content, tiles)
     assert note.startswith(f"{256 - len(used)} tiles are in no part")
     write_json(tmp_path / "split.json", content)  # which can be given again
     again = make_split(tiles, str(tmp_path / "split.json"))
     assert split_content(again, tiles) == content
     assert "left_out" not in split_content(make_split(TILES), TILES)
-    assert split_notes(split_content(make_split(TILES), TILES)) == []
+    assert split_notes(split_content(make_split(TILES), TILES), TILES) == []
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
@@ -125,10 +126,12 @@ def test_copies_are_named_where_they_lie_in_two_parts():
     files = {name: {"image": f"hash {i % 4}"} for i, name in enumerate(TILES.names)}
     tiles = dataclasses.replace(TILES, files=files)
     # t0000 = t0004 (both train), t0001 = t0005 (in no part)
-    assert not any("in more than one part" in n for n in split_notes(split_content(GOOD, tiles)))
+    assert not any(
+        "in more than one part" in n for n in split_notes(split_content(GOOD, tiles), tiles)
+    )
     moved = {"train": ["t0000", "t0001", "t0002"], "validation": ["t0004", "t0003"],
              "test": ["t0005"]}  # fmt: skip
-    (line,) = split_notes(split_content(moved, tiles))
+    (line,) = split_notes(split_content(moved, tiles), tiles)
     assert "2 images are in more than one part" in line and "\n" not in line
     assert "'t0000' (train) = 't0004' (validation)" in line
     assert "'t0001' (train) = 't0005' (test)" in line
@@ -141,5 +144,24 @@ def test_many_copies_are_counted_and_few_shown():
         tiles, files={name: {"image": f"{i % 20}"} for i, name in enumerate(names)}
     )
     split = {"train": names[:20], "validation": names[20:30], "test": names[30:]}
-    (line,) = split_notes(split_content(split, tiles))
+    (line,) = split_notes(split_content(split, tiles), tiles)
     assert line.startswith("warning: 20 images are") and "and 15 more" in line
+
+
+def test_tiles_that_share_ground_across_parts_are_counted():
+    """A row of tiles of side 2: those at 0, 1, 2 overlap, those at 10 and 12 touch."""
+    names = numbered(5)
+    tiles = make_tiles(names, place=[(x, 0, 2) for x in (0, 1, 2, 10, 12)])
+
+    def notes(train, validation, test):
+        parts = zip(PARTS, (train, validation, test), strict=True)
+        split = {part: [names[i] for i in numbers] for part, numbers in parts}
+        return [n for n in split_notes(split_content(split, tiles), tiles) if "ground" in n]
+
+    assert notes((0, 1, 2), (3,), (4,)) == []
+    (line,) = notes((0, 3), (1,), (2, 4))
+    assert "1 of 1 validation tiles and 1 of 2 test tiles share ground" in line
+    (line,) = notes((1,), (3,), (0, 2, 4))
+    assert "warning: 2 of 3 test tiles share ground with tiles of the parts before" in line
+    (line,) = notes((3,), (0,), (1, 4))
+    assert "1 of 2 test tiles share ground" in line
