@@ -28,7 +28,7 @@ RUNS = {
     "the same with dropout at two levels": "batch-norm/unet-none-bce-levels2-seed*",
     "Mars (MMLSv2)": "strong/other/mars-strong.full-seed*",
     "Jinsha, from area A": "strong/other/jinsha-strong.full-seed*",
-    "the same with tiles of 128 m": "strong/other/jinsha-1m-seed*",
+    "the same with tiles of 64, 128": "strong/other/jinsha-scales-seed*",
     "[demo terrain]": "demo/unetpp-contextual-early",
 }
 
