@@ -42,6 +42,7 @@ TENSORFLOW_IN = (
     "models.probability",
     "runs.gradcam",
     "study.benchmark",
+    "training.batch_norm",
     "training.environment",
     "training.fit",
     "training.recorder",

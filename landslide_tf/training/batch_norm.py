@@ -53,6 +53,10 @@ def batch_norm_estimator(model: keras.Model) -> Callable[[Iterable], None]:
     """
     normalisers = _batch_norm_layers(model)
     running = _inference_but_batch_norm(model)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        running = tf.function(running, reduce_retracing=True)
 
     def estimate(batches):
         momenta = [layer.momentum for layer in normalisers]
