@@ -120,10 +120,11 @@ def what_it_means(results: Results) -> list[str]:
             continue
         gaps = np.concatenate([r.values("inference_gap", "batch_norm") for r in made])
         gain = np.mean([r.mean("miou", WAYS["reestimated"]) - r.mean("miou") for r in made])
+        beyond = int((np.abs(gaps) > GAP_LIMIT).sum())
         many = f"between {gaps.min():.3f} and {gaps.max():.3f}"
         lines.append(
-            f"With {place}, {(gaps > GAP_LIMIT).sum()} of {len(gaps)} runs have an inference gap "
-            f"above {GAP_LIMIT} ({many if len(gaps) > 1 else f'{gaps[0]:.3f}'}). Statistics that "
+            f"With {place}, {beyond} of {len(gaps)} runs have an inference gap "
+            f"beyond {GAP_LIMIT} ({many if len(gaps) > 1 else f'{gaps[0]:.3f}'}). Statistics that "
             f"are estimated anew change test mIoU by {gain:+.3f} on average."
         )
     return lines or ["Nothing yet."]

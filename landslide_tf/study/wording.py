@@ -152,14 +152,15 @@ def gap_in_words(made: list[Result]) -> str:
     gaps = {result.experiment.title: result.gap for result in made if np.isfinite(result.gap)}
     if not gaps:
         return "The runs do not record their inference gap."
-    large = [f"{title} ({gap:.3f})" for title, gap in gaps.items() if gap > GAP_LIMIT]
+    large = [f"{title} ({gap:+.3f})" for title, gap in gaps.items() if abs(gap) > GAP_LIMIT]
     if large:
         return (
-            f"The inference gap is above {GAP_LIMIT} in {listed(large)}: the scores of these "
+            f"The inference gap is beyond {GAP_LIMIT} in {listed(large)}: the scores of these "
             "say something of batch normalisation, not of the model and the loss alone."
         )
+    largest = max(map(abs, gaps.values()))
     return (
-        f"The inference gap is at most {max(gaps.values()):.3f}: batch normalisation does not "
+        f"The inference gap is at most {largest:.3f}: batch normalisation does not "
         "disturb the comparison."
     )
 

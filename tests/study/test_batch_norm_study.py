@@ -44,12 +44,12 @@ def test_gaps_are_counted_by_levels(study, tmp_path):
     lines = what_it_means(results)
     gain = 1 - results["unet-none-bce-levels1"].mean("miou")  # re-estimated, all is right
     assert lines[0] == (
-        "With dropout at the deepest level, 0 of 3 runs have an inference gap above 0.02 (between "
+        "With dropout at the deepest level, 0 of 3 runs have an inference gap beyond 0.02 (between "
         f"0.001 and 0.019). Statistics that are estimated anew change test mIoU by {gain:+.3f} on "
         "average."
     )
     assert (
-        "levels, 2 of 3 runs have an inference gap above 0.02 (between 0.020 and 0.250)"
+        "levels, 2 of 3 runs have an inference gap beyond 0.02 (between 0.020 and 0.250)"
         in (lines[1])
     )
 

@@ -181,7 +181,7 @@ def test_the_gap_is_in_every_row(make_results, study):
     assert tables.table3(results).gap[0] == 0.25
     assert tables.dem_table(results, study).gap[0] == 0.25
     assert np.isnan(tables.table1(results).gap[1])
-    assert "above 0.02 in U-Net (BCE) (0.250)" in gap_in_words([results["unet-none-bce"]])
+    assert "beyond 0.02 in U-Net (BCE) (+0.250)" in gap_in_words([results["unet-none-bce"]])
 
 
 def test_two_seeds_show_their_range(make_results):

@@ -6,6 +6,7 @@ import pytest
 
 from landslide_tf.checks import InputError
 from landslide_tf.training.batch_norm import reestimate_batch_norm
+from landslide_tf.training.scores import say_gap
 
 
 def moving(layer):
@@ -78,3 +79,19 @@ def test_nested_models_are_refused():
     outer = keras.Model(x, inner(x))
     with pytest.raises(InputError, match="inner"):
         reestimate_batch_norm(outer, [np.ones((1, 1, 1, 1))])
+
+
+@pytest.mark.parametrize(
+    "gap, words",
+    [
+        (0.0199, None),
+        (-0.0199, None),
+        (0.03, "0.030 more with batch-normalisation statistics estimated anew; give --reest"),
+        (-0.11, "0.110 less with batch-normalisation statistics estimated anew; the last batches"),
+    ],
+)
+def test_a_gap_is_told_in_whichever_direction(gap, words, capsys):
+    say_gap(train_miou=0.7, inference_gap=gap)
+    text = capsys.readouterr().out
+    assert words in text if words else not text
+    assert not words or f"inference gap {gap:+.3f}: the model scores mIoU 0.700" in text
