@@ -33,7 +33,7 @@ def reestimate_batch_norm(model: keras.Model, batches: Iterable) -> None:
             `tf.data.Dataset` for `fit` gives them.
 
     Raises:
-        InputError: no batch, or a batch-normalisation layer inside a nested model.
+        InputError: no batch, or batch normalisation inside a model with a `call` of its own.
 
     >>> from landslide_tf.models.registry import build_model
     >>> model = build_model("unet", filters=2, input_shape=(32, 32, 4))
@@ -87,29 +87,41 @@ def batch_norm_estimator(model: keras.Model) -> Callable[[Iterable], None]:
 
 
 def _batch_norm_layers(model) -> list:
+    """The batch-normalisation layers of a model and of the models that it calls as layers."""
     found = []
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             found.append(layer)
-        elif isinstance(layer, keras.Model) and _batch_norm_layers(layer):
-            raise InputError(
-                f"the nested model {layer.name!r} has batch normalisation; "
-                "give a model whose layers are its own"
-            )
+        elif isinstance(layer, keras.Model) and (inside := _batch_norm_layers(layer)):
+            if not isinstance(layer, keras.Sequential) and not hasattr(layer, "operations"):
+                raise InputError(
+                    f"{layer.name!r} is a model with a `call` of its own and has batch "
+                    "normalisation; make it of Keras' functional API"
+                )
+            found += inside
     return found
 
 
 def _inference_but_batch_norm(model) -> keras.Model:
     """The same layers called in inference mode, batch normalisation in training mode."""
+    if not isinstance(model, keras.Sequential):
+        return keras.models.clone_model(
+            model, clone_function=lambda layer: layer, call_function=_call
+        )
+    x = inputs = keras.Input(batch_shape=model.input_shape)
+    for layer in model.layers:
+        x = _call(layer, x)
+    return keras.Model(inputs, x)
 
-    def call(layer, *args, **kwargs):
-        if isinstance(layer, keras.layers.BatchNormalization):
-            kwargs["training"] = True
-        elif "training" in inspect.signature(layer.call).parameters:
-            kwargs["training"] = False
-        return layer(*args, **kwargs)
 
-    return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+def _call(layer, *args, **kwargs):
+    if isinstance(layer, keras.layers.BatchNormalization):
+        kwargs["training"] = True
+    elif isinstance(layer, keras.Model) and _batch_norm_layers(layer):
+        return _inference_but_batch_norm(layer)(*args)
+    elif "training" in inspect.signature(layer.call).parameters:
+        kwargs["training"] = False
+    return layer(*args, **kwargs)
 
 
 def _numpy(variable) -> np.ndarray:

@@ -267,7 +267,8 @@ def _finish(config, parts, folder, seconds, model, facts) -> None:
 
     say("scoring the best epoch")
     metrics, predictions = score_model(model, parts, config)
-    say_gap(**metrics["batch_norm"])
+    if metrics["batch_norm"]:
+        say_gap(**metrics["batch_norm"])
     shown = save_counts(folder, parts, predictions)
     figures.prediction_grid(
         parts[shown],

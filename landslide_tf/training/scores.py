@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from landslide_tf.checks import InputError
 from landslide_tf.console import say
 from landslide_tf.data.dataset import calibration_batches
 from landslide_tf.data.split import PARTS
@@ -61,21 +62,25 @@ def save_counts(folder, parts, predictions) -> str:
     return shown
 
 
-def batch_norm_report(model, parts, seed: int = 0) -> dict:
+def batch_norm_report(model, parts, seed: int = 0) -> dict | None:
     """How much the moving statistics of batch normalisation cost: the model as it is, beside itself
     with statistics estimated anew (`reestimate_batch_norm`). The model is left as it was.
 
     `inference_gap` is the difference of the mIoU on the training part, re-estimated minus as it is.
-    `reestimated` holds the scores of validation and test part as `report` gives them.
+    `reestimated` holds the scores of validation and test part as `report` gives them. None for a
+    model of your own whose statistics cannot be estimated: a finished training is scored anyway.
     """
     before = [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
     predict = Predictor(model)
     as_it_is = evaluation.part_miou(predict, parts["train"])
-    reestimate_batch_norm(model, calibration_batches(parts["train"], seed))
     try:
+        reestimate_batch_norm(model, calibration_batches(parts["train"], seed))
         reestimated = evaluation.part_miou(predict, parts["train"])
         predictions = {name: evaluation.predict_part(predict, parts[name]) for name in PARTS[1:]}
         scores = report(parts, predictions)
+    except InputError as error:
+        say(f"the inference gap is not known: {error}")
+        return None
     finally:
         for variable, value in zip(model.non_trainable_variables, before, strict=True):
             variable.assign(value)

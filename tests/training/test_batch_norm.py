@@ -73,12 +73,35 @@ def test_nothing_to_estimate_from():
         reestimate_batch_norm(model, [])
 
 
-def test_nested_models_are_refused():
+def test_models_that_are_layers_of_others():
+    """1, 3 and 5, 7 through dropout and two normalisations, in a model and in a sequence."""
+    x = keras.Input((2, 1, 1))
+    drop, first = keras.layers.Dropout(0.5), keras.layers.BatchNormalization(epsilon=1e-6)
+    inner = keras.Model(x, first(drop(x)), name="inner")
+    second = keras.layers.BatchNormalization()
+    outer = keras.Sequential([x, inner, keras.layers.Rescaling(3.0, 2.0), second])
+    batches = [np.array(pair, "float32").reshape(1, 2, 1, 1) for pair in ((1, 3), (5, 7))]
+    reestimate_batch_norm(outer, batches)
+    # mean 4, variance (9 + 1 + 1 + 9) / 4 = 5; within a batch, mean 2 and 6, variance 1
+    assert [float(v[0]) for v in moving(first)] == pytest.approx([4, 5])
+    # a batch is normalised to -1 and 1, times 3 plus 2: -1 and 5, mean 2, variance 9
+    assert [float(v[0]) for v in moving(second)] == pytest.approx([2, 9], rel=1e-4)
+
+
+class Subclassed(keras.Model):
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.normalise = keras.layers.BatchNormalization()
+
+    def call(self, x):
+        return self.normalise(x)
+
+
+def test_a_call_of_its_own_is_refused():
     x = keras.Input((1, 1, 1))
-    inner = keras.Model(x, keras.layers.BatchNormalization()(x), name="inner")
-    outer = keras.Model(x, inner(x))
-    with pytest.raises(InputError, match="inner"):
-        reestimate_batch_norm(outer, [np.ones((1, 1, 1, 1))])
+    inner = Subclassed(name="inner")
+    with pytest.raises(InputError, match="'inner' is a model with a `call` of its own"):
+        reestimate_batch_norm(keras.Model(x, inner(x)), [np.ones((1, 1, 1, 1))])
 
 
 @pytest.mark.parametrize(

@@ -66,3 +66,33 @@ def test_float16_trains_with_a_scaled_loss(tiny_config, tmp_path, monkeypatch):
     assert all(v.dtype == "float32" for v in load_model(folder / "model.keras").weights)
     losses = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)["loss"]
     assert np.isfinite(losses).all() and losses[1] < losses[0]
+
+
+@keras.saving.register_keras_serializable("tests")
+class OwnNormalisation(keras.Model):
+    """A model with a `call` of its own, whose statistics cannot be estimated anew."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.normalise = keras.layers.BatchNormalization()
+
+    def build(self, shape):
+        self.normalise.build(shape)
+
+    def call(self, x, training=None):
+        return self.normalise(x, training=training)
+
+
+@pytest.mark.parametrize("kind", ["functional", "with a call of its own"])
+def test_an_own_model_is_scored_whatever_it_calls_as_a_layer(kind, tiny_config, tmp_path, capsys):
+    x = keras.Input((32, 32, 4))
+    inner = keras.Model(x, keras.layers.BatchNormalization()(x), name="backbone")
+    if kind != "functional":
+        inner = OwnNormalisation(name="backbone")
+    model = keras.Model(x, keras.layers.Conv2D(1, 3, padding="same")(inner(x)))
+    config = dataclasses.replace(tiny_config, epochs=1)
+    folder = training.fit(config, tmp_path / "run", model=model)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test"]["tp"] + metrics["test"]["fn"] > 0
+    told = "the inference gap is not known: 'backbone' is a model" in capsys.readouterr().out
+    assert told == (kind != "functional") == (metrics["batch_norm"] is None)
