@@ -6,6 +6,7 @@ import dataclasses
 import functools
 
 import keras
+import numpy as np
 
 from landslide_tf.inputs.preprocess import Preprocessor, Sized
 from landslide_tf.inputs.spec import InputSpec
@@ -18,20 +19,26 @@ class TracedPreprocessor(Preprocessor):
     traced once for all sizes of tiles and each type of image. Other backends than TensorFlow take
     the steps as they are.
 
-    >>> import numpy as np
     >>> preprocess = TracedPreprocessor(InputSpec(tile_px=16, fusion="rgb"))
     >>> x, valid = preprocess(np.full((2, 40, 30, 3), 255, "uint8"))
     >>> tuple(x.shape), float(x[0, 0, 0, 0])
     ((2, 16, 16, 3), 1.0)
     """
 
-    def resize(self, *args, **options) -> Sized:
+    def resize(self, *args, resolution_m=None, **options) -> Sized:
         """See `Preprocessor`."""
-        return Sized(*_traced(self.spec, "resize")(*args, **options))
+        if resolution_m is not None:  # as arrays: plain numbers would be traced for each value
+            resolution_m = tuple(np.float32(side) for side in resolution_m)
+        options["resolution_m"] = resolution_m
+        return Sized(*self._step("resize")(*args, **options))
 
     def stack(self, sized: Sized):
         """See `Preprocessor`."""
-        return _traced(self.spec, "stack")(*_fields(sized))
+        return self._step("stack")(*_fields(sized))
+
+    def _step(self, name: str):
+        # the resolution is an argument: specs that differ in it alone share a trace
+        return _traced(dataclasses.replace(self.spec, resolution_m=None), name)
 
 
 @functools.lru_cache(maxsize=32)
