@@ -31,6 +31,7 @@ PRESETS = {
         "tile_px": 64,
         "dropout": 0.2,
         "augment": ("flips", "light"),
+        "reestimate_batch_norm": False,
     },
     "strong": {
         "model": "unet",
@@ -44,6 +45,7 @@ PRESETS = {
         "weight_decay": 0.01,
         "ema": 0.99,
         "augment": ("flips", "light", "colour"),
+        "reestimate_batch_norm": False,
     },
 }
 
@@ -152,7 +154,7 @@ class TrainConfig:
         None, "stop after N epochs without a better validation mIoU", group="training", metavar="N"
     )
     reestimate_batch_norm: bool = option(
-        False,
+        True,
         "before each validation, estimate the batch-normalisation statistics anew",
         group="training",
     )

@@ -278,7 +278,10 @@ def gpu_name() -> str:
 def config_of(job: dict) -> TrainConfig:
     """The options of a job."""
     options = {**job["options"], "data": job["data"], "split": job["split"]}
-    return TrainConfig().with_options(**options)
+    config = TrainConfig().with_options(**{"reestimate_batch_norm": False, **options})
+    if config.reestimate_batch_norm:
+        raise SystemExit(f"{job['name']}: statistics are not estimated anew here before validation")
+    return config
 
 
 def main() -> None:

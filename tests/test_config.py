@@ -14,7 +14,8 @@ def test_defaults_are_the_papers():
     config = TrainConfig()
     expected = {"epochs": 50, "batch_size": 2, "learning_rate": 1e-5, "filters": 64,
                 "dropout": 0.5, "tile_px": 128, "augment": (), "dropout_levels": 1, "loss": "auto",
-                "fusion": "early", "split": "random", "dem_normalisation": "relief"}  # fmt: skip
+                "fusion": "early", "split": "random", "dem_normalisation": "relief",
+                "reestimate_batch_norm": True}  # fmt: skip
     assert {name: config.options()[name] for name in expected} == expected
     assert TrainConfig.from_preset("paper") == config
 

@@ -95,7 +95,12 @@ ABLATION = tuple(
 # Dropout at 0, 1 and 2 of the deepest levels, in the base models with the paper's losses.
 BATCH_NORM = tuple(
     Experiment(
-        model, "none", PAPER_LOSS[model], model, f"levels{levels}", {"dropout_levels": levels}
+        model,
+        "none",
+        PAPER_LOSS[model],
+        model,
+        f"levels{levels}",
+        {"dropout_levels": levels, "reestimate_batch_norm": False},
     )
     for model in MODELS
     for levels in (0, 1, 2)

@@ -190,10 +190,15 @@ class _EstimateBatchNorm(keras.callbacks.Callback):
         self.part, self.seed = part, seed
 
     def on_train_begin(self, logs=None):
-        self.estimate = batch_norm_estimator(self.model)
+        try:
+            self.estimate = batch_norm_estimator(self.model)
+        except InputError as error:  # a model of the user's own
+            say(f"validating with the moving averages of batch normalisation: {error}")
+            self.estimate = None
 
     def on_test_begin(self, logs=None):
-        self.estimate(calibration_batches(self.part, self.seed))
+        if self.estimate:
+            self.estimate(calibration_batches(self.part, self.seed))
 
 
 def _train(config, parts, folder, policy, given: Given, tensorboard: bool) -> float:
