@@ -18,8 +18,8 @@ SMALLEST_WINDOW_PX = 4
 def model_resolution(run, image) -> float | None:
     """Metres of a pixel that a run was trained at, or None to take the image as it is.
 
-    None where the run does not know it, the image has it within 5 %, or the image's pixels are so
-    different that no window fits.
+    None where the run does not know it, the image has it within 5 %, the image is more than twice
+    as coarse (smaller pixels would cost time and show nothing more), or no window fits.
 
     >>> from types import SimpleNamespace
     >>> from landslide_tf.inputs import InputSpec
@@ -35,7 +35,7 @@ def model_resolution(run, image) -> float | None:
         pixel = Ground(grid.crs, grid.transform, file.shape).pixel_size_m()
     ratio = trained / math.sqrt(math.prod(pixel))
     windows = [round(run.spec.tile_px * trained / side) for side in pixel]
-    if 1 / SAME <= ratio <= SAME:
+    if 1 / SAME <= ratio <= SAME or ratio < 1 / FACTOR:
         return None
     if min(windows) < SMALLEST_WINDOW_PX or max(windows) > MAX_WINDOW_PX:
         return None
@@ -53,7 +53,9 @@ def resolution_notes(asked: float | None, used: float | None, trained, own: floa
 
     >>> resolution_notes(None, 15.0, 15.0, own=10.0)
     []
-    >>> resolution_notes(None, 0.5, 0.5, own=10.0)
+    >>> resolution_notes(None, None, 0.5, own=10.0)
+    ['the model was trained at 0.5 m a pixel and is run at 10 m; take an image of that kind']
+    >>> resolution_notes(0.5, 0.5, 0.5, own=10.0)
     ['the model was trained at 0.5 m a pixel, the image has 10 m: ...']
     """
     if not trained:

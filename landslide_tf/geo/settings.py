@@ -46,8 +46,8 @@ class SceneOptions:
     )
     resolution_m: float | None = option(
         None,
-        "run the model at this ground size of a pixel (default: the one that it was trained at, "
-        "where the run knows it, else the image's own)",
+        "run the model at this ground size of a pixel (default: the one that it was trained at "
+        "where that is known; the image's own where the image is more than twice as coarse)",
         group=MODEL,
         metavar="M",
     )
