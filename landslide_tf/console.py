@@ -20,6 +20,16 @@ def say(message: str) -> None:
         print(message, file=sys.stdout, flush=True)
 
 
+def warn(notes) -> None:
+    """Print warnings for the user, a line each.
+
+    >>> warn(["the image is dark"])
+    warning: the image is dark
+    """
+    for note in notes:
+        say(f"warning: {note}")
+
+
 @contextlib.contextmanager
 def whole_streams():
     """Within the block stdout and stderr exist, and print '?' for what they cannot show.

@@ -14,7 +14,7 @@ from landslide_tf.cli.options import (
     import_keras_quietly,
     new_parser,
 )
-from landslide_tf.console import say
+from landslide_tf.console import say, warn
 from landslide_tf.files import check_outputs
 
 DATA_EXAMPLES = """examples:
@@ -167,6 +167,5 @@ def _read_tiles(arguments, **fixed):
     tiles = load_tiles(arguments.folder, InputSpec(fusion=fusion, **typed, **fixed), **chosen)
     for line in tiles.skipped:
         say(f"left out: {line}")
-    for line in tiles.warnings:
-        say(f"warning: {line}")
+    warn(tiles.warnings)
     return tiles

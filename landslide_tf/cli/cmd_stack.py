@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from landslide_tf.cli.options import add_config_options, import_keras_quietly, new_parser
-from landslide_tf.console import say
+from landslide_tf.console import say, warn
 
 EXAMPLES = """examples:
   landslide data stack --image scene.tif --dem dem.tif --out stack.tif
@@ -42,5 +42,4 @@ def _stack(arguments) -> None:
         f"{arguments.out}: {height} x {width} pixels of red, green, blue and elevation "
         f"({found['dem']}); {found['valid']:.1%} have all data, -32768 is no data"
     )
-    for note in found["notes"]:
-        say(f"warning: {note}")
+    warn(found["notes"])

@@ -12,7 +12,7 @@ import numpy as np
 from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
-from landslide_tf.console import progress_bar, say
+from landslide_tf.console import progress_bar, warn
 from landslide_tf.data.alignment import SCENE_TILE_PX
 from landslide_tf.data.opening import open_raster, reading
 from landslide_tf.data.raster import (
@@ -108,8 +108,7 @@ def cut_scene(
             odd += reference_oddities(
                 polygons, image, readers[1], nodata=nodata, bands=options.bands, tile_px=side
             )
-            for line in odd:
-                say(f"warning: {line}")
+            warn(odd)
             limits = (min_valid * tile_px**2, options.min_landslide_px)
             write = functools.partial(_write, tile_px=tile_px, fill=_fill(scene, nodata, sample))
             counts = _cut(

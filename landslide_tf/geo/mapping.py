@@ -12,7 +12,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from landslide_tf.checks import InputError
-from landslide_tf.console import progress_bar, say, whole_streams
+from landslide_tf.console import progress_bar, say, warn, whole_streams
 from landslide_tf.data.opening import open_raster
 from landslide_tf.data.plausible import one_colour
 from landslide_tf.data.raster import Raster
@@ -221,8 +221,7 @@ def scene_warnings(run: Run, scene: Scene, options: MapOptions, labels=None) -> 
             notes += dem_oddities(scene.dem, Grid(file), nodata=scene.nodata)
     if labels is not None:
         notes += reference_warnings(options.reference, scene, labels)
-    for note in notes:
-        say(f"warning: {note}")
+    warn(notes)
     return notes
 
 

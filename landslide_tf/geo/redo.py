@@ -14,7 +14,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
-from landslide_tf.console import say
+from landslide_tf.console import warn
 from landslide_tf.data.opening import open_raster
 from landslide_tf.data.opening import reading as reading_raster
 from landslide_tf.files import check_outputs, read_json, reading, write_json
@@ -67,8 +67,7 @@ def redo_map(
     if (changes or {}).get("reference") is not None:
         notes = reference_warnings(job.options.reference, job.scene, labels)
         report["notes"] = [*report.get("notes", ()), *notes]
-        for note in notes:
-            say(f"warning: {note}")
+        warn(notes)
     found = _again(folder, report, job, labels, watch, join)
     kept = {k: v for k, v in report.items() if k not in ("scores", "specks_dropped")}
     report = {**kept, **found, "options": dataclasses.asdict(job.options), "from": str(folder)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from landslide_tf.checks import InputError, check_choice
-from landslide_tf.console import say
+from landslide_tf.console import say, warn
 from landslide_tf.data.arrays import Tiles, load_tiles
 from landslide_tf.data.check import tile_files
 from landslide_tf.data.dataset import Part
@@ -56,8 +56,7 @@ def evaluate_run(
         check_choice("part", part, (*PARTS, "all"))
     run = load_run(run_dir)
     tiles = _load(run, data, negatives or run.config.negatives, skip_bad)
-    for line in tiles.warnings:
-        say(f"warning: {line}")
+    warn(tiles.warnings)
     own = _is_own(run, tiles)
     part = part or ("test" if own else "all")
     if part != "all" and not own:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from landslide_tf.checks import InputError
-from landslide_tf.console import progress_bar, say, whole_streams
+from landslide_tf.console import progress_bar, say, warn, whole_streams
 from landslide_tf.data.index import Sample, find_samples
 from landslide_tf.data.plausible import group_warnings, tile_warnings
 from landslide_tf.data.raster import Raster, write_geotiff
@@ -63,8 +63,7 @@ def predict_folder(
             say(f"left out: {error}")
             continue
         good.append((sample, *_outputs(out, sample)))
-    for line in group_warnings(odd):
-        say(f"warning: {line}")
+    warn(group_warnings(odd))
     targets = [path for _, *paths in good for path in paths]
     read = (path for sample in samples for path in sample.files.values())
     check_outputs(targets, [*read, *run_files(run_dir)])

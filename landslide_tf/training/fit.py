@@ -14,7 +14,7 @@ import keras
 
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
-from landslide_tf.console import say, whole_streams
+from landslide_tf.console import say, warn, whole_streams
 from landslide_tf.data.arrays import Tiles, ground_resolution_m, load_tiles
 from landslide_tf.data.dataset import (
     Part,
@@ -104,8 +104,7 @@ def fit(
     tiles = load_own_tiles(config, cache=extras.cache)
     for line in tiles.skipped:
         say(f"left out: {line}")
-    for line in tiles.warnings:
-        say(f"warning: {line}")
+    warn(tiles.warnings)
     parts = make_parts(tiles, make_split(tiles, config.split, config.seed))
     _check_parts(parts, config)
     resolution_m = ground_resolution_m(config.data or demo_folder(), parts["train"].spec)
