@@ -76,8 +76,9 @@ def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict
         bar.n = 100 * share
         bar.set_description_str(line)
 
-    first = [run for run in planned if run.config.seed == study.base.seed]
-    # the others may use the split of the first seed's runs
+    first = []
+    if not _keep_split(study, out):  # the other seeds use the split that these runs make
+        first = [run for run in planned if run.config.seed == study.base.seed][:jobs]
     for phase in (first, [run for run in planned if run not in first]):
         _keep_split(study, out)
         shares = queue.SimpleQueue()
@@ -161,15 +162,19 @@ def read_failures(out) -> dict[str, str]:
     return read_json(path, "delete it") if path.exists() else {}
 
 
-def _keep_split(study: Study, out: Path) -> None:
-    """Write the split of the first seed's runs, which the other seeds use too, once it is known."""
+def _keep_split(study: Study, out) -> bool:
+    """Write the split of the first seed's runs, which the other seeds use too, once it is known.
+
+    Returns whether it is, or each seed makes its own.
+    """
     path = Path(split_file(study, out))
     if path.exists() or study.resplit:
-        return
-    for folder in sorted(path.parent.glob("*/split.json")):
-        if run_folder.read_config(folder.parent).seed == study.base.seed:
-            write_json(path, read_json(folder, run_folder.NEW_RUN))
-            return
+        return True
+    for file in sorted(path.parent.glob("*/split.json")):
+        if run_folder.read_config(file.parent).seed == study.base.seed:
+            write_json(path, read_json(file, run_folder.NEW_RUN))
+            return True
+    return False
 
 
 def _dem_steps(run: PlannedRun) -> list[list[str]]:

@@ -130,6 +130,15 @@ def test_further_seeds_wait_for_the_first_ones_split(tmp_path, monkeypatch):
     assert sorted(seen[1:]) == [("unet-none-bce-seed1", True), ("unet-none-bce-seed2", True)]
 
 
+@two_cores
+def test_no_seed_waits_where_the_split_is_known(tmp_path, monkeypatch):
+    both = Barrier(2, timeout=30)
+    monkeypatch.setattr(runner, "_process", lambda command, log, stop: both.wait() and None)
+    (tmp_path / "split.json").write_text("{}")
+    planned = plan(Study(BASE, 2), tmp_path, ("unet-none-bce",))
+    assert runner.run_all(Study(BASE, 2), planned, tmp_path, jobs=2) == {}
+
+
 @pytest.mark.parametrize(("jobs", "message"), [(0, "at least 1"), (10_000, "may use")])
 def test_no_more_jobs_than_cores(study, tmp_path, jobs, message):
     with pytest.raises(InputError, match=f"--jobs.*{message}"):
