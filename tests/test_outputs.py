@@ -1,5 +1,6 @@
 """No command replaces what it reads, under whatever name, and --overwrite does not change that."""
 
+import contextlib
 import json
 import shutil
 
@@ -178,33 +179,41 @@ def test_export_replaces_nothing_but_an_export(finished_run, tmp_path, capsys):
     assert (out / "a.jpg").read_bytes() == b"..."
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_disk():
-    """No file can grow beyond 2,000 bytes, as on a full disk."""
+    """Within the block no file can grow beyond 2,000 bytes, as on a full disk.
+
+    Not a fixture: pytest reports a test before a fixture ends, perhaps to a longer file.
+    """
     resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_tile_that_does_not_fit_on_the_disk_is_an_error(small_disk, tmp_path, rng):
+def test_a_tile_that_does_not_fit_on_the_disk_is_an_error(tmp_path, rng):
     """GDAL alone says nothing when it closes a file that it could not write to its end."""
     from landslide_tf.data.raster import Raster, write_geotiff
 
     values = rng.integers(0, 255, (100, 100, 3)).astype("uint8")
-    with pytest.raises(OSError) as error:
+    with small_disk(), pytest.raises(OSError) as error:
         write_geotiff(tmp_path / "a.tif", values, Raster(values, values[..., 0] >= 0))
     assert error.value.filename == str(tmp_path / "a.tif")
     assert list(tmp_path.iterdir()) == []
-    write_geotiff(tmp_path / "b.tif", values[:9, :9], Raster(values, values[..., 0] >= 0))
+    with small_disk():
+        write_geotiff(tmp_path / "b.tif", values[:9, :9], Raster(values, values[..., 0] >= 0))
 
 
 def test_tiles_that_do_not_fit_leave_nothing(
-    small_disk, tmp_path, example_scene, example_dem, example_landslides, capsys
+    tmp_path, example_scene, example_dem, example_landslides, capsys
 ):
     words = ["--image", example_scene, "--dem", example_dem, "--polygons", example_landslides]
     out = tmp_path / "cut"
-    assert main(["data", "tiles", *map(str, words), "--out", str(out), "--tile-px", "32"]) == 1
+    with small_disk():
+        code = main(["data", "tiles", *map(str, words), "--out", str(out), "--tile-px", "32"])
+    assert code == 1
     assert capsys.readouterr().err.count("error: ") == 1
     assert list(tmp_path.iterdir()) == []
