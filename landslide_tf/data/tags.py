@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from rasterio.enums import ColorInterp
 
-from landslide_tf.checks import InputError
+from landslide_tf.checks import InputError, naming
 from landslide_tf.data.crs import height_unit, unit_m
 
 FOOT, US_FOOT = 0.3048, 1200 / 3937
@@ -57,12 +57,8 @@ def elevation_unit(file) -> tuple[str, float] | None:
                 "(gdal_calc), or correct the tag (gdal_edit -units m)"
             )
         said = (text, factor)
-    by_crs = None
-    if file.crs is not None:
-        try:
-            by_crs = height_unit(file.crs)
-        except InputError as error:
-            raise InputError(f"{file.name}: {error}") from None
+    with naming(file.name):
+        by_crs = None if file.crs is None else height_unit(file.crs)
     if said and by_crs and abs(said[1] / by_crs[1] - 1) > 1e-3 and by_crs[1] != 1:
         raise InputError(
             f"{file.name}: its elevations are in {said[0]} by the band's tag, in {by_crs[0]} by "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from landslide_tf.checks import InputError
+from landslide_tf.checks import InputError, naming
 from landslide_tf.data.crs import SHIFT_PX, crs_name, horizontal, same_ground
 from landslide_tf.data.index import Sample
 from landslide_tf.data.raster import Raster
@@ -147,11 +147,9 @@ def check_fit(image: Raster, other: Raster, image_path, other_path) -> None:
     ]
     geographic = False
     if image.crs is not None and other.crs is not None:
-        try:
+        with naming(other_path):
             geographic = horizontal(image.crs).is_geographic
             same = same_ground(image.crs, other.crs, image.corners, SHIFT_PX * min(pixels))
-        except InputError as error:
-            raise InputError(f"{other_path}: {error}") from None
         if not same:
             raise InputError(
                 f"{other_path}: its CRS {crs_name(other.crs)} is not its image's "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import numpy as np
 from rasterio.enums import Resampling
 from rasterio.features import rasterize
@@ -12,7 +10,7 @@ from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 from rasterio.windows import transform as window_transform
 
-from landslide_tf.checks import InputError
+from landslide_tf.checks import InputError, naming
 from landslide_tf.data.crs import SHIFT_PX, crs_name, flat_crs, horizontal, same_ground
 from landslide_tf.data.labels import label_numbers, read_numbers
 from landslide_tf.data.opening import READ_ERRORS, open_raster, reading
@@ -72,17 +70,8 @@ class Grid:
         t = self.transform
         pixel = min(np.hypot(t.a, t.d), np.hypot(t.b, t.e))
         corners = list(self.outline().exterior.coords)
-        with _naming(file.name):
+        with naming(file.name):
             return same_ground(self.crs, file.crs, corners, SHIFT_PX * pixel)
-
-
-@contextlib.contextmanager
-def _naming(path):
-    """The file's name before an error about its CRS."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
 def check_georeference(file) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from rasterio.enums import ColorInterp
 
-from landslide_tf.checks import InputError
+from landslide_tf.checks import InputError, naming
 from landslide_tf.data.ground import Ground
 from landslide_tf.data.opening import not_a_file, open_raster, reading
 from landslide_tf.data.raster import nodata_values
@@ -73,10 +73,8 @@ def open_scene(
         numbers = _band_numbers(file, options.bands) if options.bands else spec.bands
         _check_bands(file, numbers)
         size = (file.height, file.width)
-        try:
+        with naming(image):
             pixel = Ground(grid.crs, grid.transform, size).pixel_size_m()
-        except InputError as error:
-            raise InputError(f"{image}: {error}") from None
     if dem is not None:
         _check_overlap(dem, grid)
     side = spec.tile_px
