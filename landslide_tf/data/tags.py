@@ -21,6 +21,11 @@ UNITS_M = {
 }
 
 
+def data_bands(file) -> list[int]:
+    """Numbers from 1 of the bands of an open raster that are not alpha."""
+    return [i for i, kind in enumerate(file.colorinterp, 1) if kind != ColorInterp.alpha]
+
+
 def scale_and_offset(file, bands) -> tuple[np.ndarray, np.ndarray] | None:
     """Scale and offset of the bands (numbers from 1) of an open raster; None where all are plain.
 
@@ -106,7 +111,4 @@ def colour_table(file) -> np.ndarray | None:
     if file.count != 1 or file.colorinterp[0] != ColorInterp.palette:
         return None
     colours = file.colormap(1)
-    table = np.zeros((max(colours) + 1, 4), "uint8")
-    for number, rgba in colours.items():
-        table[number] = rgba
-    return table
+    return np.array([colours[number] for number in range(len(colours))], "uint8")

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-import shapely
 from rasterio.enums import Resampling
 from rasterio.features import rasterize
 from rasterio.transform import Affine
@@ -104,8 +103,7 @@ def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, d
     scene, options, work = job.scene, job.options, job.work
     grid = Reader(scene).grid
     ground = Ground(grid.crs, grid.transform, scene.size)
-    x, y = ground.centre
-    pixel_m2 = ground.geodesic(shapely.box(x - 0.5, y - 0.5, x + 0.5, y + 0.5))[0]
+    pixel_m2 = ground.pixel_m2(*ground.centre)
     min_area = options.min_area
     if min_area is None:  # a packaged model knows below which area its polygons are mostly false
         min_area = max(default_min_area_m2(pixel_m2), about.model.get("min_area_m2") or 0)

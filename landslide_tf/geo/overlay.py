@@ -11,12 +11,12 @@ from rasterio.windows import Window
 from rasterio.windows import transform as window_transform
 
 from landslide_tf.checks import InputError, naming
-from landslide_tf.data.crs import SHIFT_PX, crs_name, flat_crs, horizontal, same_ground
+from landslide_tf.data.crs import SHIFT_PX, box_text, crs_name, flat_crs, horizontal, same_ground
 from landslide_tf.data.labels import label_numbers, read_numbers
 from landslide_tf.data.opening import READ_ERRORS, open_raster, reading
 from landslide_tf.data.raster import Raster, nodata_values, read_window
 from landslide_tf.data.tile_rules import check_dem, check_mask
-from landslide_tf.geo.vector import box_text, is_vector, read_polygons
+from landslide_tf.geo.vector import is_vector, read_polygons
 from landslide_tf.geo.virtual import views
 
 TOLERANCE_PX = 0.01  # of the places that GDAL computes; its default is 0.125

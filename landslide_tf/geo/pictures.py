@@ -175,9 +175,8 @@ def _margins(wide: float, high: float, panels: int) -> dict:
 
 def _metres(sheet: Sheet) -> tuple[float, float]:
     """Metres of a pixel of the picture, down and across; in degrees they are not square."""
-    ground, (x, y) = sheet.ground, sheet.ground.centre
-    across = ground.distance_m((x - 0.5, y), (x + 0.5, y)) * sheet.step
-    return ground.distance_m((x, y - 0.5), (x, y + 0.5)) * sheet.step, across
+    down, across = sheet.ground.pixel_m(*sheet.ground.centre)
+    return down * sheet.step, across * sheet.step
 
 
 def _aspect(sheet: Sheet) -> float:

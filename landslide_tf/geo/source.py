@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from rasterio.enums import ColorInterp
 
 from landslide_tf.checks import InputError, naming
 from landslide_tf.data.ground import Ground
 from landslide_tf.data.opening import not_a_file, open_raster, reading
 from landslide_tf.data.raster import nodata_values
-from landslide_tf.data.tags import colour_table
+from landslide_tf.data.tags import colour_table, data_bands
 from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference
 from landslide_tf.geo.reader import Scene, limits, thumbnail
 from landslide_tf.geo.settings import SceneOptions
@@ -139,8 +138,7 @@ def _check_window(spec: InputSpec, window_px: int | None, sees_locally: bool) ->
 
 
 def _check_bands(file, numbers) -> None:
-    count = sum(kind != ColorInterp.alpha for kind in file.colorinterp)
-    count = count if colour_table(file) is None else 3
+    count = len(data_bands(file)) if colour_table(file) is None else 3
     if numbers is None and count != 3:
         raise InputError(
             f"{file.name}: has {count} bands, expected 3 (red, green, blue); name them with --bands"
