@@ -14,21 +14,16 @@ from rasterio.windows import Window
 
 from landslide_tf.checks import JobError
 from landslide_tf.files import atomic_path
+from landslide_tf.geo.styles import ERROR_CLASSES, LANDSLIDE_COLOUR, rgb
 
 NO_DATA = 255  # of bytes
 FULL_DISK = 2**20  # bytes free; GDAL does not say why it could not write
 STRIP_PX = 2**21  # pixels of a strip, about
 CACHE_MB = 256  # of GDAL; its default is 5 % of the machine
+GREY = (209, 209, 209)  # of no data
 COLOURS = {
-    "landslides.tif": {0: (255, 255, 255), 1: (230, 0, 126), NO_DATA: (209, 209, 209)},
-    # found, false alarm, missed as in the pictures (Okabe and Ito)
-    "errors.tif": {
-        0: (247, 247, 247),
-        1: (0, 158, 115),
-        2: (86, 180, 233),
-        3: (213, 94, 0),
-        NO_DATA: (209, 209, 209),
-    },
+    "landslides.tif": {0: (255, 255, 255), 1: rgb(LANDSLIDE_COLOUR), NO_DATA: GREY},
+    "errors.tif": {value: rgb(colour) for value, colour, _ in ERROR_CLASSES} | {NO_DATA: GREY},
 }
 MEANING = {
     "probability.tif": "probability of landslide",

@@ -40,7 +40,12 @@ def write_project(folder, title: str, grid, image: tuple, *, percent: bool, with
     """
     folder = Path(folder)
     path, bands, limits = image
-    srs = _srs(grid.crs)
+    srs = element(
+        "spatialrefsys",
+        None,
+        element("wkt", None, grid.crs.to_wkt()),
+        element("authid", None, ":".join(grid.crs.to_authority() or ())),
+    )
     layers = [
         (
             _layer("polygons", "Landslides", f"./landslides.gpkg|layername={LAYER}", srs,
@@ -112,17 +117,6 @@ def _layer(identifier, name, source, srs, parts) -> Element:
         element("srs", None, srs),
         element("provider", {"encoding": "UTF-8"}, "ogr" if vector else "gdal"),
         *parts,
-    )
-
-
-def _srs(crs) -> Element:
-    authority = crs.to_authority()
-    name = ":".join(authority) if authority else ""
-    return element(
-        "spatialrefsys",
-        None,
-        element("wkt", None, crs.to_wkt()),
-        element("authid", None, name),
     )
 
 

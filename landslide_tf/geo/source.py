@@ -17,7 +17,7 @@ from landslide_tf.geo.settings import SceneOptions
 from landslide_tf.geo.windows import BLOCK_PX, Layout
 from landslide_tf.inputs import InputSpec
 
-MAX_WINDOW_PX = 8192
+SMALLEST_WINDOW_PX, MAX_WINDOW_PX = 4, 8192  # pixels of the scene
 
 
 def open_scene(
@@ -174,7 +174,7 @@ def _window_px(tile_px, pixel, resolution_m) -> tuple[int, int]:
     if not resolution_m > 0:
         raise InputError(f"--resolution-m must be above 0. Received: {resolution_m}")
     window = tuple(round(tile_px * resolution_m / metres) for metres in pixel)
-    if min(window) < 4 or max(window) > MAX_WINDOW_PX:
+    if min(window) < SMALLEST_WINDOW_PX or max(window) > MAX_WINDOW_PX:
         raise InputError(
             f"--resolution-m {resolution_m:g} makes windows of {window[0]} x {window[1]} pixels "
             f"of {pixel[0]:.3g} x {pixel[1]:.3g} m; resample the image nearer to it (gdalwarp -tr)"

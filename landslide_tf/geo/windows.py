@@ -108,10 +108,6 @@ class Layout:
             for top, left, weight in self.windows(block):
                 yield np.s_[top : top + weight.shape[0], left : left + weight.shape[1]], weight
 
-    def within(self, size: tuple[int, int]) -> Layout:
-        """The same windows over a piece of a scene."""
-        return Layout(size, self.window, self.overlap)
-
     def count(self, block: tuple[int, int] | None = None) -> int:
         """Windows of a block, or of the scene."""
         result = 1
