@@ -10,10 +10,9 @@ ORIENTATION = 274  # of the tags of TIFF, which EXIF took over
 
 
 def upright(raster, file):
-    """A `Raster` turned as the open file's EXIF orientation says; as it is in a file with a place.
+    """A `Raster` turned as the EXIF orientation of its open file (JPEG, PNG, TIFF, WebP) says.
 
-    JPEG, PNG, TIFF and WebP are looked into. A GIS places images by their transform and ignores
-    the tag.
+    One with a georeference stays as it is, because a GIS ignores the tag.
     """
     number = _orientation(file) if raster.transform is None else 1
     if number == 1:
@@ -27,7 +26,7 @@ def upright(raster, file):
 
 
 def is_nowhere(transform) -> bool:
-    """Whether it is the identity, which files without a place come with."""
+    """Whether a transform is the identity, which stands for a file without georeference."""
     t = transform  # unpacking one takes ten times as long
     return (t.a, t.b, t.c, t.d, t.e, t.f) == (1, 0, 0, 0, 1, 0)
 

@@ -76,14 +76,14 @@ class Raster:
 def read_raster(path, *, nodata=None, bands=None, kind: str = "image") -> Raster:
     """Read PNG, JPEG, BMP, GeoTIFF or what else GDAL reads, of any bit depth.
 
-    `valid` is False where the file's nodata tag, an alpha band of 0, NaN or `nodata` says so (of
-    several bands: where all carry the tag or `nodata`; where any is NaN). `nodata` is a number or
-    several, as they are stored. `bands` (numbers from 1) are returned; default all but an alpha
-    band. Only they are read. An alpha band that `bands` names is a band like the others.
+    A pixel is not `valid` where all its bands carry the file's nodata tag or `nodata`, where one of
+    them is NaN, and where an alpha band is 0. `nodata` is a number or several, as they are stored.
+    Only `bands` (numbers from 1) are read; default all but alpha. An alpha band that `bands` names
+    is a band like the others.
 
-    What the file's tags say is done: a colour table, MINISWHITE, scale and offset are applied;
-    with `kind` 'dem', elevations in feet or another unit become metres; an image without a place
-    is turned as its EXIF orientation says.
+    The file's tags are obeyed. A colour table, MINISWHITE, scale and offset are applied; with
+    `kind` 'dem', elevations in feet or another unit become metres; an image without georeference is
+    turned as its EXIF orientation says.
 
     Raises:
         InputError: the file is missing, truncated or not an image, or has too few bands.

@@ -1,4 +1,4 @@
-"""What the files of a tile must be, and be to each other: what else they are is refused."""
+"""What the files of a tile must be, and how they must fit each other; all else is refused."""
 
 from __future__ import annotations
 

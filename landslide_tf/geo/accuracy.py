@@ -19,11 +19,11 @@ CRITERIA = ("any_overlap", "iou_over_0.5")
 class ObjectScorer:
     """Counts landslides found and false alarms.
 
-    Both sides are the pixels that are known in map and reference; parts that touch at their sides
-    are one landslide, holes and parts below the minimum area are gone on both. With 'any overlap',
-    a landslide of the reference is found where any mapped one overlaps it, and a mapped one is a
-    false alarm where it overlaps none. With 'IoU over 0.5', each has at most one partner, with
-    which it shares more than half of their union.
+    Only pixels that are known in both map and reference count. In both, pixels that touch at their
+    sides are one landslide; holes below the minimum area are filled, and landslides below it are
+    left out. With 'any overlap', a landslide of the reference is found where any mapped one
+    overlaps it, and a mapped one is a false alarm where it overlaps none. With 'IoU over 0.5', each
+    has at most one partner, with which it shares more than half of their union.
 
     >>> from rasterio.crs import CRS
     >>> from rasterio.transform import from_origin
@@ -70,7 +70,10 @@ class ObjectScorer:
         return {**whole, "by_size_m2": classes}
 
     def _match(self):
-        """By criterion (2, N): whether each of the reference is found, each mapped one right."""
+        """Which landslides of the reference are found, which mapped ones right: (2, N) bool each.
+
+        The first axis is the criterion.
+        """
         truth, mapped = self._sides
         found = np.zeros((2, len(truth.areas)), bool)
         right = np.zeros((2, len(mapped.areas)), bool)

@@ -132,7 +132,7 @@ _ROUNDNESS = (math.pi * (_ASPECTS + 1) * (1 + 3 * _H / (10 + np.sqrt(4 - 3 * _H)
 
 
 def describe_landslide(component: Component, outline, ground: Ground, threshold: float) -> dict:
-    """The values of a landslide by column but `id`, rounded to what they mean.
+    """The values of a landslide for all columns but `id`, rounded to the digits that mean anything.
 
     Args:
         component: with sums of 'probability' and 'edge', and of `terrain_layers` with a DEM.

@@ -126,7 +126,7 @@ def describe_layer(path, title: str, abstract: str, with_dem: bool) -> None:
 
 @contextlib.contextmanager
 def told(path):
-    """Turn what pyogrio raises into the `JobError`, or full disk, of all other outputs."""
+    """Turn what pyogrio raises in the block into what `write_error` makes of it."""
     import pyogrio
 
     try:

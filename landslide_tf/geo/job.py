@@ -257,11 +257,7 @@ def read_list(path, dem) -> list[tuple[str, str | None]]:
 
 
 def _entries(line: str) -> list[str]:
-    """What commas separate, without the quotes around it.
-
-    >>> _entries('"C:/my scenes/a,1.tif", dem.tif'), _entries("'a.tif'")
-    (['C:/my scenes/a,1.tif', 'dem.tif'], ['a.tif'])
-    """
+    """What commas separate, without the quotes around it."""
     quote = "'" if line.startswith("'") else '"'
     (entries,) = csv.reader([line], skipinitialspace=True, quotechar=quote)
     return [entry.strip() for entry in entries]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
@@ -236,8 +237,8 @@ def _draw(job: Job, grid, about: About, found: dict, areas) -> set[str]:
         )
         pictures.error_map(
             out / "errors.png",
-            pictures.Sheet(
-                image, valid, step, ground, f"Map of {name} against the reference", words, source
+            dataclasses.replace(
+                sheet, title=f"Map of {name} against the reference", subtitle=words
             ),
             np.nan_to_num(errors, nan=NO_DATA),
         )

@@ -112,7 +112,7 @@ def write_cog(strips, target, resampling: str) -> None:
 
 
 def write_error(path, error) -> Exception:
-    """What a failed write of GDAL is for the user: the disk is full, or its own words.
+    """The error to raise where GDAL could not write: the disk is full, or GDAL's own words.
 
     >>> write_error("map.tif", "write failed")
     JobError('map.tif: cannot be written (write failed); continue with --resume')

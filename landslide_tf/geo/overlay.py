@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from rasterio.enums import Resampling
 from rasterio.features import rasterize
@@ -112,7 +114,7 @@ def same_grid(grid: Grid, file) -> bool:
 def bounds_apart(file, grid: Grid) -> tuple[str, str] | None:
     """Bounds of an open raster and of the scene, in the scene's CRS, where they do not overlap.
 
-    None where they do, or where a rotated raster's bounds do not tell.
+    None where they overlap, and for a rotated raster, whose bounds do not tell.
 
     Raises:
         InputError: the raster's CRS cannot be brought to the scene's.
@@ -140,13 +142,16 @@ def bounds_apart(file, grid: Grid) -> tuple[str, str] | None:
 
 
 def sorted_bounds(bounds):
-    """Left, bottom, right, top, of a raster with south up, too."""
+    """Left, bottom, right and top, also of a raster whose first row is the southernmost."""
     (west, east), (south, north) = sorted(bounds[0::2]), sorted(bounds[1::2])
     return west, south, east, north
 
 
 def moved_bounds(bounds, from_crs, to_crs):
-    """Bounds in another CRS, across 180 degrees with a right side beyond 180; None if nowhere."""
+    """Bounds in another CRS, or None where that does not reach them.
+
+    Bounds that cross 180 degrees get a right side beyond 180.
+    """
     try:
         left, bottom, right, top = transform_bounds(
             flat_crs(from_crs), flat_crs(to_crs), *bounds, densify_pts=21
@@ -191,10 +196,10 @@ def open_dem(path, grid: Grid, nodata=None):
             ]
 
     def read(window) -> Raster:
-        raster = None
-        for view, mark in warped:
-            part = read_window(view, window, nodata=mark, kind="dem", tagged=file)
-            raster = part if raster is None else _joined(raster, part)
+        parts = [
+            read_window(view, window, nodata=mark, kind="dem", tagged=file) for view, mark in warped
+        ]
+        raster = functools.reduce(_joined, parts)
         check_dem(raster, path)
         return raster
 
@@ -252,10 +257,7 @@ def _open_mask(path, grid: Grid):
         warped = [grid.warped(view, Resampling.nearest, source=file) for view in views(file, grid)]
 
     def read(window) -> Raster:
-        raster = None
-        for view in warped:
-            part = read_numbers(view, window, numbers)
-            raster = part if raster is None else _joined(raster, part)
-        return check_mask(raster, path)
+        parts = [read_numbers(view, window, numbers) for view in warped]
+        return check_mask(functools.reduce(_joined, parts), path)
 
     return read

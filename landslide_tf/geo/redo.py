@@ -111,7 +111,10 @@ def open_map(folder: Path, out: Path, changes: dict | None = None) -> tuple[dict
 
 
 def _again(folder: Path, report: dict, job: Job, labels, watch: Watch | None, make) -> dict:
-    """What `make`, `join` or a part of it, finds in the probability of the map in `folder`."""
+    """Give the probability of the map in `folder` to `make`, and return what that finds.
+
+    `make` is `join`, or takes and returns what `join` does.
+    """
     with reading(folder / "report.json", "map the scene again"):
         asked = job.options.threshold
         threshold = float(report["threshold"] if asked is None else asked)
@@ -139,7 +142,7 @@ def _read_report(folder: Path) -> dict:
 
 
 def _job(folder: Path, out: Path, report: dict, changes: dict) -> Job:
-    """The job of the report, with other options; the scene as it was."""
+    """The job that a report tells of, with some options changed."""
     known = {field.name for field in dataclasses.fields(MapOptions)}
     options = {name: value for name, value in report["options"].items() if name in known}
     options |= {name: value for name, value in changes.items() if value is not None}

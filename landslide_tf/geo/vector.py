@@ -195,11 +195,7 @@ def _reason(error, path) -> tuple[str, str]:
 
 
 def _for_pyogrio(path) -> str:
-    """A path as pyogrio takes it: in a plain one, '!' would divide an archive from its member.
-
-    >>> _for_pyogrio("a!b.gpkg").endswith("/a!b.gpkg"), _for_pyogrio("a.gpkg")
-    (True, 'a.gpkg')
-    """
+    """A path as pyogrio takes it: in a plain one, '!' would divide an archive from its member."""
     path = str(path)
     if "!" not in path or not is_local(path):
         return path

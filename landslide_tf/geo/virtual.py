@@ -1,4 +1,4 @@
-"""Rasters seen otherwise than they lie on disk: all no data as NaN, or a turn of the globe away."""
+"""Virtual rasters of a file, to be warped: all no data as NaN, or moved by 360 degrees."""
 
 from __future__ import annotations
 
@@ -17,23 +17,20 @@ TYPES = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", 
 
 
 def views(file, grid, nodata=None) -> list:
-    """The open raster `file` as it must be seen to be warped onto the scene's `grid`.
+    """The rasters to warp onto the scene's `grid` in place of the open raster `file`.
 
-    With `nodata`, a number or several, beside the file's own tags or mask, all of them are NaN in
-    float64: a warp knows one value only. A raster in degrees comes once for each turn of 360
-    degrees in which it may reach into the scene.
+    With `nodata`, a number or several, beside the file's own tags or mask, all of them become NaN
+    in float64, because a warp knows one value only. A raster in degrees is there once for each
+    turn of 360 degrees by which it may reach into the scene.
     """
     marks = [_marks(file, band, nodata) for band in data_bands(file)]
     hidden = any(MaskFlags.per_dataset in flags for flags in file.mask_flag_enums)
     alone = all(set(m) <= {tag} for m, tag in zip(marks, file.nodatavals, strict=False))
     many = nodata is not None and (hidden or not alone)
-    result = []
-    for turn in _turns(file, grid):
-        if not many and turn == 0:
-            result.append(file)
-        else:
-            result.append(rasterio.open(_xml(file, marks if many else None, hidden, turn)))
-    return result
+    return [
+        rasterio.open(_xml(file, marks if many else None, hidden, turn)) if many or turn else file
+        for turn in _turns(file, grid)
+    ]
 
 
 def _marks(file, band, nodata) -> tuple[float, ...]:
