@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from landslide_tf.data.orientation import turned
+
 SIDE_PX = 64  # tiles are compared at this size
 REACH_PX = 16  # the furthest shift that is looked for
 LOOKED_AT = 256  # tiles of a set, which take a second
@@ -191,9 +193,4 @@ def _turned(read_labels, box, size, turn) -> tuple[np.ndarray, np.ndarray]:
     if flip_columns:
         left, right = size[1] - right, size[1] - left
     raster = read_labels((left, top, right, bottom) if across else (top, left, bottom, right))
-    turned = []
-    for array in (raster.values[..., 0] != 0, raster.valid):
-        array = array.T if across else array
-        array = array[::-1] if flip_rows else array
-        turned.append(array[:, ::-1] if flip_columns else array)
-    return tuple(turned)
+    return tuple(turned(array, *turn) for array in (raster.values[..., 0] != 0, raster.valid))

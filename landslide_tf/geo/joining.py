@@ -102,15 +102,14 @@ def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, d
         reference's, by name.
     """
     scene, options, work = job.scene, job.options, job.work
-    grid = Reader(scene).grid
+    reader = Reader(scene)
+    grid = reader.grid
     ground = Ground(grid.crs, grid.transform, scene.size)
     pixel_m2 = ground.pixel_m2(*ground.centre)
     min_area = options.min_area
     if min_area is None:  # a packaged model knows below which area its polygons are mostly false
         min_area = max(default_min_area_m2(pixel_m2), about.model.get("min_area_m2") or 0)
-    polygons = PolygonWriter(
-        work / "landslides.gpkg", ground, Reader(scene), about.threshold, min_area
-    )
+    polygons = PolygonWriter(work / "landslides.gpkg", ground, reader, about.threshold, min_area)
     scorer = Scorer({"default": 0.5, "map": about.threshold}) if labels else None
     objects = ObjectScorer(work, ground, min_area) if labels else None
     mapped_px = 0

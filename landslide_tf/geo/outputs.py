@@ -48,8 +48,7 @@ class StripFile:
     """
 
     def __init__(self, path, grid, dtype: str, tags: dict):
-        self.path = Path(path)
-        name = self.path.name
+        name = Path(path).name
         profile = {
             "driver": "GTiff",
             "count": 1,
@@ -63,7 +62,7 @@ class StripFile:
             "zlevel": 1,
             "bigtiff": "if_safer",
         }
-        self._file = rasterio.open(self.path, "w", **profile)
+        self._file = rasterio.open(path, "w", **profile)
         unit = "class"
         if name == "probability.tif":
             unit = "percent" if dtype == "uint8" else "1"

@@ -131,10 +131,8 @@ def _opaque():
 
 
 def _tint(picture, where, colour, share: float):
-    from matplotlib.colors import to_rgb
-
     result = picture.copy()
-    result[where] = (1 - share) * result[where] + share * np.array(to_rgb(colour))
+    result[where] = (1 - share) * result[where] + share * np.array(rgb(colour)) / 255
     return result
 
 
@@ -211,10 +209,9 @@ def _patch(colour, label):
 
 def _line(colour, label):
     from matplotlib import patheffects
-    from matplotlib.lines import Line2D
 
     effect = [patheffects.withStroke(linewidth=3, foreground="#1a1a1a")]
-    return Line2D([], [], color=colour, lw=1.6, path_effects=effect, label=label)
+    return drawing().Line2D([], [], color=colour, lw=1.6, path_effects=effect, label=label)
 
 
 def _finish(figure, path, legend) -> None:

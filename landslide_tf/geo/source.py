@@ -33,14 +33,7 @@ def open_scene(
     Args:
         image: GeoTIFF, or what else rasterio reads, with CRS and transform.
         dem: elevation in metres on any grid and CRS; None for a model of RGB alone.
-        options: `bands`, default those of the run, or the three there are; `scale`: 'run',
-            'percentile' (2 to 98, by band), or the values 'LOW,HIGH' of 0 and 1; `nodata`: this
-            value, or these, are no data in image and DEM, beside the files' own; `skip_bad`: what
-            cannot be read is no data; `resolution_m`: the model runs at this ground size of a
-            pixel, default the image's own; `overlap`: pixels of the model that neighbouring windows
-            share, default half a tile (with less, seams show: elevation is scaled by each window's
-            own relief); `window_px`: side of a window in pixels of the model, default
-            `default_window_px`.
+        options: how the scene is read, and its windows; see the fields of `SceneOptions`.
         sees_locally: whether the model may run in windows of another size than it was trained on.
 
     Raises:
