@@ -1,4 +1,4 @@
-"""Whether masks lie on their images: over a data set, the edges of both come together.
+"""Whether the masks of a data set lie on their images, judged by the edges of both.
 
 A single landslide says little. Over tens of tiles the image is more often rugged under the
 outlines of its landslides than where the same outlines are put a little off, turned or mirrored.

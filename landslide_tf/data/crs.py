@@ -42,7 +42,7 @@ def _horizontal(wkt: str) -> pyproj.CRS:
 
 @functools.lru_cache(maxsize=64)
 def _unbound(wkt: str) -> pyproj.CRS:
-    """The CRS without its shift to WGS 84; with its heights."""
+    """The CRS without its shift to WGS 84, but with its heights."""
     crs = pyproj.CRS.from_wkt(wkt)
     while crs.is_bound:
         crs = crs.source_crs
@@ -50,7 +50,7 @@ def _unbound(wkt: str) -> pyproj.CRS:
 
 
 def flat_crs(crs) -> CRS:
-    """`crs` without its heights, as rasterio has it; the same object where it has none.
+    """`crs` without its heights, as a CRS of rasterio; the same object where it has none.
 
     >>> flat_crs(CRS.from_epsg(4979)).to_epsg(), flat_crs(CRS.from_epsg(32647)).to_epsg()
     (4326, 32647)

@@ -96,11 +96,11 @@ class Ground:
         return self.geodesic(shape)[0]
 
     def pixel_m2(self, x: float, y: float) -> float:
-        """Area of a pixel around (x, y), as of `geodesic`."""
+        """Area of a pixel around (x, y), measured as by `geodesic`."""
         return self.geodesic(shapely.box(x - 0.5, y - 0.5, x + 0.5, y + 0.5))[0]
 
     def pixel_m(self, x: float, y: float) -> tuple[float, float]:
-        """Lengths along y and along x of a pixel around (x, y), as of `distance_m`."""
+        """Lengths along y and along x of a pixel around (x, y), measured as by `distance_m`."""
         along_y = self.distance_m((x, y - 0.5), (x, y + 0.5))
         return along_y, self.distance_m((x - 0.5, y), (x + 0.5, y))
 

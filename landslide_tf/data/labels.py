@@ -99,7 +99,7 @@ def _meanings(file) -> dict[int, int] | None:
 
 
 def _check_background(file, tags, numbers) -> None:
-    """Refuse a mask whose background is no data: a whole one, or a tile but for a straight rim."""
+    """Refuse a mask that is landslide wherever it is known, unless a straight rim is unknown."""
     used = {number for number in _used(file) if number == number}  # without NaN
     labels = {numbers.get(number, number) for number in used - tags}
     if not labels or 0 in labels:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +64,8 @@ class ObjectScorer:
         reference, mapped = self.areas()
         whole = _counts(reference, mapped, found, right)
         classes = {}
-        for name, low, high in _size_classes():
+        for low, high in itertools.pairwise((0, *SIZES_M2, math.inf)):
+            name = f"{low} to {high}" if high < math.inf else f"{low} and more"
             here = [(low <= areas) & (areas < high) for areas in (reference, mapped)]
             classes[name] = _counts(
                 reference[here[0]], mapped[here[1]], found[:, here[0]], right[:, here[1]]
@@ -113,9 +116,3 @@ def _counts(reference, mapped, found, right) -> dict:
             for name, f, r in zip(CRITERIA, found, right, strict=True)
         },
     }
-
-
-def _size_classes():
-    edges = (0, *SIZES_M2, float("inf"))
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
-        yield (f"{low} to {high}" if high < edges[-1] else f"{low} and more"), low, high

@@ -132,7 +132,7 @@ def open_for(run: Run, image, dem, options: MapOptions) -> Scene:
 
 
 def _in_training_windows(run: Run, scene: Scene, options: MapOptions) -> Scene | None:
-    """The scene in windows as large as the training's tiles, where others change its map."""
+    """The scene in windows as large as the training's tiles, if larger ones change its map."""
     px = run.spec.tile_px
     same = dataclasses.replace(options, window_px=px)
     narrow = open_for(run, scene.image, scene.dem, same)
@@ -149,7 +149,7 @@ def _in_training_windows(run: Run, scene: Scene, options: MapOptions) -> Scene |
 
 
 def _check_formats(image, formats: str) -> None:
-    """GeoJSON and KML are in longitude and latitude, which local coordinates do not have."""
+    """Refuse GeoJSON and KML for local coordinates, which have no longitude and latitude."""
     asked = [name for name in parse_formats(formats) if name in ("geojson", "kml")]
     if not asked:
         return

@@ -59,7 +59,7 @@ class About:
         return Path(self.model["trained_on"]).name
 
     def tags(self) -> dict:
-        """For GeoTIFFs."""
+        """The tags of GeoTIFFs."""
         return {
             "model": self.model["model"],
             "model_sha256": self.model.get("sha256"),
@@ -71,7 +71,7 @@ class About:
 
 
 def open_reference(scene: Scene, reference):
-    """The function of `open_labels` for a reference of a scene; None where there is none."""
+    """What `open_labels` returns for a reference of a scene; None where there is no reference."""
     return None if reference is None else open_labels(reference, Reader(scene).grid)
 
 
@@ -125,7 +125,11 @@ def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, d
             valid = np.isfinite(probability)
             landslide = valid & (probability >= np.float32(about.threshold))
             mapped_px += int(valid.sum())
-            probability_file.write(top, _stored(probability, valid, options.dtype))
+            stored = probability
+            if options.dtype == "uint8":
+                percent = np.round(np.nan_to_num(probability) * 100)
+                stored = np.where(valid, percent, NO_DATA).astype("uint8")
+            probability_file.write(top, stored)
             landslide_file.write(top, np.where(valid, landslide, NO_DATA).astype("uint8"))
             if labels:
                 truth = labels(rasterio.windows.Window(0, top, *probability.shape[::-1]))
@@ -152,14 +156,8 @@ def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, d
     return found, areas | ({"reference": objects.areas()[0]} if objects else {})
 
 
-def _stored(probability, valid, dtype: str):
-    if dtype == "float32":
-        return probability
-    return np.where(valid, np.round(np.nan_to_num(probability) * 100), NO_DATA).astype("uint8")
-
-
 def _with_neighbours(strips):
-    """(top, probability, above, below): with the rows of validity around each strip."""
+    """Each (top, probability), and which pixels of the rows above and below it have data."""
     before = last = None
     for top, probability in strips:
         if before is not None:
@@ -201,7 +199,7 @@ def _publish(job: Job, grid, about: About, found: dict, areas) -> None:
 
 
 def _draw(job: Job, grid, about: About, found: dict, areas) -> set[str]:
-    """Pictures and project; returns the names of those that are not always there."""
+    """Write pictures and project; returns the names of the pictures that not every map has."""
     out, work, scene, made = job.out, job.work, job.scene, set()
     image, valid, step = thumbnail(scene)
     name = Path(scene.image).name

@@ -122,7 +122,7 @@ def write_error(path, error) -> Exception:
 
 
 def _check_whole(path) -> None:
-    """Read the file once: GDAL reports a disk that filled in the last moment to nobody."""
+    """Read the file once, because GDAL does not report a disk that filled at the last moment."""
     with rasterio.open(path) as file:
         for _, window in file.block_windows(1):
             file.read(1, window=window)

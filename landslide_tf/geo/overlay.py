@@ -166,16 +166,16 @@ def moved_bounds(bounds, from_crs, to_crs):
 
 
 def _overlap(a, b, turns: bool) -> bool:
-    """Whether two boxes overlap; with `turns`, also a turn of 360 degrees apart."""
+    """Whether two boxes overlap; with `turns`, also when one is moved by 360 degrees."""
     return a[1] < b[3] and b[1] < a[3] and any(
         a[0] + turn < b[2] and b[0] < a[2] + turn for turn in ((-360, 0, 360) if turns else (0,))
     )  # fmt: skip
 
 
 def open_dem(path, grid: Grid, nodata=None):
-    """A function from windows of the scene to the DEM there, in metres: as it is where the grids
-    agree, else bilinear, float64.
+    """A function from windows of the scene to the DEM there, in metres.
 
+    Where the grids agree, the DEM is read as it is; else it is interpolated, bilinear in float64.
     All that is no data, by tag or by `nodata` (a number or several), is left out before anything
     is interpolated. A DEM in degrees is also looked for a turn of 360 degrees away.
 

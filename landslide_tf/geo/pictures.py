@@ -122,7 +122,7 @@ def colours(probability):
 
 
 def _opaque():
-    """Matplotlib's colour map of `colours`, as over a middle grey."""
+    """Matplotlib's colour map of `colours`, as they look over a middle grey."""
     from matplotlib.colors import ListedColormap
 
     rgba = colours(np.linspace(0, 1, 256)) / 255

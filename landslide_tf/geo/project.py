@@ -121,7 +121,7 @@ def _layer(identifier, name, source, srs, parts) -> Element:
 
 
 def _relative(path, folder) -> str:
-    """`path` as seen from `folder`; as it is from one drive of Windows to another."""
+    """`path` relative to `folder`; as it is where Windows has them on two drives."""
     try:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:

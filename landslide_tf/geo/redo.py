@@ -171,7 +171,7 @@ def _job(folder: Path, out: Path, report: dict, changes: dict) -> Job:
 
 
 def _strips(path, dtype: str):
-    """(top, probability) of a `probability.tif`, as of `store.strips`."""
+    """(top, probability) of a `probability.tif`, as `store.strips` yields them."""
     with open_raster(path) as file, reading_raster(path):
         height, width = file.shape
         rows = max(1, STRIP_PX // width)

@@ -63,7 +63,7 @@ class SceneOptions:
 
 @dataclass(frozen=True)
 class MapOptions(SceneOptions):
-    """What decides a map beside run, image and DEM; lengths in pixels, metres where named so.
+    """The options of a map. Lengths are in pixels, or in metres where the name says so.
 
     Raises:
         InputError: a value is not legal.

@@ -69,11 +69,12 @@ def open_scene(
             pixel = Ground(grid.crs, grid.transform, size).pixel_size_m()
     if dem is not None:
         _check_overlap(dem, grid)
-    side = spec.tile_px
-    if sees_locally or options.window_px is not None:
-        side = _check_window(spec, options.window_px, sees_locally)
+    side = options.window_px or spec.tile_px
+    if options.window_px is not None:
+        _check_window(spec, options.window_px, sees_locally)
+    elif sees_locally:
         coarser = [(options.resolution_m or metres) / metres for metres in pixel]
-        side = side or default_window_px(spec.tile_px, size, coarser)
+        side = default_window_px(spec.tile_px, size, coarser)
     overlap = spec.tile_px // 2 if options.overlap is None else options.overlap
     if not 0 <= overlap < side:
         raise InputError(
@@ -116,9 +117,9 @@ def default_window_px(tile_px: int, size, scale=(1.0, 1.0)) -> int:
     return max(tile_px, int(most // 16) * 16)
 
 
-def _check_window(spec: InputSpec, window_px: int | None, sees_locally: bool) -> int | None:
-    if window_px is None or window_px == spec.tile_px:
-        return window_px
+def _check_window(spec: InputSpec, window_px: int, sees_locally: bool) -> None:
+    if window_px == spec.tile_px:
+        return
     if not sees_locally:
         raise InputError(
             f"--window-px {window_px}: this model looks at all of a window (its attention, or "
@@ -127,7 +128,6 @@ def _check_window(spec: InputSpec, window_px: int | None, sees_locally: bool) ->
         )
     if window_px < 16 or window_px % 16:
         raise InputError(f"--window-px must be a multiple of 16. Received: {window_px}")
-    return window_px
 
 
 def _check_bands(file, numbers) -> None:
