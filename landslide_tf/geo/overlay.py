@@ -52,19 +52,17 @@ class Grid:
             for px, py in ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
         )
 
-    def warped(self, file, resampling, *, source=None, **options) -> WarpedVRT:
+    def warped(self, view, file, resampling, **options) -> WarpedVRT:
         """An open raster of any grid, seen on this one; no data where it does not reach.
 
-        `source` is the file that `file` stands for, if it is another one.
+        `view` is the raster `file`, or one of its `virtual.views`.
         """
-        check_georeference(source or file)
-        if options.get("src_nodata", file.nodata) is None:
-            options["add_alpha"] = True
         crs = flat_crs(self.crs)
-        src_crs = crs if self.same_crs(source or file) else flat_crs(file.crs)
+        src_crs = crs if self.same_crs(file) else flat_crs(view.crs)
         return WarpedVRT(
-            file, src_crs=src_crs, crs=crs, transform=self.transform, width=self.width,
-            height=self.height, resampling=resampling, tolerance=TOLERANCE_PX, **options,
+            view, src_crs=src_crs, crs=crs, transform=self.transform, width=self.width,
+            height=self.height, resampling=resampling, tolerance=TOLERANCE_PX,
+            add_alpha=view.nodata is None, **options,
         )  # fmt: skip
 
     def same_crs(self, file) -> bool:
@@ -191,7 +189,7 @@ def open_dem(path, grid: Grid, nodata=None):
             warped = [(file, nodata)]
         else:
             warped = [
-                (grid.warped(view, Resampling.bilinear, source=file, dtype="float64"), None)
+                (grid.warped(view, file, Resampling.bilinear, dtype="float64"), None)
                 for view in views(file, grid, nodata_values(nodata))
             ]
 
@@ -254,7 +252,7 @@ def _open_mask(path, grid: Grid):
                 f"{path}: does not reach into the scene {grid.path}; it covers {apart[0]}, the "
                 f"scene {apart[1]}; give the mask of this place"
             )
-        warped = [grid.warped(view, Resampling.nearest, source=file) for view in views(file, grid)]
+        warped = [grid.warped(view, file, Resampling.nearest) for view in views(file, grid)]
 
     def read(window) -> Raster:
         parts = [read_numbers(view, window, numbers) for view in warped]
