@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 
@@ -40,7 +41,22 @@ def check_choice(name: str, value, choices: Iterable) -> None:
         )
 
 
-def check_multiple(height: int | None, width: int | None, factor: int = 16) -> None:
+@contextlib.contextmanager
+def naming(path):
+    """Put a file's name before the `InputError` that the block raises.
+
+    >>> with naming("scene.tif"):
+    ...     raise InputError("the CRS cannot be understood")
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: scene.tif: the CRS cannot be understood
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def check_multiple(height: int | None, width: int | None) -> None:
     """Raise `InputError` unless height and width (pixels) can be halved four times; None passes.
 
     >>> check_multiple(128, None)
@@ -50,9 +66,9 @@ def check_multiple(height: int | None, width: int | None, factor: int = 16) -> N
 use 256 x 256
     """
     sizes = [height, width]
-    if any(size is not None and (size < factor or size % factor) for size in sizes):
-        up = [size if size is None else max(1, -(-size // factor)) * factor for size in sizes]
+    if any(size is not None and (size < 16 or size % 16) for size in sizes):
+        up = [size if size is None else max(1, -(-size // 16)) * 16 for size in sizes]
         raise InputError(
-            f"height and width must be divisible by {factor}. "
-            f"Received {height} x {width}; use {up[0]} x {up[1]}"
+            f"height and width must be divisible by 16. Received {height} x {width}; "
+            f"use {up[0]} x {up[1]}"
         )

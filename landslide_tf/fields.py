@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import field
 
 from landslide_tf.checks import InputError
@@ -27,25 +28,20 @@ def check_number(name, value, low=None, above=None, below=None, high=None, whole
     Traceback (most recent call last):
     landslide_tf.checks.InputError: `epochs` must be at least 1. Received: 0
     """
-    rules = []
     ok = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if whole:
-        ok = ok and value == int(value) and isinstance(value, int)
+    rules = []
+    if whole and not isinstance(value, int):
+        ok = False
         rules.append("a whole number")
-    if low is not None:
-        ok = ok and value >= low
-        rules.append(f"at least {low}")
-    if above is not None:
-        ok = ok and value > above
-        rules.append(f"above {above}")
-    if below is not None:
-        ok = ok and value < below
-        rules.append(f"below {below}")
-    if high is not None:
-        ok = ok and value <= high
-        rules.append(f"at most {high}")
+    for bound, words, holds in (
+        (low, "at least", operator.ge),
+        (above, "above", operator.gt),
+        (below, "below", operator.lt),
+        (high, "at most", operator.le),
+    ):
+        if bound is not None:
+            ok = ok and holds(value, bound)
+            rules.append(f"{words} {bound}")
     if not ok:
-        if whole and isinstance(value, int):
-            rules.remove("a whole number")
         must = " and ".join(rules) or "a finite number"
         raise InputError(f"`{name}` must be {must}. Received: {value!r}")

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, never over an input, and read with a clear word on damage.
+"""Writes files whole or not at all and never over an input, and says when one is damaged.
 
 Imports no third-party package.
 """
@@ -30,8 +30,7 @@ BYTE_ORDER_MARKS = (
 def atomic_path(path):
     """A path beside `path` to write to; it takes the name `path` when the block ends well.
 
-    >>> import tempfile
-    >>> target = Path(tempfile.mkdtemp()) / "note.txt"
+    >>> target = Path("note.txt")
     >>> with atomic_path(target) as scratch:
     ...     _ = scratch.write_text("done")
     >>> target.read_text()
@@ -194,7 +193,7 @@ def check_outputs(outputs, inputs) -> None:
 
 
 def _identities(path) -> set:
-    """What a file is known by: its place without links and case, and its number on the disk."""
+    """What two paths of one file share: the place without links and case, the number on disk."""
     found = {_spelled(path)}
     with contextlib.suppress(OSError):
         status = os.stat(path)
@@ -210,8 +209,8 @@ def _spelled(path) -> str:
 def sha256(path) -> str:
     """Hex digest of a file's bytes.
 
-    >>> import tempfile
-    >>> sha256(tempfile.mkstemp()[1])[:8]  # of an empty file
+    >>> Path("empty").touch()
+    >>> sha256("empty")[:8]
     'e3b0c442'
     """
     with open(path, "rb") as file:

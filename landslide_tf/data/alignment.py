@@ -1,4 +1,4 @@
-"""Whether masks lie on their images: over a data set, the edges of both come together.
+"""Whether the masks of a data set lie on their images, judged by the edges of both.
 
 A single landslide says little. Over tens of tiles the image is more often rugged under the
 outlines of its landslides than where the same outlines are put a little off, turned or mirrored.
@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from landslide_tf.data.orientation import turned
+
 SIDE_PX = 64  # tiles are compared at this size
 REACH_PX = 16  # the furthest shift that is looked for
 LOOKED_AT = 256  # tiles of a set, which take a second
 LEAST_TILES = 20
 NEAR_PX = 3  # masks drawn by hand are not more exact than this
+NEAR = slice(REACH_PX - NEAR_PX, REACH_PX + NEAR_PX + 1)  # of the shifts: as good as none
 SURE, BETTER = 6.0, 0.15  # standard errors, and deviations, by which another place must fit better
 LEAST_KNOWN, SMALLEST, LARGEST = 0.9, 0.005, 0.8  # share of data; of landslide
 ORIENTATIONS = [(flip, turns) for flip in (False, True) for turns in range(4)]
@@ -29,7 +32,7 @@ WORDS = (
     "mirrored top to bottom",
     "mirrored along their other diagonal",
 )
-# The same, as what comes first: rows and columns exchanged; then rows, and columns, turned round.
+# The same as three steps: rows and columns exchanged, rows reversed, columns reversed.
 TURNS = [(0, 0, 0), (1, 1, 0), (0, 1, 1), (1, 0, 1), (0, 0, 1), (1, 0, 0), (0, 1, 0), (1, 1, 1)]
 
 
@@ -43,12 +46,12 @@ def looked_at(count: int) -> set[int]:
 
 
 def mask_fit(image, labels, known, orientations=ORIENTATIONS) -> np.ndarray | None:
-    """How well the outline of a mask lies on edges of its image, by where it is put: (8, 33, 33).
+    """How well a mask's outline lies on edges of its image, for each place tried: (8, 33, 33).
 
-    First the `orientations` of the mask, then its shift down and to the right by -16 to 16
-    pixels of 64; [0, 16, 16] is in place. A number is the mean strength of the image's edges under
-    the outline, less that of the tile, in deviations. None where that says nothing: without an
-    outline, a relief of brightness or enough data.
+    The first axis is the orientation of the mask. The others are its shift down and to the right,
+    from -16 to 16 pixels of 64; [0, 16, 16] is in place. A number is the mean strength of the
+    image's edges under the outline, less that of the tile, in standard deviations. None where the
+    tile says nothing: it has no outline, one brightness, or too little data.
 
     Args:
         image: (H, W, C), of any brightness.
@@ -104,11 +107,11 @@ def alignment_warnings(fits) -> list[str]:
     if len(fits) < LEAST_TILES:
         return []
     fits = np.stack(fits)
-    mean, middle = fits.mean(axis=0), slice(REACH_PX - NEAR_PX, REACH_PX + NEAR_PX + 1)
+    mean = fits.mean(axis=0)
     elsewhere = mean.copy()
-    elsewhere[0, middle, middle] = -np.inf
+    elsewhere[0, NEAR, NEAR] = -np.inf
     best = np.unravel_index(elsewhere.argmax(), mean.shape)
-    here = np.unravel_index(mean[0, middle, middle].argmax(), (2 * NEAR_PX + 1,) * 2)
+    here = np.unravel_index(mean[0, NEAR, NEAR].argmax(), (2 * NEAR_PX + 1,) * 2)
     here = (0, *(int(i) + REACH_PX - NEAR_PX for i in here))
     better = fits[:, *best] - fits[:, *here]
     error = better.std(ddof=1) / np.sqrt(len(better))
@@ -135,8 +138,8 @@ def scene_alignment_warnings(
 ) -> list[str]:
     """The warning of `alignment_warnings` about a scene and the mask of it, else [].
 
-    Tiles of the scene are compared, that lie anywhere in it, with the mask where it is, and with
-    the mask turned or mirrored as a whole.
+    Tiles from all over the scene are compared with the mask in its place, and with the whole mask
+    turned or mirrored.
 
     Args:
         size: (H, W) of the scene, pixels.
@@ -170,8 +173,7 @@ def scene_alignment_warnings(
                 break
         if len(fits) < LEAST_TILES:
             continue
-        middle = slice(REACH_PX - NEAR_PX, REACH_PX + NEAR_PX + 1)
-        here = np.stack([fit[0, middle, middle].ravel() for fit in fits])
+        here = np.stack([fit[0, NEAR, NEAR].ravel() for fit in fits])
         here = here[:, here.mean(axis=0).argmax()]
         if kind == 0:
             at_rest, stays = fits, here
@@ -191,9 +193,4 @@ def _turned(read_labels, box, size, turn) -> tuple[np.ndarray, np.ndarray]:
     if flip_columns:
         left, right = size[1] - right, size[1] - left
     raster = read_labels((left, top, right, bottom) if across else (top, left, bottom, right))
-    turned = []
-    for array in (raster.values[..., 0] != 0, raster.valid):
-        array = array.T if across else array
-        array = array[::-1] if flip_rows else array
-        turned.append(array[:, ::-1] if flip_columns else array)
-    return tuple(turned)
+    return tuple(turned(array, *turn) for array in (raster.values[..., 0] != 0, raster.valid))

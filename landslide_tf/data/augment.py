@@ -99,7 +99,7 @@ def _enlarge(x, y, w, side, corner):
     keep = ops.cast(weight >= 0.5, "float32")
     x = _bilinear(x * valid, rows, columns) / ops.maximum(weight, 0.5) * keep
     near_rows, near_columns = (ops.cast(ops.round(c), "int32") for c in (rows, columns))
-    y = _take(_take(y, near_rows, 1), near_columns, 2)
+    y = _pixels(y, near_rows[:, :, None], near_columns[:, None, :])
     return x, y, keep
 
 
@@ -109,7 +109,8 @@ def _bilinear(array, rows, columns):
         last = array.shape[axis] - 1
         low = ops.clip(ops.cast(ops.floor(place), "int32"), 0, last)
         high = ops.clip(low + 1, 0, last)
-        share = _along(ops.clip(place - ops.cast(low, "float32"), 0.0, 1.0), axis)
+        share = ops.clip(place - ops.cast(low, "float32"), 0.0, 1.0)
+        share = share[:, :, None, None] if axis == 1 else share[:, None, :, None]
         array = _take(array, low, axis) * (1.0 - share) + _take(array, high, axis) * share
     return array
 
@@ -127,10 +128,6 @@ def _pixels(array, row, column):
     tile = ops.arange(ops.shape(array)[0], dtype="int32")[:, None, None]
     flat = ops.reshape(array, (-1, channels))
     return ops.take(flat, (tile * height + row) * width + column, axis=0)
-
-
-def _along(numbers, axis):
-    return numbers[:, :, None, None] if axis == 1 else numbers[:, None, :, None]
 
 
 def _beside_an_edge(px: int, chance, angle, distance):

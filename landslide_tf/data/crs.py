@@ -40,16 +40,23 @@ def _horizontal(wkt: str) -> pyproj.CRS:
     return crs if crs.is_engineering or len(crs.axis_info) < 3 else crs.to_2d()
 
 
+@functools.lru_cache(maxsize=64)
+def _unbound(wkt: str) -> pyproj.CRS:
+    """The CRS without its shift to WGS 84, but with its heights."""
+    crs = pyproj.CRS.from_wkt(wkt)
+    while crs.is_bound:
+        crs = crs.source_crs
+    return crs
+
+
 def flat_crs(crs) -> CRS:
-    """`crs` without its heights, as rasterio has it; the same object where it has none.
+    """`crs` without its heights, as a CRS of rasterio; the same object where it has none.
 
     >>> flat_crs(CRS.from_epsg(4979)).to_epsg(), flat_crs(CRS.from_epsg(32647)).to_epsg()
     (4326, 32647)
     """
     try:
-        full = pyproj.CRS.from_wkt(crs.to_wkt())
-        while full.is_bound:
-            full = full.source_crs
+        full = _unbound(crs.to_wkt())
         if not full.is_compound and len(full.axis_info) < 3:
             return crs
         return CRS.from_wkt(horizontal(crs).to_wkt())
@@ -63,13 +70,7 @@ def unit_m(crs) -> float | None:
     >>> unit_m(CRS.from_epsg(32647)), unit_m(CRS.from_epsg(4326))
     (1.0, None)
     """
-    horizontal(crs)  # raises where PROJ does not understand it
-    return _unit_m(crs.to_wkt())
-
-
-@functools.lru_cache(maxsize=64)
-def _unit_m(wkt: str) -> float | None:
-    flat = _horizontal(wkt)
+    flat = horizontal(crs)
     if flat.is_geographic or flat.is_geocentric or not flat.axis_info:
         return None
     axis = flat.axis_info[0]
@@ -87,17 +88,10 @@ def height_unit(crs) -> tuple[str, float] | None:
     >>> height_unit(CRS.from_string("EPSG:26911+5773")), height_unit(CRS.from_epsg(32647))
     (('metre', 1.0), None)
     """
-    return _height_unit(crs.to_wkt())
-
-
-@functools.lru_cache(maxsize=64)
-def _height_unit(wkt: str) -> tuple[str, float] | None:
     try:
-        full = pyproj.CRS.from_wkt(wkt)
+        full = _unbound(crs.to_wkt())
     except (ProjError, ValueError):
         return None
-    while full.is_bound:
-        full = full.source_crs
     axes = full.sub_crs_list[-1].axis_info if full.is_compound else full.axis_info[2:3]
     if not axes:
         return None
@@ -188,6 +182,15 @@ def _without_heights(crs):
     """The horizontal part, with its shift to WGS 84 if it has one."""
     crs = crs.sub_crs_list[0] if crs.is_compound else crs
     return crs if crs.is_bound or len(crs.axis_info) < 3 else crs.to_2d()
+
+
+def box_text(bounds) -> str:
+    """Left, bottom, right, top for messages.
+
+    >>> box_text((0, 1.23456789, 2, 3))
+    '(0, 1.23457, 2, 3)'
+    """
+    return "(" + ", ".join(f"{value:.6g}" for value in bounds) + ")"
 
 
 def crs_name(crs) -> str:

@@ -1,4 +1,4 @@
-"""One file from the web: resumed where it broke off, verified, and there when it is whole."""
+"""Fetching a file from the web: it is resumed, verified, and appears when it is whole."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def _begun(note: Path, url: str) -> dict | None:
 
 
 def reason(error) -> str:
-    """The innermost reason, in one line."""
+    """The innermost reason of an error of requests, in one line."""
     while error.args and isinstance(error.args[-1], Exception):
         error = error.args[-1]
     return (str(getattr(error, "reason", "") or error) or type(error).__name__).splitlines()[0]

@@ -44,7 +44,7 @@ def find_all(report: dict, samples, names, tiles, odd: dict) -> list[Finding]:
 
 
 def _each(level, examples, what, why, repair) -> list[Finding]:
-    """A finding about each of `examples`, if there are any; `what` is said of one, and of many."""
+    """One finding about all `examples`, if there are any; `what` has words for one and for many."""
     count = len(examples)
     return [Finding(level, f"{count} {what[count > 1]}", why, repair, examples)] if count else []
 

@@ -93,14 +93,16 @@ class Ground:
         geographic or its projection changes lengths or areas by more than 1 %."""
         if self._planar:
             return self.shape_in_crs(shape).area * self._factor**2
-        shape = shapely.transform(shape, lambda xy: np.stack(self.lonlat(*xy.T), axis=-1))
-        # the sign depends on the direction of the ring: outer ones anticlockwise
-        return abs(self._geod.geometry_area_perimeter(shapely.orient_polygons(shape))[0])
+        return self.geodesic(shape)[0]
 
-    def pixel_area_m2(self) -> float:
-        """Area of the pixel in the middle of the scene."""
-        x, y = self.centre
-        return self.area_m2(shapely.box(x - 0.5, y - 0.5, x + 0.5, y + 0.5))
+    def pixel_m2(self, x: float, y: float) -> float:
+        """Area of a pixel around (x, y), measured as by `geodesic`."""
+        return self.geodesic(shapely.box(x - 0.5, y - 0.5, x + 0.5, y + 0.5))[0]
+
+    def pixel_m(self, x: float, y: float) -> tuple[float, float]:
+        """Lengths along y and along x of a pixel around (x, y), measured as by `distance_m`."""
+        along_y = self.distance_m((x, y - 0.5), (x, y + 0.5))
+        return along_y, self.distance_m((x - 0.5, y), (x + 0.5, y))
 
     def pixel_size_m(self) -> tuple[float, float]:
         """Lengths along y and along x of the pixel in the middle of the scene: in the plane, or
@@ -108,9 +110,7 @@ class Ground:
         t = self.transform
         if self._planar:
             return math.hypot(t.b, t.e) * self._factor, math.hypot(t.a, t.d) * self._factor
-        x, y = self.centre
-        along_y = self.distance_m((x, y - 0.5), (x, y + 0.5))
-        return along_y, self.distance_m((x - 0.5, y), (x + 0.5, y))
+        return self.pixel_m(*self.centre)
 
     def distance_m(self, a, b) -> float:
         """Distance of two points in pixels (x, y)."""
@@ -139,8 +139,7 @@ class Ground:
         Returns the shape and the metres of a pixel there, (along x, along y).
         """
         x, y = shapely.get_coordinates(shapely.envelope(shape)).mean(axis=0)
-        across = self.distance_m((x - 0.5, y), (x + 0.5, y))
-        down = self.distance_m((x, y - 0.5), (x, y + 0.5))
+        down, across = self.pixel_m(x, y)
         return shapely.transform(shape, lambda xy: (xy - (x, y)) * (across, down)), (across, down)
 
     def longest_axis_m(self, shape) -> float:

@@ -16,7 +16,7 @@ than background; else the mask is refused. In a TIFF whose 0 is white (MINISWHIT
 from __future__ import annotations
 
 import numpy as np
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
@@ -25,6 +25,7 @@ from landslide_tf.data.orientation import upright
 from landslide_tf.data.raster import Raster, read_window
 from landslide_tf.data.tags import (
     colour_table,
+    data_bands,
     highest_number,
     scale_and_offset,
     white_is_zero,
@@ -98,7 +99,7 @@ def _meanings(file) -> dict[int, int] | None:
 
 
 def _check_background(file, tags, numbers) -> None:
-    """Refuse a mask whose background is no data: a whole one, or a tile but for a straight rim."""
+    """Refuse a mask that is landslide wherever it is known, unless a straight rim is unknown."""
     used = {number for number in _used(file) if number == number}  # without NaN
     labels = {numbers.get(number, number) for number in used - tags}
     if not labels or 0 in labels:
@@ -147,7 +148,7 @@ def _check_tags(file) -> set:
 
 
 def _check_transparency(file) -> None:
-    alpha = [i for i, kind in enumerate(file.colorinterp, 1) if kind == ColorInterp.alpha]
+    alpha = set(file.indexes) - set(data_bands(file))
     hidden = [flags for flags in file.mask_flag_enums if MaskFlags.per_dataset in flags]
     for number in alpha:
         if len(_used(file, number)) > 1 or 0 in _used(file, number):
@@ -192,9 +193,7 @@ def _by_colour(file, table) -> dict[int, int] | None:
 
 def _used(file, band=None) -> set:
     """All numbers of a band, or of all that are not alpha."""
-    bands = [band] if band else [
-        i for i, kind in enumerate(file.colorinterp, 1) if kind != ColorInterp.alpha
-    ]  # fmt: skip
+    bands = [band] if band else data_bands(file)
     found = set()
     for window in _strips(file):
         found |= set(np.unique(file.read(bands, window=window)).tolist())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from landslide_tf.data.alignment import ORIENTATIONS
+
 SAME_FROM = 0.97  # correlation of two thumbnails from which tiles count as near-duplicates
 # Thumbnails of length 1 that correlate by r are sqrt(2 - 2 r) apart; and a little for rounding.
 APART = 2 - 2 * SAME_FROM + 1e-4
@@ -66,21 +68,21 @@ def _candidates(features):
 def _invariants(images) -> np.ndarray:
     """(N, F): numbers that no turn or flip of the images (N, S, S) changes.
 
-    The eight orientations are a group. An image is a sum of parts that it does not mix: a symmetric
-    one, three that change their sign at most, and a rest; nor does it mix rings of pixels that it
-    carries into each other. So the symmetric part and the length of each other part on each ring
-    stay, and no two images are further apart in these numbers than in any orientation.
+    A ring is the pixels that turns and flips carry into each other. An image is the sum of a
+    symmetric part, three parts of which some turns and flips change the sign, and a rest. Turns and
+    flips mix neither the parts nor the rings. So the symmetric part, and the length of each other
+    part, stay the same on each ring; and two images are never further apart in these numbers than
+    in any orientation.
     """
     count, side = images.shape[:2]
-    turns = [(flip, turn) for flip in (False, True) for turn in range(4)]
     places = np.arange(side * side).reshape(1, side, side)
-    ring = np.min([_orient(places, *turn) for turn in turns], axis=0).ravel()
+    ring = np.min([_orient(places, *turn) for turn in ORIENTATIONS], axis=0).ravel()
     rings, ring = np.unique(ring, return_inverse=True)
     on_ring = (ring[:, None] == np.arange(len(rings))).astype("float32")
     features = np.zeros((count, 5, len(rings)), "float32")
     for start in range(0, count, CHUNK):
         part = images[start : start + CHUNK]
-        turned = [_orient(part, *turn) for turn in turns]
+        turned = [_orient(part, *turn) for turn in ORIENTATIONS]
         rest, here = part.astype("float32"), features[start : start + CHUNK]
         for kind, sign in enumerate((
             lambda flip, turn: 1,
@@ -88,7 +90,8 @@ def _invariants(images) -> np.ndarray:
             lambda flip, turn: -1 if turn % 2 else 1,
             lambda flip, turn: -1 if flip != bool(turn % 2) else 1,
         )):  # fmt: skip
-            alone = sum(sign(*t) * image for t, image in zip(turns, turned, strict=True)) / 8
+            signed = zip(ORIENTATIONS, turned, strict=True)
+            alone = sum(sign(*turn) * image for turn, image in signed) / 8
             rest = rest - alone
             flat = alone.reshape(len(part), -1)
             if kind == 0:  # the same all along a ring
@@ -103,9 +106,7 @@ def _invariants(images) -> np.ndarray:
 def _closest(a, b) -> np.ndarray:
     """Smallest squared distance of images a and b (N, S, S) over the eight orientations of b."""
     both = (a**2).sum(axis=(1, 2)) + (b**2).sum(axis=(1, 2))
-    like = [
-        (a * _orient(b, flip, turn)).sum(axis=(1, 2)) for flip in (False, True) for turn in range(4)
-    ]
+    like = [(a * _orient(b, *turn)).sum(axis=(1, 2)) for turn in ORIENTATIONS]
     return both - 2 * np.max(like, axis=0)
 
 

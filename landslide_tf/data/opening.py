@@ -55,7 +55,7 @@ def open_raster(path):
 
 @contextlib.contextmanager
 def strictly():
-    """Within the block GDAL misses no lost data, and is quiet about files without a place.
+    """Within the block GDAL fails on lost data, and does not warn of files without georeference.
 
     PNG and JPEG have none by nature. Blocks within blocks cost nothing.
 

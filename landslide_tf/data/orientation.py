@@ -10,24 +10,32 @@ ORIENTATION = 274  # of the tags of TIFF, which EXIF took over
 
 
 def upright(raster, file):
-    """A `Raster` turned as the open file's EXIF orientation says; as it is in a file with a place.
+    """A `Raster` turned as the EXIF orientation of its open file (JPEG, PNG, TIFF, WebP) says.
 
-    JPEG, PNG, TIFF and WebP are looked into. A GIS places images by their transform and ignores
-    the tag.
+    One with a georeference stays as it is, because a GIS ignores the tag.
     """
     number = _orientation(file) if raster.transform is None else 1
     if number == 1:
         return raster
-    turned = []
-    for array in (raster.values, raster.valid):
-        array = array.swapaxes(0, 1) if number >= 5 else array
-        array = array[::-1] if number in (3, 4, 7, 8) else array
-        turned.append(array[:, ::-1] if number in (2, 3, 6, 7) else array)
-    return dataclasses.replace(raster, values=turned[0], valid=turned[1])
+    steps = (number >= 5, number in (3, 4, 7, 8), number in (2, 3, 6, 7))
+    values, valid = (turned(array, *steps) for array in (raster.values, raster.valid))
+    return dataclasses.replace(raster, values=values, valid=valid)
+
+
+def turned(array, exchange, reverse_rows, reverse_columns):
+    """An array (H, W, ...) after up to three steps: exchange rows and columns, then reverse them.
+
+    >>> import numpy as np
+    >>> turned(np.array([[1, 2], [3, 4]]), True, True, False).tolist()  # a quarter to the left
+    [[2, 4], [1, 3]]
+    """
+    array = array.swapaxes(0, 1) if exchange else array
+    array = array[::-1] if reverse_rows else array
+    return array[:, ::-1] if reverse_columns else array
 
 
 def is_nowhere(transform) -> bool:
-    """Whether it is the identity, which files without a place come with."""
+    """Whether a transform is the identity, which stands for a file without georeference."""
     t = transform  # unpacking one takes ten times as long
     return (t.a, t.b, t.c, t.d, t.e, t.f) == (1, 0, 0, 0, 1, 0)
 

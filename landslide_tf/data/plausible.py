@@ -49,7 +49,7 @@ def tile_warnings(image: Raster, dem: Raster | None, mask: Raster | None) -> lis
 
 
 def without_numbers(line: str) -> str:
-    """What is the same in warnings that differ in numbers alone.
+    """A warning with # for each number: the same for warnings that differ in numbers alone.
 
     >>> without_numbers("the value -32768 comes 1,024 times")
     'the value # comes # times'

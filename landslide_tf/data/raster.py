@@ -1,4 +1,4 @@
-"""Raster files from and to NumPy arrays, and the one resizing that is used everywhere."""
+"""Raster files read into NumPy arrays, and written from them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import rasterio
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import MaskFlags
 from rasterio.io import MemoryFile
 
 from landslide_tf.checks import InputError
@@ -76,14 +76,14 @@ class Raster:
 def read_raster(path, *, nodata=None, bands=None, kind: str = "image") -> Raster:
     """Read PNG, JPEG, BMP, GeoTIFF or what else GDAL reads, of any bit depth.
 
-    `valid` is False where the file's nodata tag, an alpha band of 0, NaN or `nodata` says so (of
-    several bands: where all carry the tag or `nodata`; where any is NaN). `nodata` is a number or
-    several, as they are stored. `bands` (numbers from 1) are returned; default all but an alpha
-    band. Only they are read. An alpha band that `bands` names is a band like the others.
+    A pixel is not `valid` where all its bands carry the file's nodata tag or `nodata`, where one of
+    them is NaN, and where an alpha band is 0. `nodata` is a number or several, as they are stored.
+    Only `bands` (numbers from 1) are read; default all but alpha. An alpha band that `bands` names
+    is a band like the others.
 
-    What the file's tags say is done: a colour table, MINISWHITE, scale and offset are applied;
-    with `kind` 'dem', elevations in feet or another unit become metres; an image without a place
-    is turned as its EXIF orientation says.
+    The file's tags are obeyed. A colour table, MINISWHITE, scale and offset are applied; with
+    `kind` 'dem', elevations in feet or another unit become metres; an image without georeference is
+    turned as its EXIF orientation says.
 
     Raises:
         InputError: the file is missing, truncated or not an image, or has too few bands.
@@ -138,8 +138,7 @@ def read_window(
 
 def _band_numbers(file, bands, kind) -> list[int]:
     """The bands to read: those asked for, or all but alpha."""
-    alpha = [i for i, kind in enumerate(file.colorinterp, 1) if kind == ColorInterp.alpha]
-    numbers = list(bands or (i for i in range(1, file.count + 1) if i not in alpha))
+    numbers = list(bands or tags.data_bands(file))
     if numbers and max(numbers) > file.count:
         raise InputError(
             f"{file.name}: has {file.count} bands, --bands asks for {max(numbers)}; "
@@ -163,12 +162,8 @@ def _read(file, numbers, window):
     """Values (H, W, C) of the bands, and where they are valid by the file's tags and alpha."""
     values = np.moveaxis(file.read(numbers, window=window), 0, -1)  # (C, H, W) -> (H, W, C)
     valid = np.ones(values.shape[:2], bool)
-    alpha = [
-        i
-        for i, kind in enumerate(file.colorinterp, 1)
-        if kind == ColorInterp.alpha and i not in numbers
-    ]
-    for band in alpha:  # which GDAL's mask leaves out in files of floats
+    alpha = set(file.indexes) - set(tags.data_bands(file))
+    for band in alpha - set(numbers):  # which GDAL's mask leaves out in files of floats
         valid &= file.read(band, window=window) > 0
     flags = file.mask_flag_enums
     flags = [flags[number - 1] for number in numbers]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from rasterio.enums import ColorInterp
 
-from landslide_tf.checks import InputError
+from landslide_tf.checks import InputError, naming
 from landslide_tf.data.crs import height_unit, unit_m
 
 FOOT, US_FOOT = 0.3048, 1200 / 3937
@@ -19,6 +19,11 @@ UNITS_M = {
     **dict.fromkeys(("mm", "millimetre", "millimeter", "millimetres", "millimeters"), 0.001),
     **dict.fromkeys(("km", "kilometre", "kilometer", "kilometres", "kilometers"), 1000.0),
 }
+
+
+def data_bands(file) -> list[int]:
+    """Numbers from 1 of the bands of an open raster that are not alpha."""
+    return [i for i, kind in enumerate(file.colorinterp, 1) if kind != ColorInterp.alpha]
 
 
 def scale_and_offset(file, bands) -> tuple[np.ndarray, np.ndarray] | None:
@@ -57,12 +62,8 @@ def elevation_unit(file) -> tuple[str, float] | None:
                 "(gdal_calc), or correct the tag (gdal_edit -units m)"
             )
         said = (text, factor)
-    by_crs = None
-    if file.crs is not None:
-        try:
-            by_crs = height_unit(file.crs)
-        except InputError as error:
-            raise InputError(f"{file.name}: {error}") from None
+    with naming(file.name):
+        by_crs = None if file.crs is None else height_unit(file.crs)
     if said and by_crs and abs(said[1] / by_crs[1] - 1) > 1e-3 and by_crs[1] != 1:
         raise InputError(
             f"{file.name}: its elevations are in {said[0]} by the band's tag, in {by_crs[0]} by "
@@ -110,7 +111,4 @@ def colour_table(file) -> np.ndarray | None:
     if file.count != 1 or file.colorinterp[0] != ColorInterp.palette:
         return None
     colours = file.colormap(1)
-    table = np.zeros((max(colours) + 1, 4), "uint8")
-    for number, rgba in colours.items():
-        table[number] = rgba
-    return table
+    return np.array([colours[number] for number in range(len(colours))], "uint8")

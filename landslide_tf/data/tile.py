@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from landslide_tf.checks import InputError
+from landslide_tf.checks import InputError, naming
 from landslide_tf.data import landslide4sense
 from landslide_tf.data.index import Sample
 from landslide_tf.data.labels import read_mask
@@ -57,10 +57,8 @@ def read_tile(sample: Sample, spec: InputSpec) -> tuple[Tile, tuple[float, float
     ((16, 16, 3), None)
     """
     image, dem, mask = read_rasters(sample, spec)
-    try:
+    with naming(sample.image):
         tile = make_tile(image, dem, mask, spec)
-    except InputError as error:
-        raise InputError(f"{sample.image}: {error}") from None
     if not tile.valid.any():
         raise _nothing_known(sample)
     scaled = dataclasses.replace(image, scale=spec.rgb_scale or image.scale)
@@ -81,10 +79,8 @@ def read_rasters(sample: Sample, spec: InputSpec) -> tuple[Raster, Raster | None
     """
     image = read_file(sample, "image", spec)
     check_image(image, sample.image)
-    try:
+    with naming(sample.image):
         check_brightness(image, spec)
-    except InputError as error:
-        raise InputError(f"{sample.image}: {error}") from None
     known, dem, mask = image.valid, None, None
     if sample.dem is not None:
         dem = read_file(sample, "dem", spec)
@@ -244,14 +240,11 @@ def _dem_resolution_m(image: Raster, dem: Raster, spec: InputSpec) -> tuple[floa
     """Size of a DEM pixel along y and x in metres, where terrain channels need it."""
     if not spec.terrain:
         return None
-    known = dem.resolution_m() or image.resolution_m()
     if spec.resolution_m is not None:
         pixel = (spec.resolution_m, spec.resolution_m)
-    elif known is None:
+    elif (own := dem.resolution_m()) is not None:
+        return own
+    elif (pixel := image.resolution_m()) is None:
         raise InputError("--terrain needs a georeferenced tile, or --resolution-m")
-    elif dem.resolution_m() is not None:
-        return known
-    else:
-        pixel = known
     # `pixel` is the image's; the DEM covers the same ground with its own number of pixels
     return tuple(p * i / d for p, i, d in zip(pixel, image.size, dem.size, strict=True))

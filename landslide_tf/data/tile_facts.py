@@ -46,7 +46,10 @@ class Looked:
 
 
 def look_at(spec: InputSpec, tiles: list[tuple[int, Sample, bool]]) -> Looked:
-    """Read tiles, each given by its number, and whether the fit of its mask is to be measured."""
+    """Read tiles and keep the facts of each.
+
+    Each of `tiles` is its number, its sample, and whether the fit of its mask is measured.
+    """
     numbers, rows, thumbnails, unreadable, odd, fits = ([] for _ in range(6))
     # A CRS is made of the file's own keys: to compare each with EPSG's takes as long as all else.
     with strictly(), rasterio.Env(GTIFF_SRS_SOURCE="GEOKEYS"):

@@ -1,11 +1,11 @@
-"""What the files of a tile must be, and be to each other: what else they are is refused."""
+"""What the files of a tile must be, and how they must fit each other; all else is refused."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from landslide_tf.checks import InputError
-from landslide_tf.data.crs import SHIFT_PX, crs_name, horizontal, same_ground
+from landslide_tf.checks import InputError, naming
+from landslide_tf.data.crs import SHIFT_PX, box_text, crs_name, horizontal, same_ground
 from landslide_tf.data.index import Sample
 from landslide_tf.data.raster import Raster
 from landslide_tf.inputs.spec import InputSpec
@@ -147,11 +147,9 @@ def check_fit(image: Raster, other: Raster, image_path, other_path) -> None:
     ]
     geographic = False
     if image.crs is not None and other.crs is not None:
-        try:
+        with naming(other_path):
             geographic = horizontal(image.crs).is_geographic
             same = same_ground(image.crs, other.crs, image.corners, SHIFT_PX * min(pixels))
-        except InputError as error:
-            raise InputError(f"{other_path}: {error}") from None
         if not same:
             raise InputError(
                 f"{other_path}: its CRS {crs_name(other.crs)} is not its image's "
@@ -163,10 +161,6 @@ def check_fit(image: Raster, other: Raster, image_path, other_path) -> None:
         apart[:, 0] -= 360 * np.round(apart[:, 0] / 360)
     if not np.abs(apart).max() <= max(pixels) / 2:
         raise InputError(
-            f"{other_path}: covers {_box(b)}, its image {_box(a)} ({image_path}); "
+            f"{other_path}: covers {box_text(b)}, its image {box_text(a)} ({image_path}); "
             "resample it onto the image's grid (gdalwarp -te)"
         )
-
-
-def _box(bounds) -> str:
-    return "(" + ", ".join(f"{value:.6g}" for value in bounds) + ")"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +21,11 @@ CRITERIA = ("any_overlap", "iou_over_0.5")
 class ObjectScorer:
     """Counts landslides found and false alarms.
 
-    Both sides are the pixels that are known in map and reference; parts that touch at their sides
-    are one landslide, holes and parts below the minimum area are gone on both. With 'any overlap',
-    a landslide of the reference is found where any mapped one overlaps it, and a mapped one is a
-    false alarm where it overlaps none. With 'IoU over 0.5', each has at most one partner, with
-    which it shares more than half of their union.
+    Only pixels that are known in both map and reference count. In both, pixels that touch at their
+    sides are one landslide; holes below the minimum area are filled, and landslides below it are
+    left out. With 'any overlap', a landslide of the reference is found where any mapped one
+    overlaps it, and a mapped one is a false alarm where it overlaps none. With 'IoU over 0.5', each
+    has at most one partner, with which it shares more than half of their union.
 
     >>> from rasterio.crs import CRS
     >>> from rasterio.transform import from_origin
@@ -62,7 +64,8 @@ class ObjectScorer:
         reference, mapped = self.areas()
         whole = _counts(reference, mapped, found, right)
         classes = {}
-        for name, low, high in _size_classes():
+        for low, high in itertools.pairwise((0, *SIZES_M2, math.inf)):
+            name = f"{low} to {high}" if high < math.inf else f"{low} and more"
             here = [(low <= areas) & (areas < high) for areas in (reference, mapped)]
             classes[name] = _counts(
                 reference[here[0]], mapped[here[1]], found[:, here[0]], right[:, here[1]]
@@ -70,7 +73,10 @@ class ObjectScorer:
         return {**whole, "by_size_m2": classes}
 
     def _match(self):
-        """By criterion (2, N): whether each of the reference is found, each mapped one right."""
+        """Which landslides of the reference are found, which mapped ones right: (2, N) bool each.
+
+        The first axis is the criterion.
+        """
         truth, mapped = self._sides
         found = np.zeros((2, len(truth.areas)), bool)
         right = np.zeros((2, len(mapped.areas)), bool)
@@ -110,9 +116,3 @@ def _counts(reference, mapped, found, right) -> dict:
             for name, f, r in zip(CRITERIA, found, right, strict=True)
         },
     }
-
-
-def _size_classes():
-    edges = (0, *SIZES_M2, float("inf"))
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
-        yield (f"{low} to {high}" if high < edges[-1] else f"{low} and more"), low, high

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from landslide_tf.geo.infer import part_of, scene_run
@@ -34,7 +36,7 @@ def window_agreement(run: Run, wide: Scene, narrow: Scene, threshold: float) -> 
         if image.valid.mean() < 0.5:
             continue
         (whole,) = runs[0].predict_rasters([(image, dem)])
-        windows = list(narrow.layout.within((height, width)).all_windows())
+        windows = list(dataclasses.replace(narrow.layout, size=(height, width)).all_windows())
         pairs = [(part_of(image, where), part_of(dem, where)) for where, _ in windows]
         blended = np.zeros(whole.shape, "float32")
         for (where, weight), p in zip(windows, runs[1].predict_rasters(pairs), strict=True):

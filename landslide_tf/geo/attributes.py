@@ -106,7 +106,7 @@ def ellipticity(shape) -> float:
     (1.0, 0.86)
     """
     hull = shapely.convex_hull(shape)
-    ratio = _aspect_of_ellipse(hull.length**2 / (4 * math.pi * hull.area))
+    ratio = float(np.interp(hull.length**2 / (4 * math.pi * hull.area), _ROUNDNESS, _ASPECTS))
     corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(hull))
     sides = corners[1:3] - corners[:2]
     dx, dy = sides[np.argmax(np.hypot(*sides.T))]
@@ -122,11 +122,7 @@ def ellipticity(shape) -> float:
     return shapely.intersection(shapely.Polygon(ellipse), shape).area / shape.area
 
 
-def _aspect_of_ellipse(roundness: float) -> float:
-    """Long over short axis of the ellipse with perimeter^2 / (4 pi area) = `roundness`."""
-    return float(np.interp(roundness, _ROUNDNESS, _ASPECTS))
-
-
+# Long over short axis of ellipses, and perimeter^2 / (4 pi area) of each.
 _ASPECTS = np.geomspace(1, 100, 2000)
 _H = ((_ASPECTS - 1) / (_ASPECTS + 1)) ** 2
 # perimeter by Ramanujan's second formula, with short axis 1
@@ -136,7 +132,7 @@ _ROUNDNESS = (math.pi * (_ASPECTS + 1) * (1 + 3 * _H / (10 + np.sqrt(4 - 3 * _H)
 
 
 def describe_landslide(component: Component, outline, ground: Ground, threshold: float) -> dict:
-    """The values of a landslide by column but `id`, rounded to what they mean.
+    """The values of a landslide for all columns but `id`, rounded to the digits that mean anything.
 
     Args:
         component: with sums of 'probability' and 'edge', and of `terrain_layers` with a DEM.
@@ -163,22 +159,19 @@ def describe_landslide(component: Component, outline, ground: Ground, threshold:
         "edge": EDGE[int(at_edge > 0) + int(at_edge >= SLIVER * component.px)],
     }
     if "dem" in component.sums:
-        row |= _terrain(component, flat, ground.north(_middle(outline)), scale)
+        middle = shapely.get_coordinates(shapely.envelope(outline)).mean(axis=0)
+        row |= _terrain(component, flat, ground.north(middle), scale)
     return row
 
 
 def decimals(pixel_m: tuple[float, float], dimensions: int = 1) -> int:
-    """Decimals of lengths (or areas, with 2 dimensions): one more than half a pixel has; no more
-    than whole metres are lost.
+    """Decimals of a length, or of an area with 2 dimensions: the last is worth half a pixel at
+    most, and a metre at most.
 
     >>> decimals((0.5, 0.5)), decimals((0.5, 0.5), 2), decimals((30.0, 30.0))
     (1, 1, 0)
     """
     return max(0, -math.floor(dimensions * math.log10(math.sqrt(math.prod(pixel_m))) - 0.301))
-
-
-def _middle(shape):
-    return shapely.get_coordinates(shapely.envelope(shape)).mean(axis=0)
 
 
 def _terrain(c: Component, flat, north, scale) -> dict:

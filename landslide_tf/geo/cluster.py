@@ -19,7 +19,7 @@ def _run(run_dir, stamp):
 
 
 def compute_block(scene, run_dir, stamp, block, tta, batch) -> BlockResult:
-    """One block, on a worker. `stamp` tells runs apart that were made anew in one folder."""
+    """One block, on a worker. A run with another `stamp` is loaded anew: its folder has changed."""
     with _ONE_MODEL:
         return next(compute_blocks(scene, _run(run_dir, stamp), [block], tta=tta, batch=batch))
 

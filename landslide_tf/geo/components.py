@@ -31,7 +31,7 @@ class Component:
 
     @classmethod
     def join(cls, parts: list[Component]) -> Component:
-        """One of several that turn out to touch."""
+        """Make one component of those that turn out to touch."""
         if len(parts) == 1:
             return parts[0]
         names = parts[0].sums

@@ -52,12 +52,7 @@ def cut_scene(
         polygons: landslides, a vector file in any CRS (all polygons of it), or a mask raster of
             0 and 1 or 255 on any grid.
         out: folder; other scenes' tiles in it are kept.
-        options: `name` of the tiles, default the scene's file name; `tile_px`, of which `overlap`
-            are shared with the next tile; `min_valid`, the share of pixels with data that a tile
-            needs; `min_landslide_px` that a tile of landslide/ needs (with fewer, but some, it is
-            left out); `all_touched`: every pixel that a polygon touches is landslide, by default
-            those whose centre it covers; `nodata`: this value, or these, are no data in image and
-            DEM, beside the files' own; `bands`.
+        options: see the fields of `CutOptions`.
         dem: elevation on any grid, brought onto the scene's by bilinear interpolation.
         overwrite: replace tiles of that name in `out`.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from landslide_tf.geo.attributes import fields
 from landslide_tf.geo.outputs import write_error
-from landslide_tf.geo.styles import polygon_style
+from landslide_tf.geo.styles import polygon_parts, qml
 
 VERSION = "1.2"  # GDAL 3.6 warns of 1.4, which today's GDAL writes by default
 LAYER = "landslides"
@@ -114,7 +114,7 @@ def describe_layer(path, title: str, abstract: str, with_dem: bool) -> None:
                 "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, "
                 "f_geometry_column, styleName, styleQML, styleSLD, useAsDefault, description) "
                 "VALUES ('', '', ?, 'geom', 'landslides', ?, '', 1, 'By confidence class')",
-                (LAYER, polygon_style(with_dem)),
+                (LAYER, qml(polygon_parts(with_dem))),
             )
             file.execute(
                 "INSERT INTO gpkg_contents (table_name, data_type, identifier, description) "
@@ -126,7 +126,7 @@ def describe_layer(path, title: str, abstract: str, with_dem: bool) -> None:
 
 @contextlib.contextmanager
 def told(path):
-    """Turn what pyogrio raises into the `JobError`, or full disk, of all other outputs."""
+    """Turn what pyogrio raises in the block into what `write_error` makes of it."""
     import pyogrio
 
     try:

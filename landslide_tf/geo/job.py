@@ -95,15 +95,13 @@ def make_job(
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is not a folder; give another --out")
     check_outputs(outputs(out), sources(image, dem, options.reference))
-    unfinished = (out / UNFINISHED).exists()
-    exists = [out / name for name in OUTPUTS if (out / name).exists()]
+    unfinished, finished = (out / UNFINISHED).exists(), (out / "report.json").exists()
     if unfinished and not (resume or overwrite):
         raise InputError(
             f"{out}: holds a map that is not finished; give --resume to continue it, --overwrite "
             "to start anew, or another --out"
         )
-    if exists and not (resume or overwrite):
-        raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
+    check_free(out, overwrite or (resume and (unfinished or finished)))
     scene = open_for(run, image, dem, options)
     if options.window_px is None and scene.window_px > run.spec.tile_px:
         scene = _in_training_windows(run, scene, options) or scene
@@ -113,12 +111,17 @@ def make_job(
     if resume and unfinished:
         _check_same(out / UNFINISHED / "job.json", key)
         action = "continue"
-    elif resume and (out / "report.json").exists():
+    elif resume and finished:
         _check_same(out / "report.json", key)
         action = "done"
-    elif resume and exists:
-        raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
     return Job(out, scene, options, key, action)
+
+
+def check_free(out: Path, overwrite: bool) -> None:
+    """Raise `InputError` where the folder `out` holds files of a map, unless `overwrite`."""
+    exists = [out / name for name in OUTPUTS if (out / name).exists()]
+    if exists and not overwrite:
+        raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
 
 
 def open_for(run: Run, image, dem, options: MapOptions) -> Scene:
@@ -129,7 +132,7 @@ def open_for(run: Run, image, dem, options: MapOptions) -> Scene:
 
 
 def _in_training_windows(run: Run, scene: Scene, options: MapOptions) -> Scene | None:
-    """The scene in windows as large as the training's tiles, where others change its map."""
+    """The scene in windows as large as the training's tiles, if larger ones change its map."""
     px = run.spec.tile_px
     same = dataclasses.replace(options, window_px=px)
     narrow = open_for(run, scene.image, scene.dem, same)
@@ -146,7 +149,7 @@ def _in_training_windows(run: Run, scene: Scene, options: MapOptions) -> Scene |
 
 
 def _check_formats(image, formats: str) -> None:
-    """GeoJSON and KML are in longitude and latitude, which local coordinates do not have."""
+    """Refuse GeoJSON and KML for local coordinates, which have no longitude and latitude."""
     asked = [name for name in parse_formats(formats) if name in ("geojson", "kml")]
     if not asked:
         return
@@ -254,11 +257,7 @@ def read_list(path, dem) -> list[tuple[str, str | None]]:
 
 
 def _entries(line: str) -> list[str]:
-    """What commas separate, without the quotes around it.
-
-    >>> _entries('"C:/my scenes/a,1.tif", dem.tif'), _entries("'a.tif'")
-    (['C:/my scenes/a,1.tif', 'dem.tif'], ['a.tif'])
-    """
+    """What commas separate, without the quotes around it."""
     quote = "'" if line.startswith("'") else '"'
     (entries,) = csv.reader([line], skipinitialspace=True, quotechar=quote)
     return [entry.strip() for entry in entries]

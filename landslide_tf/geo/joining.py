@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rasterio
-import shapely
 from rasterio.enums import Resampling
 from rasterio.features import rasterize
 from rasterio.transform import Affine
@@ -59,7 +59,7 @@ class About:
         return Path(self.model["trained_on"]).name
 
     def tags(self) -> dict:
-        """For GeoTIFFs."""
+        """The tags of GeoTIFFs."""
         return {
             "model": self.model["model"],
             "model_sha256": self.model.get("sha256"),
@@ -71,7 +71,7 @@ class About:
 
 
 def open_reference(scene: Scene, reference):
-    """The function of `open_labels` for a reference of a scene; None where there is none."""
+    """What `open_labels` returns for a reference of a scene; None where there is no reference."""
     return None if reference is None else open_labels(reference, Reader(scene).grid)
 
 
@@ -102,16 +102,14 @@ def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, d
         reference's, by name.
     """
     scene, options, work = job.scene, job.options, job.work
-    grid = Reader(scene).grid
+    reader = Reader(scene)
+    grid = reader.grid
     ground = Ground(grid.crs, grid.transform, scene.size)
-    x, y = ground.centre
-    pixel_m2 = ground.geodesic(shapely.box(x - 0.5, y - 0.5, x + 0.5, y + 0.5))[0]
+    pixel_m2 = ground.pixel_m2(*ground.centre)
     min_area = options.min_area
     if min_area is None:  # a packaged model knows below which area its polygons are mostly false
         min_area = max(default_min_area_m2(pixel_m2), about.model.get("min_area_m2") or 0)
-    polygons = PolygonWriter(
-        work / "landslides.gpkg", ground, Reader(scene), about.threshold, min_area
-    )
+    polygons = PolygonWriter(work / "landslides.gpkg", ground, reader, about.threshold, min_area)
     scorer = Scorer({"default": 0.5, "map": about.threshold}) if labels else None
     objects = ObjectScorer(work, ground, min_area) if labels else None
     mapped_px = 0
@@ -127,7 +125,11 @@ def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, d
             valid = np.isfinite(probability)
             landslide = valid & (probability >= np.float32(about.threshold))
             mapped_px += int(valid.sum())
-            probability_file.write(top, _stored(probability, valid, options.dtype))
+            stored = probability
+            if options.dtype == "uint8":
+                percent = np.round(np.nan_to_num(probability) * 100)
+                stored = np.where(valid, percent, NO_DATA).astype("uint8")
+            probability_file.write(top, stored)
             landslide_file.write(top, np.where(valid, landslide, NO_DATA).astype("uint8"))
             if labels:
                 truth = labels(rasterio.windows.Window(0, top, *probability.shape[::-1]))
@@ -154,14 +156,8 @@ def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, d
     return found, areas | ({"reference": objects.areas()[0]} if objects else {})
 
 
-def _stored(probability, valid, dtype: str):
-    if dtype == "float32":
-        return probability
-    return np.where(valid, np.round(np.nan_to_num(probability) * 100), NO_DATA).astype("uint8")
-
-
 def _with_neighbours(strips):
-    """(top, probability, above, below): with the rows of validity around each strip."""
+    """Each (top, probability), and which pixels of the rows above and below it have data."""
     before = last = None
     for top, probability in strips:
         if before is not None:
@@ -203,7 +199,7 @@ def _publish(job: Job, grid, about: About, found: dict, areas) -> None:
 
 
 def _draw(job: Job, grid, about: About, found: dict, areas) -> set[str]:
-    """Pictures and project; returns the names of those that are not always there."""
+    """Write pictures and project; returns the names of the pictures that not every map has."""
     out, work, scene, made = job.out, job.work, job.scene, set()
     image, valid, step = thumbnail(scene)
     name = Path(scene.image).name
@@ -238,8 +234,8 @@ def _draw(job: Job, grid, about: About, found: dict, areas) -> set[str]:
         )
         pictures.error_map(
             out / "errors.png",
-            pictures.Sheet(
-                image, valid, step, ground, f"Map of {name} against the reference", words, source
+            dataclasses.replace(
+                sheet, title=f"Map of {name} against the reference", subtitle=words
             ),
             np.nan_to_num(errors, nan=NO_DATA),
         )

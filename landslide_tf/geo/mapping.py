@@ -158,9 +158,13 @@ def say_found(out, found: dict, cost: str) -> None:
     >>> cleaning = {"dropped": 4, "dropped_m2": 60.5, "holes_filled": 2, "cut_by_the_edge": 1}
     >>> found = {"landslides": 12, "area_km2": 0.25, "mapped_km2": 4.0, "threshold": 0.4}
     >>> found |= {"min_area_m2": 100, "cleaning": {**cleaning, "slivers_at_the_edge": 0}}
-    >>> say_found("map", found, "9 s")
+    >>> pixels = {"map": {"iou": 0.5, "precision": 0.75, "recall": float("nan")}}
+    >>> loose, strict = {"found": 3, "false_alarms": 2}, {"found": 1, "false_alarms": 6}
+    >>> objects = {"reference": 4, "mapped": 7, "any_overlap": loose, "iou_over_0.5": strict}
+    >>> say_found("map", found | {"scores": {"pixels": pixels, "landslides": objects}}, "9 s")
     map: 12 landslides, 0.25 km2 of 4 km2 mapped, threshold 0.40; 9 s
     map: 4 under 100 m2 left out (60.5 m2), 2 holes filled, edges smoothed; 1 cut by the edge, ...
+    map: against the reference IoU 0.500, precision 0.750, recall undefined; of 4 landslides 3 ...
     """
     cleaning = found["cleaning"]
     say(
@@ -173,28 +177,18 @@ def say_found(out, found: dict, cost: str) -> None:
         f"smoothed; {cleaning['cut_by_the_edge']} cut by the edge, "
         f"{cleaning['slivers_at_the_edge']} slivers along it"
     )
-    if "scores" in found:
-        say(f"{out}: {_against_reference(found['scores'])}")
-
-
-def _against_reference(scores: dict) -> str:
-    """
-    >>> pixels = {"map": {"iou": 0.5, "precision": 0.75, "recall": 0.6}}
-    >>> loose, strict = {"found": 3, "false_alarms": 2}, {"found": 1, "false_alarms": 6}
-    >>> both = {"reference": 4, "mapped": 7, "any_overlap": loose, "iou_over_0.5": strict}
-    >>> _against_reference({"pixels": pixels, "landslides": both})
-    'against the reference IoU 0.500, precision 0.750, recall 0.600; of 4 landslides 3 overlap a mapped one, 1 with IoU over 0.5; 2 of 7 mapped ones overlap none'
-    """  # noqa: E501
-    pixels, landslides = scores["pixels"]["map"], scores["landslides"]
+    if "scores" not in found:
+        return
+    pixels, landslides = found["scores"]["pixels"]["map"], found["scores"]["landslides"]
     shown = ", ".join(
         f"{title} {'undefined' if np.isnan(pixels[name]) else format(pixels[name], '.3f')}"
         for name, title in (("iou", "IoU"), ("precision", "precision"), ("recall", "recall"))
     )
     loose, strict = landslides["any_overlap"], landslides["iou_over_0.5"]
-    return (
-        f"against the reference {shown}; of {landslides['reference']} landslides {loose['found']} "
-        f"overlap a mapped one, {strict['found']} with IoU over 0.5; {loose['false_alarms']} of "
-        f"{landslides['mapped']} mapped ones overlap none"
+    say(
+        f"{out}: against the reference {shown}; of {landslides['reference']} landslides "
+        f"{loose['found']} overlap a mapped one, {strict['found']} with IoU over 0.5; "
+        f"{loose['false_alarms']} of {landslides['mapped']} mapped ones overlap none"
     )
 
 

@@ -14,21 +14,16 @@ from rasterio.windows import Window
 
 from landslide_tf.checks import JobError
 from landslide_tf.files import atomic_path
+from landslide_tf.geo.styles import ERROR_CLASSES, LANDSLIDE_COLOUR, rgb
 
 NO_DATA = 255  # of bytes
 FULL_DISK = 2**20  # bytes free; GDAL does not say why it could not write
 STRIP_PX = 2**21  # pixels of a strip, about
 CACHE_MB = 256  # of GDAL; its default is 5 % of the machine
+GREY = (209, 209, 209)  # of no data
 COLOURS = {
-    "landslides.tif": {0: (255, 255, 255), 1: (230, 0, 126), NO_DATA: (209, 209, 209)},
-    # found, false alarm, missed as in the pictures (Okabe and Ito)
-    "errors.tif": {
-        0: (247, 247, 247),
-        1: (0, 158, 115),
-        2: (86, 180, 233),
-        3: (213, 94, 0),
-        NO_DATA: (209, 209, 209),
-    },
+    "landslides.tif": {0: (255, 255, 255), 1: rgb(LANDSLIDE_COLOUR), NO_DATA: GREY},
+    "errors.tif": {value: rgb(colour) for value, colour, _ in ERROR_CLASSES} | {NO_DATA: GREY},
 }
 MEANING = {
     "probability.tif": "probability of landslide",
@@ -53,8 +48,7 @@ class StripFile:
     """
 
     def __init__(self, path, grid, dtype: str, tags: dict):
-        self.path = Path(path)
-        name = self.path.name
+        name = Path(path).name
         profile = {
             "driver": "GTiff",
             "count": 1,
@@ -68,7 +62,7 @@ class StripFile:
             "zlevel": 1,
             "bigtiff": "if_safer",
         }
-        self._file = rasterio.open(self.path, "w", **profile)
+        self._file = rasterio.open(path, "w", **profile)
         unit = "class"
         if name == "probability.tif":
             unit = "percent" if dtype == "uint8" else "1"
@@ -117,7 +111,7 @@ def write_cog(strips, target, resampling: str) -> None:
 
 
 def write_error(path, error) -> Exception:
-    """What a failed write of GDAL is for the user: the disk is full, or its own words.
+    """The error to raise where GDAL could not write: the disk is full, or GDAL's own words.
 
     >>> write_error("map.tif", "write failed")
     JobError('map.tif: cannot be written (write failed); continue with --resume')
@@ -128,7 +122,7 @@ def write_error(path, error) -> Exception:
 
 
 def _check_whole(path) -> None:
-    """Read the file once: GDAL reports a disk that filled in the last moment to nobody."""
+    """Read the file once, because GDAL does not report a disk that filled at the last moment."""
     with rasterio.open(path) as file:
         for _, window in file.block_windows(1):
             file.read(1, window=window)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 
 import numpy as np
 from rasterio.enums import Resampling
@@ -12,13 +12,13 @@ from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 from rasterio.windows import transform as window_transform
 
-from landslide_tf.checks import InputError
-from landslide_tf.data.crs import SHIFT_PX, crs_name, flat_crs, horizontal, same_ground
+from landslide_tf.checks import InputError, naming
+from landslide_tf.data.crs import SHIFT_PX, box_text, crs_name, flat_crs, horizontal, same_ground
 from landslide_tf.data.labels import label_numbers, read_numbers
 from landslide_tf.data.opening import READ_ERRORS, open_raster, reading
 from landslide_tf.data.raster import Raster, nodata_values, read_window
 from landslide_tf.data.tile_rules import check_dem, check_mask
-from landslide_tf.geo.vector import box_text, is_vector, read_polygons
+from landslide_tf.geo.vector import is_vector, read_polygons
 from landslide_tf.geo.virtual import views
 
 TOLERANCE_PX = 0.01  # of the places that GDAL computes; its default is 0.125
@@ -52,19 +52,17 @@ class Grid:
             for px, py in ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
         )
 
-    def warped(self, file, resampling, *, source=None, **options) -> WarpedVRT:
+    def warped(self, view, file, resampling, **options) -> WarpedVRT:
         """An open raster of any grid, seen on this one; no data where it does not reach.
 
-        `source` is the file that `file` stands for, if it is another one.
+        `view` is the raster `file`, or one of its `virtual.views`.
         """
-        check_georeference(source or file)
-        if options.get("src_nodata", file.nodata) is None:
-            options["add_alpha"] = True
         crs = flat_crs(self.crs)
-        src_crs = crs if self.same_crs(source or file) else flat_crs(file.crs)
+        src_crs = crs if self.same_crs(file) else flat_crs(view.crs)
         return WarpedVRT(
-            file, src_crs=src_crs, crs=crs, transform=self.transform, width=self.width,
-            height=self.height, resampling=resampling, tolerance=TOLERANCE_PX, **options,
+            view, src_crs=src_crs, crs=crs, transform=self.transform, width=self.width,
+            height=self.height, resampling=resampling, tolerance=TOLERANCE_PX,
+            add_alpha=view.nodata is None, **options,
         )  # fmt: skip
 
     def same_crs(self, file) -> bool:
@@ -72,17 +70,8 @@ class Grid:
         t = self.transform
         pixel = min(np.hypot(t.a, t.d), np.hypot(t.b, t.e))
         corners = list(self.outline().exterior.coords)
-        with _naming(file.name):
+        with naming(file.name):
             return same_ground(self.crs, file.crs, corners, SHIFT_PX * pixel)
-
-
-@contextlib.contextmanager
-def _naming(path):
-    """The file's name before an error about its CRS."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
 def check_georeference(file) -> None:
@@ -123,7 +112,7 @@ def same_grid(grid: Grid, file) -> bool:
 def bounds_apart(file, grid: Grid) -> tuple[str, str] | None:
     """Bounds of an open raster and of the scene, in the scene's CRS, where they do not overlap.
 
-    None where they do, or where a rotated raster's bounds do not tell.
+    None where they overlap, and for a rotated raster, whose bounds do not tell.
 
     Raises:
         InputError: the raster's CRS cannot be brought to the scene's.
@@ -151,13 +140,16 @@ def bounds_apart(file, grid: Grid) -> tuple[str, str] | None:
 
 
 def sorted_bounds(bounds):
-    """Left, bottom, right, top, of a raster with south up, too."""
+    """Left, bottom, right and top, also of a raster whose first row is the southernmost."""
     (west, east), (south, north) = sorted(bounds[0::2]), sorted(bounds[1::2])
     return west, south, east, north
 
 
 def moved_bounds(bounds, from_crs, to_crs):
-    """Bounds in another CRS, across 180 degrees with a right side beyond 180; None if nowhere."""
+    """Bounds in another CRS, or None where that does not reach them.
+
+    Bounds that cross 180 degrees get a right side beyond 180.
+    """
     try:
         left, bottom, right, top = transform_bounds(
             flat_crs(from_crs), flat_crs(to_crs), *bounds, densify_pts=21
@@ -172,16 +164,16 @@ def moved_bounds(bounds, from_crs, to_crs):
 
 
 def _overlap(a, b, turns: bool) -> bool:
-    """Whether two boxes overlap; with `turns`, also a turn of 360 degrees apart."""
+    """Whether two boxes overlap; with `turns`, also when one is moved by 360 degrees."""
     return a[1] < b[3] and b[1] < a[3] and any(
         a[0] + turn < b[2] and b[0] < a[2] + turn for turn in ((-360, 0, 360) if turns else (0,))
     )  # fmt: skip
 
 
 def open_dem(path, grid: Grid, nodata=None):
-    """A function from windows of the scene to the DEM there, in metres: as it is where the grids
-    agree, else bilinear, float64.
+    """A function from windows of the scene to the DEM there, in metres.
 
+    Where the grids agree, the DEM is read as it is; else it is interpolated, bilinear in float64.
     All that is no data, by tag or by `nodata` (a number or several), is left out before anything
     is interpolated. A DEM in degrees is also looked for a turn of 360 degrees away.
 
@@ -197,15 +189,15 @@ def open_dem(path, grid: Grid, nodata=None):
             warped = [(file, nodata)]
         else:
             warped = [
-                (grid.warped(view, Resampling.bilinear, source=file, dtype="float64"), None)
+                (grid.warped(view, file, Resampling.bilinear, dtype="float64"), None)
                 for view in views(file, grid, nodata_values(nodata))
             ]
 
     def read(window) -> Raster:
-        raster = None
-        for view, mark in warped:
-            part = read_window(view, window, nodata=mark, kind="dem", tagged=file)
-            raster = part if raster is None else _joined(raster, part)
+        parts = [
+            read_window(view, window, nodata=mark, kind="dem", tagged=file) for view, mark in warped
+        ]
+        raster = functools.reduce(_joined, parts)
         check_dem(raster, path)
         return raster
 
@@ -260,13 +252,10 @@ def _open_mask(path, grid: Grid):
                 f"{path}: does not reach into the scene {grid.path}; it covers {apart[0]}, the "
                 f"scene {apart[1]}; give the mask of this place"
             )
-        warped = [grid.warped(view, Resampling.nearest, source=file) for view in views(file, grid)]
+        warped = [grid.warped(view, file, Resampling.nearest) for view in views(file, grid)]
 
     def read(window) -> Raster:
-        raster = None
-        for view in warped:
-            part = read_numbers(view, window, numbers)
-            raster = part if raster is None else _joined(raster, part)
-        return check_mask(raster, path)
+        parts = [read_numbers(view, window, numbers) for view in warped]
+        return check_mask(functools.reduce(_joined, parts), path)
 
     return read

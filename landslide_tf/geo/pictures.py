@@ -9,10 +9,9 @@ import numpy as np
 from landslide_tf.data.ground import Ground
 from landslide_tf.files import atomic_path
 from landslide_tf.geo.reader import stretched
-from landslide_tf.geo.styles import LANDSLIDE_COLOUR, PROBABILITY_STOPS
+from landslide_tf.geo.styles import LANDSLIDE_COLOUR, PROBABILITY_STOPS, rgb
 from landslide_tf.training.figures import OUTCOME_COLOURS, drawing
 
-NICE = (1, 2, 5)
 REFERENCE_COLOUR = "#00e5ff"  # cyan: apart from magenta and grey with any colour vision
 NOTHING = 0.93  # grey of no data
 LONG, NARROW, HEAD, FOOT = 7.5, 5.0, 0.7, 0.42  # inches: a map's longer side; least width
@@ -21,11 +20,7 @@ LABEL = 0.9  # inches of an axis that a coordinate needs
 
 @dataclass(frozen=True)
 class Sheet:
-    """What both pictures show: the image in grey, its place, and the words around it.
-
-    >>> Sheet.__dataclass_fields__["step"].type
-    'int'
-    """
+    """What both pictures show: the image in grey, its place, and the words around it."""
 
     image: np.ndarray  # (h, w, 3), thinned out, any scale
     valid: np.ndarray  # (h, w) bool
@@ -72,7 +67,7 @@ def overview(path, sheet: Sheet, landslide, probability, threshold: float, refer
     if not sheet.valid.all():
         legend.append(_patch(str(NOTHING), "no data"))
     _probability_bar(right, threshold)
-    _finish(figure, path, sheet, legend)
+    _finish(figure, path, legend)
 
 
 def error_map(path, sheet: Sheet, outcome) -> None:
@@ -90,7 +85,7 @@ def error_map(path, sheet: Sheet, outcome) -> None:
     legend = [_patch(colour, name) for name, colour in OUTCOME_COLOURS.items()]
     if (outcome == 255).any():
         legend.append(_patch(str(NOTHING), "not known"))
-    _finish(figure, path, sheet, legend)
+    _finish(figure, path, legend)
 
 
 def _probability_bar(axes, threshold: float) -> None:
@@ -120,14 +115,14 @@ def colours(probability):
     [[[240, 249, 33, 255], [0, 0, 0, 0]]]
     """
     stops = np.array([share for share, _, _ in PROBABILITY_STOPS])
-    table = [[*bytes.fromhex(colour[1:]), alpha] for _, colour, alpha in PROBABILITY_STOPS]
+    table = [[*rgb(colour), alpha] for _, colour, alpha in PROBABILITY_STOPS]
     known = np.isfinite(probability)
     channels = [np.interp(np.nan_to_num(probability), stops, c) * known for c in np.array(table).T]
     return np.round(np.stack(channels, axis=-1)).astype("uint8")
 
 
 def _opaque():
-    """Matplotlib's colour map of `colours`, as over a middle grey."""
+    """Matplotlib's colour map of `colours`, as they look over a middle grey."""
     from matplotlib.colors import ListedColormap
 
     rgba = colours(np.linspace(0, 1, 256)) / 255
@@ -136,10 +131,8 @@ def _opaque():
 
 
 def _tint(picture, where, colour, share: float):
-    from matplotlib.colors import to_rgb
-
     result = picture.copy()
-    result[where] = (1 - share) * result[where] + share * np.array(to_rgb(colour))
+    result[where] = (1 - share) * result[where] + share * np.array(rgb(colour)) / 255
     return result
 
 
@@ -158,26 +151,21 @@ def _figure(sheet: Sheet, panels: int):
     head.text(left, 0.92, sheet.title, fontsize=13, fontweight="bold", va="top")
     head.text(left, 0.47, sheet.subtitle, fontsize=9.5, va="top")
     foot.text(left, 0.05, sheet.source, fontsize=7.5, color="0.35", va="bottom", linespacing=1.4)
-    axes = body.subplots(1, panels, squeeze=False, gridspec_kw=_margins(wide, high, panels))
-    return figure, axes[0]
-
-
-def _margins(wide: float, high: float, panels: int) -> dict:
-    below = 0.85 if panels > 1 else 0.6
-    return {
+    margins = {
         "left": 0.4 / wide,
         "right": 1 - 0.25 / wide,
-        "bottom": below / high,
+        "bottom": (0.85 if panels > 1 else 0.6) / high,
         "top": 1 - (0.25 if panels > 1 else 0.05) / high,
         "wspace": 0.07,
     }
+    axes = body.subplots(1, panels, squeeze=False, gridspec_kw=margins)
+    return figure, axes[0]
 
 
 def _metres(sheet: Sheet) -> tuple[float, float]:
     """Metres of a pixel of the picture, down and across; in degrees they are not square."""
-    ground, (x, y) = sheet.ground, sheet.ground.centre
-    across = ground.distance_m((x - 0.5, y), (x + 0.5, y)) * sheet.step
-    return ground.distance_m((x, y - 0.5), (x, y + 0.5)) * sheet.step, across
+    down, across = sheet.ground.pixel_m(*sheet.ground.centre)
+    return down * sheet.step, across * sheet.step
 
 
 def _aspect(sheet: Sheet) -> float:
@@ -191,7 +179,7 @@ def _draw(axes, picture, sheet: Sheet, title: str) -> None:
     axes.imshow(bytes_, interpolation="nearest", aspect=_aspect(sheet))
     if title:
         axes.set_title(title, fontsize=10, loc="left")
-    _coordinates(axes, sheet, height, width)
+    _coordinates(axes, sheet)
     thick = 0.011 * max(width / _aspect(sheet), height)
     _scale_bar(axes, width, _metres(sheet)[1], thick)
     _north_arrow(axes, sheet.ground.north(), _aspect(sheet))
@@ -221,13 +209,12 @@ def _patch(colour, label):
 
 def _line(colour, label):
     from matplotlib import patheffects
-    from matplotlib.lines import Line2D
 
     effect = [patheffects.withStroke(linewidth=3, foreground="#1a1a1a")]
-    return Line2D([], [], color=colour, lw=1.6, path_effects=effect, label=label)
+    return drawing().Line2D([], [], color=colour, lw=1.6, path_effects=effect, label=label)
 
 
-def _finish(figure, path, sheet: Sheet, legend) -> None:
+def _finish(figure, path, legend) -> None:
     """The legend below the maps, where it covers nothing; then the file."""
     body = figure.subfigs[1]
     columns = len(legend) if len(body.axes) == 1 else 1
@@ -247,16 +234,17 @@ def nice_length(metres: float) -> float:
     (500.0, 0.2)
     """
     power = 10.0 ** np.floor(np.log10(metres))
-    return float(max(n * power for n in NICE if n * power <= metres * (1 + 1e-9)))
+    return float(max(n * power for n in (1, 2, 5) if n * power <= metres * (1 + 1e-9)))
 
 
-def _coordinates(axes, sheet: Sheet, height: int, width: int) -> None:
+def _coordinates(axes, sheet: Sheet) -> None:
     """Easting and northing, or degrees, at round values; none where the image is rotated."""
     t = sheet.ground.transform
     axes.set(xticks=[], yticks=[])
     if t.b or t.d:
         return
     degrees = sheet.ground.crs.is_geographic
+    height, width = sheet.valid.shape
     tall = height * _aspect(sheet)
     for axis, size, start, step, sides, side in (
         (axes.xaxis, width, t.c, t.a, "EW", width),

@@ -52,9 +52,7 @@ class Outlines:
         """Area of a pixel near (x, y)."""
         place = (x // NEAR, y // NEAR)
         if place not in self._pixels:
-            x, y = ((n + 0.5) * NEAR for n in place)
-            pixel = shapely.box(x - 0.5, y - 0.5, x + 0.5, y + 0.5)
-            self._pixels[place] = self._ground.geodesic(pixel)[0]
+            self._pixels[place] = self._ground.pixel_m2(*((n + 0.5) * NEAR for n in place))
         return self._pixels[place]
 
     def _clean(self, components) -> list[tuple[Component, shapely.Polygon]]:

@@ -33,14 +33,19 @@ def write_project(folder, title: str, grid, image: tuple, *, percent: bool, with
     Args:
         folder: with `landslides.gpkg`, `landslides.tif`, `probability.tif`, perhaps `errors.tif`.
         title: of the project.
-        grid: with CRS, transform, height and width.
+        grid: `overlay.Grid` of the scene.
         image: its path, three band numbers, and the (low, high) values of each to stretch between.
         percent: whether probability runs from 0 to 100.
         with_dem: whether the polygons have columns of the terrain.
     """
     folder = Path(folder)
     path, bands, limits = image
-    srs = _srs(grid.crs)
+    srs = element(
+        "spatialrefsys",
+        None,
+        element("wkt", None, grid.crs.to_wkt()),
+        element("authid", None, ":".join(grid.crs.to_authority() or ())),
+    )
     layers = [
         (
             _layer("polygons", "Landslides", f"./landslides.gpkg|layername={LAYER}", srs,
@@ -54,7 +59,7 @@ def write_project(folder, title: str, grid, image: tuple, *, percent: bool, with
             layers.append((layer, False))  # one click away: they hide the image
     parts = image_parts(bands, limits)
     layers.append((_layer("image", Path(path).name, _relative(path, folder), srs, parts), True))
-    root = _project(title, srs, _extent(grid), layers)
+    root = _project(title, srs, grid.outline().bounds, layers)
     text = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
     text += tostring(root, encoding="unicode")
     with atomic_path(folder / PROJECT) as scratch, zipfile.ZipFile(scratch, "w") as file:
@@ -76,7 +81,10 @@ def _project(title, srs, extent, layers) -> Element:
                  "source": source, "providerKey": provider},
             )
         )  # fmt: skip
-    sides = (element(side, None, f"{value:.10g}") for side, value in extent.items())
+    sides = (
+        element(side, None, f"{value:.10g}")
+        for side, value in zip(("xmin", "ymin", "xmax", "ymax"), extent, strict=True)
+    )
     canvas = element(
         "mapcanvas",
         {"name": "theMapCanvas"},
@@ -112,27 +120,8 @@ def _layer(identifier, name, source, srs, parts) -> Element:
     )
 
 
-def _srs(crs) -> Element:
-    authority = crs.to_authority()
-    name = ":".join(authority) if authority else ""
-    return element(
-        "spatialrefsys",
-        None,
-        element("wkt", None, crs.to_wkt()),
-        element("authid", None, name),
-    )
-
-
-def _extent(grid) -> dict:
-    t = grid.transform
-    corners = [(x, y) for x in (0, grid.width) for y in (0, grid.height)]
-    xs = [t.a * x + t.b * y + t.c for x, y in corners]
-    ys = [t.d * x + t.e * y + t.f for x, y in corners]
-    return {"xmin": min(xs), "ymin": min(ys), "xmax": max(xs), "ymax": max(ys)}
-
-
 def _relative(path, folder) -> str:
-    """`path` as seen from `folder`; as it is from one drive of Windows to another."""
+    """`path` relative to `folder`; as it is where Windows has them on two drives."""
     try:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -183,10 +184,5 @@ def _window(box) -> Window:
 
 
 def _cuts(start, end, step):
-    """From `start` to `end`, cut at the multiples of `step`.
-
-    >>> _cuts(3, 11, 4)
-    [(3, 4), (4, 8), (8, 11)]
-    """
-    edges = [start, *range((start // step + 1) * step, end, step), end]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    """From `start` to `end`, cut at the multiples of `step`: 3 to 4, 4 to 8, 8 to 11."""
+    return itertools.pairwise([start, *range((start // step + 1) * step, end, step), end])

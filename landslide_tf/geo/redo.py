@@ -19,7 +19,7 @@ from landslide_tf.data.opening import open_raster
 from landslide_tf.data.opening import reading as reading_raster
 from landslide_tf.files import check_outputs, read_json, reading, write_json
 from landslide_tf.geo.geopackage import LAYER
-from landslide_tf.geo.job import OUTPUTS, UNFINISHED, Job, MapOptions, outputs, sources
+from landslide_tf.geo.job import UNFINISHED, Job, MapOptions, check_free, outputs, sources
 from landslide_tf.geo.joining import About, join, open_reference, trace
 from landslide_tf.geo.mapping import reference_warnings, say_found
 from landslide_tf.geo.outputs import CACHE_MB, STRIP_PX, write_error
@@ -62,7 +62,9 @@ def redo_map(
     folder, out = Path(folder), Path(out or folder)
     report, job = open_map(folder, out, changes)
     check_outputs(outputs(out), sources(job.scene.image, job.scene.dem, job.options.reference))
-    _check_free(out, overwrite)
+    if (out / UNFINISHED).exists():
+        raise InputError(f"{out}: holds a map that is not finished; give another --out")
+    check_free(out, overwrite)
     labels = open_reference(job.scene, job.options.reference)
     if (changes or {}).get("reference") is not None:
         notes = reference_warnings(job.options.reference, job.scene, labels)
@@ -76,10 +78,10 @@ def redo_map(
     return report
 
 
-def redo_polygons(folder, changes: dict | None = None, *, watch: Watch | None = None):
+def redo_polygons(folder, changes: dict | None = None):
     """The polygons that `redo_map` would write, without writing a map: a third of its time.
 
-    Takes the arguments of `redo_map` and raises what it raises.
+    Takes `folder` and `changes` of `redo_map` and raises what it raises.
 
     Returns:
         What the report would say (threshold, counts, areas, scores), and a GeoDataFrame.
@@ -94,7 +96,7 @@ def redo_polygons(folder, changes: dict | None = None, *, watch: Watch | None = 
     with tempfile.TemporaryDirectory() as scratch:
         report, job = open_map(Path(folder), Path(scratch), changes)
         labels = open_reference(job.scene, job.options.reference)
-        return _again(Path(folder), report, job, labels, watch, trace_and_read), *polygons
+        return _again(Path(folder), report, job, labels, None, trace_and_read), *polygons
 
 
 def open_map(folder: Path, out: Path, changes: dict | None = None) -> tuple[dict, Job]:
@@ -109,9 +111,14 @@ def open_map(folder: Path, out: Path, changes: dict | None = None) -> tuple[dict
 
 
 def _again(folder: Path, report: dict, job: Job, labels, watch: Watch | None, make) -> dict:
-    """What `make`, `join` or a part of it, finds in the probability of the map in `folder`."""
+    """Give the probability of the map in `folder` to `make`, and return what that finds.
+
+    `make` is `join`, or takes and returns what `join` does.
+    """
     with reading(folder / "report.json", "map the scene again"):
-        about = About(_threshold(report, job.options), dict(report["model"]))
+        asked = job.options.threshold
+        threshold = float(report["threshold"] if asked is None else asked)
+        about = About(threshold, dict(report["model"]))
     with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
         job.work.mkdir(parents=True)
         try:
@@ -135,7 +142,7 @@ def _read_report(folder: Path) -> dict:
 
 
 def _job(folder: Path, out: Path, report: dict, changes: dict) -> Job:
-    """The job of the report, with other options; the scene as it was."""
+    """The job that a report tells of, with some options changed."""
     known = {field.name for field in dataclasses.fields(MapOptions)}
     options = {name: value for name, value in report["options"].items() if name in known}
     options |= {name: value for name, value in changes.items() if value is not None}
@@ -163,20 +170,8 @@ def _job(folder: Path, out: Path, report: dict, changes: dict) -> Job:
     return Job(out, scene, MapOptions(**options), key, "start")
 
 
-def _threshold(report: dict, options: MapOptions) -> float:
-    return float(report["threshold"] if options.threshold is None else options.threshold)
-
-
-def _check_free(out: Path, overwrite: bool) -> None:
-    if (out / UNFINISHED).exists():
-        raise InputError(f"{out}: holds a map that is not finished; give another --out")
-    exists = [out / name for name in OUTPUTS if (out / name).exists()]
-    if exists and not overwrite:
-        raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
-
-
 def _strips(path, dtype: str):
-    """(top, probability) of a `probability.tif`, as of `store.strips`."""
+    """(top, probability) of a `probability.tif`, as `store.strips` yields them."""
     with open_raster(path) as file, reading_raster(path):
         height, width = file.shape
         rows = max(1, STRIP_PX // width)

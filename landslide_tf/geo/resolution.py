@@ -8,11 +8,10 @@ from pathlib import Path
 from landslide_tf.data.ground import Ground
 from landslide_tf.data.raster import open_raster
 from landslide_tf.geo.overlay import Grid
-from landslide_tf.geo.source import MAX_WINDOW_PX
+from landslide_tf.geo.source import MAX_WINDOW_PX, SMALLEST_WINDOW_PX
 
 SAME = 1.05  # ratio of resolutions, within which the image is taken as it is
 FACTOR = 2.0  # between the resolutions of scene and training, beyond which we warn
-SMALLEST_WINDOW_PX = 4
 
 
 def model_resolution(run, image) -> float | None:

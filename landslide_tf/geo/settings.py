@@ -13,7 +13,7 @@ SCENE, MODEL, RESULT = "scene", "windows and model", "result"
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """How a scene is read, and in which windows a model sees it; see `open_scene`.
+    """How a scene is read, and in which windows a model sees it.
 
     >>> SceneOptions(bands="4,3,2", resolution_m=2.5).scale
     'run'
@@ -57,12 +57,13 @@ class SceneOptions:
         "seams may show)",
         group=MODEL,
     )
-    window_px: int | None = None  # side of windows in pixels of the model; None: auto
+    # Side of windows in pixels of the model; None: `source.default_window_px`, if the model may.
+    window_px: int | None = None
 
 
 @dataclass(frozen=True)
 class MapOptions(SceneOptions):
-    """What decides a map beside run, image and DEM; lengths in pixels, metres where named so.
+    """The options of a map. Lengths are in pixels, or in metres where the name says so.
 
     Raises:
         InputError: a value is not legal.
@@ -114,7 +115,7 @@ class MapOptions(SceneOptions):
 
 @dataclass(frozen=True)
 class CutOptions:
-    """How a scene is cut into tiles; see `cut_scene`.
+    """How a scene is cut into tiles.
 
     Raises:
         InputError: a value is not legal.

@@ -5,20 +5,19 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from rasterio.enums import ColorInterp
 
-from landslide_tf.checks import InputError
+from landslide_tf.checks import InputError, naming
 from landslide_tf.data.ground import Ground
 from landslide_tf.data.opening import not_a_file, open_raster, reading
 from landslide_tf.data.raster import nodata_values
-from landslide_tf.data.tags import colour_table
+from landslide_tf.data.tags import colour_table, data_bands
 from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference
 from landslide_tf.geo.reader import Scene, limits, thumbnail
 from landslide_tf.geo.settings import SceneOptions
 from landslide_tf.geo.windows import BLOCK_PX, Layout
 from landslide_tf.inputs import InputSpec
 
-MAX_WINDOW_PX = 8192
+SMALLEST_WINDOW_PX, MAX_WINDOW_PX = 4, 8192  # pixels of the scene
 
 
 def open_scene(
@@ -34,14 +33,7 @@ def open_scene(
     Args:
         image: GeoTIFF, or what else rasterio reads, with CRS and transform.
         dem: elevation in metres on any grid and CRS; None for a model of RGB alone.
-        options: `bands`, default those of the run, or the three there are; `scale`: 'run',
-            'percentile' (2 to 98, by band), or the values 'LOW,HIGH' of 0 and 1; `nodata`: this
-            value, or these, are no data in image and DEM, beside the files' own; `skip_bad`: what
-            cannot be read is no data; `resolution_m`: the model runs at this ground size of a
-            pixel, default the image's own; `overlap`: pixels of the model that neighbouring windows
-            share, default half a tile (with less, seams show: elevation is scaled by each window's
-            own relief); `window_px`: side of a window in pixels of the model, default
-            `default_window_px`.
+        options: how the scene is read, and its windows; see the fields of `SceneOptions`.
         sees_locally: whether the model may run in windows of another size than it was trained on.
 
     Raises:
@@ -73,17 +65,16 @@ def open_scene(
         numbers = _band_numbers(file, options.bands) if options.bands else spec.bands
         _check_bands(file, numbers)
         size = (file.height, file.width)
-        try:
+        with naming(image):
             pixel = Ground(grid.crs, grid.transform, size).pixel_size_m()
-        except InputError as error:
-            raise InputError(f"{image}: {error}") from None
     if dem is not None:
         _check_overlap(dem, grid)
-    side = spec.tile_px
-    if sees_locally or options.window_px is not None:
-        side = _check_window(spec, options.window_px, sees_locally)
+    side = options.window_px or spec.tile_px
+    if options.window_px is not None:
+        _check_window(spec, options.window_px, sees_locally)
+    elif sees_locally:
         coarser = [(options.resolution_m or metres) / metres for metres in pixel]
-        side = side or default_window_px(spec.tile_px, size, coarser)
+        side = default_window_px(spec.tile_px, size, coarser)
     overlap = spec.tile_px // 2 if options.overlap is None else options.overlap
     if not 0 <= overlap < side:
         raise InputError(
@@ -126,9 +117,9 @@ def default_window_px(tile_px: int, size, scale=(1.0, 1.0)) -> int:
     return max(tile_px, int(most // 16) * 16)
 
 
-def _check_window(spec: InputSpec, window_px: int | None, sees_locally: bool) -> int | None:
-    if window_px is None or window_px == spec.tile_px:
-        return window_px
+def _check_window(spec: InputSpec, window_px: int, sees_locally: bool) -> None:
+    if window_px == spec.tile_px:
+        return
     if not sees_locally:
         raise InputError(
             f"--window-px {window_px}: this model looks at all of a window (its attention, or "
@@ -137,12 +128,10 @@ def _check_window(spec: InputSpec, window_px: int | None, sees_locally: bool) ->
         )
     if window_px < 16 or window_px % 16:
         raise InputError(f"--window-px must be a multiple of 16. Received: {window_px}")
-    return window_px
 
 
 def _check_bands(file, numbers) -> None:
-    count = sum(kind != ColorInterp.alpha for kind in file.colorinterp)
-    count = count if colour_table(file) is None else 3
+    count = len(data_bands(file)) if colour_table(file) is None else 3
     if numbers is None and count != 3:
         raise InputError(
             f"{file.name}: has {count} bands, expected 3 (red, green, blue); name them with --bands"
@@ -178,7 +167,7 @@ def _window_px(tile_px, pixel, resolution_m) -> tuple[int, int]:
     if not resolution_m > 0:
         raise InputError(f"--resolution-m must be above 0. Received: {resolution_m}")
     window = tuple(round(tile_px * resolution_m / metres) for metres in pixel)
-    if min(window) < 4 or max(window) > MAX_WINDOW_PX:
+    if min(window) < SMALLEST_WINDOW_PX or max(window) > MAX_WINDOW_PX:
         raise InputError(
             f"--resolution-m {resolution_m:g} makes windows of {window[0]} x {window[1]} pixels "
             f"of {pixel[0]:.3g} x {pixel[1]:.3g} m; resample the image nearer to it (gdalwarp -tr)"

@@ -11,9 +11,8 @@ import numpy as np
 from landslide_tf.checks import JobError
 from landslide_tf.files import atomic_path, write_json
 from landslide_tf.geo.infer import BlockResult
+from landslide_tf.geo.outputs import STRIP_PX
 from landslide_tf.geo.windows import Layout
-
-STRIP_PX = 2**21  # pixels of a strip, about
 
 
 def _path(folder, block, suffix=".json") -> Path:

@@ -177,16 +177,11 @@ def polygon_parts(with_dem: bool) -> list[Element]:
     ]
 
 
-def polygon_style(with_dem: bool) -> str:
-    """The style of `landslides.gpkg` as QML."""
-    return qml(polygon_parts(with_dem))
-
-
 def _fill(colour: str, alpha: int, line: str, width_mm: float) -> Element:
     properties = {
-        "color": f"{_rgb(colour)},{alpha}",
+        "color": ",".join(map(str, (*rgb(colour), alpha))),
         "style": "solid",
-        "outline_color": f"{_rgb(line)},255",
+        "outline_color": ",".join(map(str, (*rgb(line), 255))),
         "outline_style": "solid",
         "outline_width": width_mm,
         "outline_width_unit": "MM",
@@ -199,9 +194,10 @@ def _fill(colour: str, alpha: int, line: str, width_mm: float) -> Element:
     )
 
 
-def _rgb(colour: str) -> str:
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Red, green and blue of a colour.
+
+    >>> rgb("#e6007e")
+    (230, 0, 126)
     """
-    >>> _rgb("#e6007e")
-    '230,0,126'
-    """
-    return ",".join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))
+    return tuple(bytes.fromhex(colour[1:]))

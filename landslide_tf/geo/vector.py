@@ -10,7 +10,7 @@ import numpy as np
 from shapely.errors import ShapelyError
 
 from landslide_tf.checks import InputError
-from landslide_tf.data.crs import horizontal, unit_m
+from landslide_tf.data.crs import box_text, horizontal, unit_m
 from landslide_tf.data.opening import SUFFIXES, is_local, not_a_file, open_raster
 
 TURN = 360.0
@@ -195,21 +195,8 @@ def _reason(error, path) -> tuple[str, str]:
 
 
 def _for_pyogrio(path) -> str:
-    """A path as pyogrio takes it: in a plain one, '!' would divide an archive from its member.
-
-    >>> _for_pyogrio("a!b.gpkg").endswith("/a!b.gpkg"), _for_pyogrio("a.gpkg")
-    (True, 'a.gpkg')
-    """
+    """A path as pyogrio takes it: in a plain one, '!' would divide an archive from its member."""
     path = str(path)
     if "!" not in path or not is_local(path):
         return path
     return f"/vsisubfile/0,{os.path.abspath(path)}"
-
-
-def box_text(bounds) -> str:
-    """Left, bottom, right, top for messages.
-
-    >>> box_text((0, 1.23456789, 2, 3))
-    '(0, 1.23457, 2, 3)'
-    """
-    return "(" + ", ".join(f"{value:.6g}" for value in bounds) + ")"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from landslide_tf.checks import InputError
@@ -44,7 +45,7 @@ def convert_polygons(gpkg, folder, name: str) -> list[str]:
     """Write the polygons of a GeoPackage to `folder` in another format; returns the file names.
 
     GeoJSON and KML are in WGS 84, the others in the scene's CRS. Features are read and written in
-    batches: the whole never is in memory.
+    batches, so that memory never holds them all.
 
     Raises:
         JobError: it cannot be written.
@@ -83,7 +84,5 @@ def convert_polygons(gpkg, folder, name: str) -> list[str]:
         for end in reversed(ends):
             (scratch / f"{LAYER}{end}").replace(folder / f"{LAYER}{end}")
     finally:
-        for left in scratch.iterdir():
-            left.unlink()
-        scratch.rmdir()
+        shutil.rmtree(scratch)
     return [f"{LAYER}{end}" for end in ends]

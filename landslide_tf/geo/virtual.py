@@ -1,4 +1,4 @@
-"""Rasters seen otherwise than they lie on disk: all no data as NaN, or a turn of the globe away."""
+"""Virtual rasters of a file, to be warped: all no data as NaN, or moved by 360 degrees."""
 
 from __future__ import annotations
 
@@ -6,37 +6,31 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 import rasterio
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import MaskFlags
 
 from landslide_tf.data.crs import flat_crs, horizontal
 from landslide_tf.data.raster import nodata_values
+from landslide_tf.data.tags import data_bands
 
 TYPES = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32",
          "int32": "Int32", "uint64": "UInt64", "int64": "Int64", "float32": "Float32"}  # fmt: skip
 
 
 def views(file, grid, nodata=None) -> list:
-    """The open raster `file` as it must be seen to be warped onto the scene's `grid`.
+    """The rasters to warp onto the scene's `grid` in place of the open raster `file`.
 
-    With `nodata`, a number or several, beside the file's own tags or mask, all of them are NaN in
-    float64: a warp knows one value only. A raster in degrees comes once for each turn of 360
-    degrees in which it may reach into the scene.
+    With `nodata`, a number or several, beside the file's own tags or mask, all of them become NaN
+    in float64, because a warp knows one value only. A raster in degrees is there once for each
+    turn of 360 degrees by which it may reach into the scene.
     """
-    marks = [_marks(file, band, nodata) for band in _bands(file)]
+    marks = [_marks(file, band, nodata) for band in data_bands(file)]
     hidden = any(MaskFlags.per_dataset in flags for flags in file.mask_flag_enums)
     alone = all(set(m) <= {tag} for m, tag in zip(marks, file.nodatavals, strict=False))
     many = nodata is not None and (hidden or not alone)
-    result = []
-    for turn in _turns(file, grid):
-        if not many and turn == 0:
-            result.append(file)
-        else:
-            result.append(rasterio.open(_xml(file, marks if many else None, hidden, turn)))
-    return result
-
-
-def _bands(file) -> list[int]:
-    return [i for i, kind in enumerate(file.colorinterp, 1) if kind != ColorInterp.alpha]
+    return [
+        rasterio.open(_xml(file, marks if many else None, hidden, turn)) if many or turn else file
+        for turn in _turns(file, grid)
+    ]
 
 
 def _marks(file, band, nodata) -> tuple[float, ...]:
@@ -65,7 +59,7 @@ def _turns(file, grid) -> list[int]:
 
 def _xml(file, marks, hidden: bool, turn: int) -> str:
     """A virtual raster of the bands; `marks` by band become NaN, one value a layer."""
-    bands = _bands(file)
+    bands = data_bands(file)
     source, layers = file.name, 1 if marks is None else max(1, *(len(m) for m in marks))
     for layer in range(layers):
         parts = []

@@ -30,10 +30,10 @@ def window_weights(size: int, window: int, overlap: int) -> np.ndarray:
     """Weights (windows, window) of the windows of `window_starts`: at each pixel they sum to 1.
 
     Each is a box of one step, smoothed by as many boxes as steps fit into the overlap, and divided
-    by the sum of all: a trapezoid, from half a window shared on a triangle, from two thirds on a
-    quadratic spline. So a weight is nearly 0 at a border, where a model sees least. And a slope
-    comes out as a slope: elevation that is scaled anew in each window, a saw along it, adds up to a
-    constant. The weight in two dimensions is the product of both axes', and so sums to 1 too.
+    by the sum of all. It is a trapezoid; with half a window shared a triangle, with two thirds a
+    quadratic spline. So a weight is nearly 0 at a border, where a model sees least. Elevation is
+    scaled anew in each window, which turns a slope into a saw; with these weights the saw becomes a
+    constant. In two dimensions a weight is the product of both axes' weights; these sum to 1 too.
 
     >>> window_weights(6, window=4, overlap=2).round(2).tolist()
     [[1.0, 1.0, 0.67, 0.33], [0.33, 0.67, 1.0, 1.0]]
@@ -107,10 +107,6 @@ class Layout:
         for block in self.blocks:
             for top, left, weight in self.windows(block):
                 yield np.s_[top : top + weight.shape[0], left : left + weight.shape[1]], weight
-
-    def within(self, size: tuple[int, int]) -> Layout:
-        """The same windows over a piece of a scene."""
-        return Layout(size, self.window, self.overlap)
 
     def count(self, block: tuple[int, int] | None = None) -> int:
         """Windows of a block, or of the scene."""

@@ -9,7 +9,10 @@ from landslide_tf.data.demo.relief import STEEP, blur, gradient, hillshade, nois
 
 
 def place_landslides(rng, dem, weight, area, resolution, jitter):
-    """Landslides until `area` pixels are covered: labels (0: free ground), elevation change (m)."""
+    """Place landslides until they cover `area` pixels.
+
+    Returns labels (0: free ground) and the change of elevation (m).
+    """
     labels, change = np.zeros(dem.shape, np.int32), np.zeros(dem.shape)
     for window, body, trace in _scars(rng, dem, weight, labels, resolution, jitter):
         if not labels[window][body].any():
@@ -21,10 +24,11 @@ def place_landslides(rng, dem, weight, area, resolution, jitter):
 
 
 def place_fields(rng, decoy, free, weight, area, resolution, jitter):
-    """Bare fields until `area` pixels of `free` ground are covered: labels, the light on them.
+    """Place bare fields until they cover `area` pixels of `free` ground.
 
-    Each is the outline of a scar on other terrain (`decoy`), put down on free ground together with
-    that terrain's shading, so that a field has the outline and the light of a scar.
+    Returns labels and the light on them. Each field is the outline of a scar on other terrain
+    (`decoy`), put down on free ground together with that terrain's shading, so that a field has the
+    outline and the light of a scar.
     """
     labels, light = np.zeros(decoy.shape, np.int32), np.full(decoy.shape, np.nan)
     chance = np.cumsum((weight * free).ravel())
@@ -46,7 +50,7 @@ def place_fields(rng, decoy, free, weight, area, resolution, jitter):
 
 
 def _scars(rng, dem, weight, taken, resolution, jitter):
-    """Endless scars that run down the steep flanks of `dem`, heads as dense as `weight`.
+    """Scars that run down the steep flanks of `dem`; their heads are as dense as `weight`.
 
     Yields the window, the outline (bool) and the change of elevation (m) of each, all of one size.
     Paths that meet nonzero pixels of `taken` are passed over.

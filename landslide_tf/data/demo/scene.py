@@ -56,10 +56,6 @@ def demo_scene(size_px: int = 512, seed: int = 0, resolution_m: float = 10.0) ->
         seed: integer >= 0; the same arguments give the same scene.
         resolution_m: pixel size on the ground in metres, 0.1 to 30.
 
-    Returns:
-        A `Scene` with `image` uint8 (H, W, 3), `dem` float32 (H, W) in metres and `mask` uint8
-        (H, W) of 0 and 1.
-
     Raises:
         landslide_tf.checks.InputError: an argument is out of range.
 

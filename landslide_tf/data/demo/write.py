@@ -165,7 +165,7 @@ def write_demo_tile(folder) -> None:
 
 
 def _scene_seed(seed, number):
-    """Of a scene of a seed: at a fixed stride, so that those of neighbouring seeds differ."""
+    """The seed of one scene of a set; no two sets have a scene in common."""
     return len(LETTERS) * seed + number
 
 
