@@ -10,11 +10,10 @@ import numpy as np
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.files import read_json, reading, sha256
-from landslide_tf.metrics import scores_from_counts
 from landslide_tf.study.experiments import Study, differences
 from landslide_tf.study.matrices import Experiment
 from landslide_tf.training import run_folder
-from landslide_tf.training.evaluation import THRESHOLDS
+from landslide_tf.training.evaluation import THRESHOLDS, best_threshold
 from landslide_tf.training.recorder import read_history
 from landslide_tf.training.run_folder import NEW_RUN
 from landslide_tf.training.tile_scores import TileScores, read_tile_scores
@@ -70,11 +69,7 @@ class Record:
 def threshold_again(tiles: TileScores) -> float:
     """The threshold that `evaluation.choose_threshold` gives, from counts of validation tiles."""
     counts = np.array([tiles.counts(threshold).sum(axis=0) for threshold in THRESHOLDS])
-    miou = scores_from_counts(*counts.T)["miou"]
-    if np.isnan(miou).all():
-        return 0.5
-    best = THRESHOLDS[miou >= np.nanmax(miou) - 1e-12]
-    return float(best[np.argmin(np.abs(best - 0.5))])
+    return best_threshold(*counts.T)
 
 
 @dataclass(frozen=True)
