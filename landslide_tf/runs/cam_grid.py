@@ -7,6 +7,8 @@ import re
 import numpy as np
 
 from landslide_tf.training.figures import (
+    GREY,
+    VIRIDIS,
     colour_bar,
     heat_overlay,
     mark_zero,
@@ -54,12 +56,12 @@ def cam_grid(labels, tiles, probability, cams, *, threshold: float, path, truth=
         pictures = [(rgb, {})]
         if with_dem:
             relief = shaded_relief(tile.dem, tile.input_valid)
-            pictures.append((relief, {"cmap": "gray", "vmin": 0, "vmax": 1}))
+            pictures.append((relief, GREY))
         if truth:
             known = np.where(tile.valid, tile.mask, np.nan)
-            pictures.append((known, {"cmap": "gray", "vmin": 0, "vmax": 1}))
+            pictures.append((known, GREY))
         shown = np.where(tile.input_valid, probability[i], np.nan)
-        pictures.append((shown, {"cmap": "viridis", "vmin": 0, "vmax": 1}))
+        pictures.append((shown, VIRIDIS))
         pictures += [(heat_overlay(rgb, cam[i]), {}) for cam in cams.values()]
         rows.append(pictures)
     figure, axes = picture_grid(rows, titles, 0.7, 9)

@@ -12,9 +12,10 @@ from landslide_tf.files import atomic_path
 # Okabe and Ito's palette: told apart with any colour vision.
 BLUE, ORANGE, GREEN, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00"
 OUTCOME_COLOURS = {"found": GREEN, "false alarm": SKY, "missed": VERMILION}
-SUBPLOT_OPTIONS = ("sharex", "sharey", "squeeze", "width_ratios", "height_ratios", "subplot_kw",
-                   "gridspec_kw")  # fmt: skip
+SUBPLOT_OPTIONS = ("sharex", "sharey", "squeeze")
 RELIEF_SLOPE = 0.5  # rise over run that the mean slope of a picture is stretched to
+GREY = {"cmap": "gray", "vmin": 0, "vmax": 1}  # options of imshow for maps from 0 to 1
+VIRIDIS = {"cmap": "viridis", "vmin": 0, "vmax": 1}
 HEAT_MAP = "magma"  # even in lightness: read the same with any colour vision, and in grey
 
 
@@ -66,28 +67,19 @@ def loss_curve(rows: list[dict], best_epoch: int, path) -> None:
     """
     figure, (left, right) = drawing().subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     epochs = [row["epoch"] for row in rows]
-    marker = "o" if len(rows) < 20 else None
-    left.plot(
-        epochs, [row["loss"] for row in rows], color=BLUE, marker=marker, ms=3, label="training"
-    )
-    left.plot(
-        epochs,
-        [row["val_loss"] for row in rows],
-        color=ORANGE,
-        marker=marker,
-        ms=3,
-        label="validation",
-    )
-    left.set(xlabel="epoch", ylabel="loss")
-    right.plot(epochs, [row["miou"] for row in rows], color=BLUE, marker=marker, ms=3)
-    right.plot(epochs, [row["val_miou"] for row in rows], color=ORANGE, marker=marker, ms=3)
-    right.set(xlabel="epoch", ylabel="mIoU (threshold 0.5)")
-    for axes in (left, right):
+    style = {"marker": "o" if len(rows) < 20 else None, "ms": 3}
+    for axes, name, title in ((left, "loss", "loss"), (right, "miou", "mIoU (threshold 0.5)")):
+        axes.plot(epochs, [row[name] for row in rows], color=BLUE, **style)
+        axes.plot(epochs, [row[f"val_{name}"] for row in rows], color=ORANGE, **style)
+        axes.set(xlabel="epoch", ylabel=title)
         axes.axvline(best_epoch, color="0.6", lw=1, ls="--", zorder=0)
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    left.plot([], [], color="0.6", lw=1, ls="--", label=f"best epoch ({best_epoch})")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    best = left.plot([], [], color="0.6", lw=1, ls="--")
+    labels = ("training", "validation", f"best epoch ({best_epoch})")
+    figure.legend(
+        [*left.lines[:2], *best], labels, loc="outside lower center", ncols=3, frameon=False
+    )
     save(figure, path)
 
 
@@ -130,12 +122,12 @@ def prediction_figure(part, predictions, threshold: float):
         pictures = [(rgb, {})]
         if with_dem:
             relief = shaded_relief(part.tiles.dem[i], part.tiles.input_valid[i])
-            pictures.append((relief, {"cmap": "gray", "vmin": 0, "vmax": 1}))
-        pictures.append((mask[position], {"cmap": "gray", "vmin": 0, "vmax": 1}))
+            pictures.append((relief, GREY))
+        pictures.append((mask[position], GREY))
         probability = np.where(
             predictions.valid[position], predictions.probability[position], np.nan
         )
-        pictures.append((probability, {"cmap": "viridis", "vmin": 0, "vmax": 1}))
+        pictures.append((probability, VIRIDIS))
         pictures.append((outcome_overlay(rgb, predictions, position, threshold), {}))
         rows.append(pictures)
     figure, axes = picture_grid(rows, titles, 0.5, 10)

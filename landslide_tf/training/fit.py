@@ -203,7 +203,11 @@ class _EstimateBatchNorm(keras.callbacks.Callback):
 def _train(config, parts, folder, policy, given: Given, tensorboard: bool) -> float:
     """Run the epochs that are left; the best weights end up in the checkpoint. Returns seconds."""
     keras.utils.set_random_seed(config.seed)
-    with _determinism(config), _scope(config):
+    if config.deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    with _scope(config):
         model = build(config, policy) if given.model is None else given.model
         auc = compile_model(model, config, parts["train"])
         model.optimizer.build(model.trainable_variables)
@@ -240,15 +244,6 @@ def _train(config, parts, folder, policy, given: Given, tensorboard: bool) -> fl
             verbose=0,
         )
     return recorder.seconds
-
-
-@contextlib.contextmanager
-def _determinism(config):
-    if config.deterministic and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-    yield
 
 
 def _scope(config):

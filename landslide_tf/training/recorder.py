@@ -94,8 +94,9 @@ class Recorder(keras.callbacks.Callback):
             self._stop_at_nan(f"in validation after epoch {epoch + 1}")
         row = {
             "epoch": epoch + 1,
-            **{k: v for k, v in logs.items() if k in ("loss", "val_loss")},
-            **{k: v for k, v in logs.items() if k not in ("loss", "val_loss", "lr")},
+            "loss": logs.pop("loss"),
+            "val_loss": logs.pop("val_loss"),
+            **logs,
             "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
             "seconds": round(time.perf_counter() - self.begin, 3),
         }

@@ -15,6 +15,7 @@ from landslide_tf.study.plots.common import save
 from landslide_tf.study.records import Record, Result
 from landslide_tf.training import evaluation
 from landslide_tf.training.figures import (
+    GREY,
     colour_bar,
     heat_overlay,
     mark_zero,
@@ -26,7 +27,6 @@ from landslide_tf.training.figures import (
     shaded_relief,
 )
 
-GREY = {"cmap": "gray", "vmin": 0, "vmax": 1}
 WIDTH = 1.5  # of a tile in inches
 
 
