@@ -56,7 +56,7 @@ class MapJob:
         self.stage = (stage, done, total)
 
     def seconds_left(self) -> float | None:
-        """Of the stage, at the pace so far; None where nothing can be said yet.
+        """Seconds until the stage ends, at the pace so far; None before anything is done.
 
         >>> job = MapJob("a", Path("a"), Path("run"), Path("a.tif"), None, MapOptions())
         >>> job.hear("windows", 10, 40)
