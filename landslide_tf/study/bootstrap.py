@@ -15,7 +15,6 @@ from landslide_tf.study.records import Record, Result, on_common_seeds
 from landslide_tf.study.verdicts import measure, percentiles
 
 RESAMPLES = 9999
-NO_INTERVAL = (np.nan, np.nan)
 
 
 @functools.lru_cache(maxsize=4)
@@ -45,7 +44,7 @@ def interval(result: Result, metric: str) -> tuple[float, float]:
     True
     """
     if not result or any(record.tiles is None for record in result.records):
-        return NO_INTERVAL
+        return np.nan, np.nan
     drawn = [_score(r, metric, draws(len(r.tiles.names))) for r in result.records]
     return percentiles(np.mean(drawn, axis=0))
 

@@ -42,7 +42,7 @@ def _small_cost(config: TrainConfig) -> float:
 
 
 def epoch_seconds(run: PlannedRun) -> list[float]:
-    """Seconds of each epoch of a run that is complete."""
+    """Seconds of each epoch that a run has completed."""
     path = run.folder / "history.csv"
     return [row["seconds"] for row in read_history(path)] if path.exists() else []
 

@@ -116,15 +116,13 @@ def table1(results: Results) -> pd.DataFrame:
 
 def table3(results: Results) -> pd.DataFrame:
     """The six models, our own choices of loss, and the baselines that any model should beat."""
-    names = [e.name for e in SIX] + [r.experiment.name for r in our_choices(results)]
-    return pd.concat(
-        [_score_table(results, names), pd.DataFrame(_baselines(results))], ignore_index=True
-    )
+    shown = [results[e.name] for e in SIX] + our_choices(results)
+    return pd.DataFrame([*_score_rows(shown), *_baselines(results)])
 
 
-def _score_table(results: Results, names: list[str]) -> pd.DataFrame:
+def _score_rows(shown: list[Result]) -> list[dict]:
     paper, rows = paper_values(), []
-    for result in (results[name] for name in names):
+    for result in shown:
         one, scores = result.experiment, {}
         for metric in METRICS:
             row = ("3", f"{one.model}-{one.attention}", metric)
@@ -143,7 +141,7 @@ def _score_table(results: Results, names: list[str]) -> pd.DataFrame:
                 "gap": result.gap,
             }
         )
-    return pd.DataFrame(rows)
+    return rows
 
 
 def _baselines(results: Results) -> list[dict]:
@@ -180,7 +178,7 @@ def table4(results: Results) -> pd.DataFrame:
 
 
 def dem_table(results: Results, study: Study) -> pd.DataFrame:
-    """What the DEM is worth: models trained with it in two ways and without, and it replaced.
+    """What the DEM is worth: scores of models trained with it, in two ways, and without it.
 
     `dem_zero` and `dem_others`: mIoU with the DEM replaced; NaN where that was not scored.
     """

@@ -20,12 +20,7 @@ BASELINE_CUTS = 256
 
 @dataclass(frozen=True)
 class Predictions:
-    """Probabilities of N tiles beside the truth: arrays (N, H, W), and `negative` (N,).
-
-    >>> one = np.ones((2, 4, 4))
-    >>> Predictions(0.5 * one, one, one > 0, np.array([False, False])).probability.shape
-    (2, 4, 4)
-    """
+    """Probabilities of N tiles beside the truth: arrays (N, H, W), and `negative` (N,)."""
 
     probability: np.ndarray  # float32
     mask: np.ndarray  # uint8

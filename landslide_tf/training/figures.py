@@ -41,7 +41,7 @@ def drawing() -> SimpleNamespace:
 
 
 def save(figure, path) -> None:
-    """Write a figure to `path`, whole or not at all. The same figure gives the same file.
+    """Write a figure to `path`, whole or not at all. Equal figures give equal files.
 
     >>> from pathlib import Path
     >>> figure, axes = drawing().subplots(figsize=(2, 1))
@@ -83,24 +83,6 @@ def loss_curve(rows: list[dict], best_epoch: int, path) -> None:
     save(figure, path)
 
 
-def prediction_grid(part, predictions, threshold: float, path) -> None:
-    """Write `prediction_figure` to `path`.
-
-    >>> from pathlib import Path
-    >>> from landslide_tf.data.dataset import Part
-    >>> from landslide_tf.data.arrays import load_tiles
-    >>> from landslide_tf.training.evaluation import Predictions
-    >>> tiles = load_tiles("tiles", tile_px=32)
-    >>> part, one = Part(tiles, np.array([0]), tiles.spec), slice(0, 1)
-    >>> probability = 0.9 * tiles.mask[one]  # as if a model had found all of the landslide
-    >>> p = Predictions(probability, tiles.mask[one], tiles.valid[one], tiles.negative[one])
-    >>> prediction_grid(part, p, 0.5, "predictions.png")
-    >>> Path("predictions.png").is_file()
-    True
-    """
-    save(prediction_figure(part, predictions, threshold), path)
-
-
 def prediction_figure(part, predictions, threshold: float):
     """Four tiles (`sample_rows`): image, elevation, truth, probability, and the prediction.
 
@@ -139,7 +121,7 @@ def prediction_figure(part, predictions, threshold: float):
 
 
 def outline(axis, where) -> None:
-    """A white line around the pixels `where` (H, W), none where they are all or nothing.
+    """Draw a white line around the pixels `where` (H, W), unless these are all pixels or none.
 
     >>> figure, axis = drawing().subplots()
     >>> outline(axis, np.eye(4, dtype=bool))
@@ -286,10 +268,10 @@ def heat_overlay(rgb, cam):
     return 0.4 * grey + 0.6 * heat
 
 
-def mark_zero(axis, cam, called: bool | None = None) -> None:
-    """Say so where a Grad-CAM map (H, W) is 0 everywhere, which else looks like a fault.
+def mark_zero(axis, cam, called: bool) -> None:
+    """If a Grad-CAM map (H, W) is 0 everywhere, write on it why; it would look like a fault.
 
-    `called`: whether the model calls any pixel of the tile landslide, if that is known.
+    `called`: whether the model calls any pixel of the tile landslide.
 
     >>> figure, axis = drawing().subplots()
     >>> mark_zero(axis, np.zeros((8, 8)), called=False)
@@ -298,13 +280,9 @@ def mark_zero(axis, cam, called: bool | None = None) -> None:
     """
     if cam.any():
         return
-    reasons = {
-        True: "landslide called, but\nno channel speaks for it",
-        False: "no landslide called",
-        None: "no landslide called,\nor nothing for it",
-    }
+    reason = "landslide called, but\nno channel speaks for it" if called else "no landslide called"
     axis.text(
-        0.5, 0.5, f"0 everywhere:\n{reasons[called]}", fontsize=7,
+        0.5, 0.5, f"0 everywhere:\n{reason}", fontsize=7,
         color="white", ha="center", va="center", transform=axis.transAxes,
     )  # fmt: skip
 

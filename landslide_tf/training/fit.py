@@ -51,7 +51,7 @@ class Extras:
 
 @dataclass(frozen=True)
 class Given:
-    """What a caller gave `fit` in place of, or beside, what the config says."""
+    """What the caller of `fit` gave besides the config."""
 
     model: keras.Model | None
     source: keras.Model | None  # whose weights training starts from
@@ -269,12 +269,9 @@ def _finish(config, parts, folder, seconds, model, facts) -> None:
     if metrics["batch_norm"]:
         say_gap(**metrics["batch_norm"])
     shown = save_counts(folder, parts, predictions)
-    figures.prediction_grid(
-        parts[shown],
-        predictions[shown],
-        metrics["thresholds"]["chosen"],
-        folder / "predictions.png",
-    )
+    chosen = metrics["thresholds"]["chosen"]
+    figure = figures.prediction_figure(parts[shown], predictions[shown], chosen)
+    figures.save(figure, folder / "predictions.png")
     metrics |= {
         "best_epoch": best_epoch,
         "epochs": len(rows),

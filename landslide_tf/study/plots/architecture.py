@@ -105,7 +105,8 @@ def architecture(model, title: str, folder, name: str):
     colours = {"encoder": BLUE, "node": GREEN, "decoder": GREEN, "fusion": ORANGE}
     for block, (x, y) in places.items():
         height, breadth, channels = blocks[block]
-        box = {"boxstyle": "round,pad=0.35", "fc": "white", "ec": colours[_kind(block)], "lw": 1.6}
+        colour = colours[re.match("[a-z]+", block)[0]]
+        box = {"boxstyle": "round,pad=0.35", "fc": "white", "ec": colour, "lw": 1.6}
         extra = "\nwith attention" if block in attended else ""
         axis.text(
             x, y, f"{_label(block)}\n{height} x {breadth} x {channels}{extra}",
@@ -142,10 +143,6 @@ def architecture(model, title: str, folder, name: str):
     ]
     figure.legend(handles=legend, loc="outside lower center", ncols=2, frameon=False, fontsize=7.5)
     return save(figure, folder, name)
-
-
-def _kind(block: str) -> str:
-    return re.match(r"encoder|decoder|node|fusion", block).group(0)
 
 
 def _label(block: str) -> str:

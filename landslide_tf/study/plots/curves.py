@@ -229,11 +229,8 @@ def cost(table: pd.DataFrame, folder):
     if made.empty:
         return None
     machines = made.machine.unique()
-    on = (
-        "\n(" + machines[0].replace(", ", ",\n") + ")"
-        if len(machines) == 1
-        else "\n(machine: see left)"
-    )
+    machine = machines[0].replace(", ", ",\n") if len(machines) == 1 else "machine: see left"
+    on = f"\n({machine})"
     panels = [
         ("parameters", "parameters, million", 1e6, None),
         ("gflop", "GFLOP a tile, forward", 1, None),
