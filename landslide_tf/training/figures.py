@@ -94,30 +94,34 @@ def prediction_figure(part, predictions, threshold: float):
     union = (mask | predicted).sum(axis=(1, 2))
     iou = (mask & predicted).sum(axis=(1, 2)) / np.maximum(union, 1)
     chosen = sample_rows(iou, mask.sum(axis=(1, 2)))
-    with_dem = part.spec.uses_dem
-    titles = ["image", *(["elevation,\nshaded relief"] if with_dem else []), "truth"]
-    titles += ["probability", f"prediction (from {threshold:.2f}),\nwhite line: truth"]
     rows = []
     for position in chosen.values():
         i = part.indices[position]
-        rgb = np.clip(part.tiles.rgb[i], 0, 1)
-        pictures = [(rgb, {})]
-        if with_dem:
-            relief = shaded_relief(part.tiles.dem[i], part.tiles.input_valid[i])
-            pictures.append((relief, GREY))
-        pictures.append((mask[position], GREY))
-        probability = np.where(
-            predictions.valid[position], predictions.probability[position], np.nan
-        )
-        pictures.append((probability, VIRIDIS))
-        pictures.append((outcome_overlay(rgb, predictions, position, threshold), {}))
-        rows.append(pictures)
-    figure, axes = picture_grid(rows, titles, 0.5, 10)
+        dem = part.tiles.dem[i] if part.spec.uses_dem else None
+        row = input_pictures(part.tiles.rgb[i], dem, part.tiles.input_valid[i])
+        row["truth"] = mask[position], GREY
+        known = predictions.valid[position]
+        row["probability"] = np.where(known, predictions.probability[position], np.nan), VIRIDIS
+        outcome = outcome_overlay(row["image"][0], predictions, position, threshold)
+        row[f"prediction (from {threshold:.2f}),\nwhite line: truth"] = outcome, {}
+        rows.append(row)
+    figure, axes = picture_grid(rows, 0.5, 10)
     for row, (label, position) in zip(axes, chosen.items(), strict=True):
         row[0].set_ylabel(f"{label.removesuffix(' IoU')}\nIoU {iou[position]:.2f}", fontsize=9)
         outline(row[-1], mask[position])
     outcome_legend(figure)
     return figure
+
+
+def input_pictures(rgb, dem, valid) -> dict[str, tuple]:
+    """Pictures of what a model is given, each with options of imshow, by their titles.
+
+    `rgb` is (H, W, 3); `dem` (H, W) is None for a model without elevation; `valid` is its mask.
+    """
+    pictures = {"image": (np.clip(rgb, 0, 1), {})}
+    if dem is not None:
+        pictures["elevation,\nshaded relief"] = shaded_relief(dem, valid), GREY
+    return pictures
 
 
 def outline(axis, where) -> None:
@@ -199,27 +203,28 @@ def outcome_legend(figure) -> None:
     )
 
 
-def picture_grid(rows, titles, room: float, fontsize: float, width: float = 2.1):
+def picture_grid(rows: list[dict], room: float, fontsize: float, width: float = 2.1):
     """Figure and axes of pictures without ticks, titles above the first row.
 
-    `rows` hold (array, options of imshow). In inches: `room` for what stands below, and the
-    `width` of a picture.
+    Each row holds (array, options of imshow) by title. In inches: `room` for what stands below, and
+    the `width` of a picture.
 
-    >>> _, axes = picture_grid([[(np.eye(2), {})]], ["unit"], room=0.5, fontsize=9)
+    >>> _, axes = picture_grid([{"unit": (np.eye(2), {})}], room=0.5, fontsize=9)
     >>> axes[0, 0].get_title()
     'unit'
     """
     figure, axes = drawing().subplots(
         len(rows),
-        len(titles),
-        figsize=(width * len(titles), width * len(rows) + room),
+        len(rows[0]),
+        figsize=(width * len(rows[0]), width * len(rows) + room),
         layout="constrained",
         squeeze=False,
     )
-    for axis, (picture, options) in zip(axes.flat, itertools.chain(*rows), strict=True):
+    pictures = itertools.chain.from_iterable(row.values() for row in rows)
+    for axis, (picture, options) in zip(axes.flat, pictures, strict=True):
         axis.imshow(picture, interpolation="nearest", **options)
         axis.set(xticks=[], yticks=[])
-    for axis, title in zip(axes[0], titles, strict=True):
+    for axis, title in zip(axes[0], rows[0], strict=True):
         axis.set_title(title, fontsize=fontsize)
     return figure, axes
 
