@@ -37,13 +37,7 @@ def check_installed(format_: str) -> None:
 
 
 def float32_model(model):
-    """The same layers and weights under the float32 policy; the model itself where it has it.
-
-    >>> logits = keras.layers.Conv2D(1, 1, dtype="mixed_bfloat16")
-    >>> model = keras.Sequential([keras.Input((8, 8, 4)), logits])
-    >>> float32_model(model).layers[0].compute_dtype
-    'float32'
-    """
+    """The same layers and weights under the float32 policy; the model itself where it has it."""
     if all(layer.compute_dtype == "float32" for layer in model.layers):
         return model
     text = json.dumps(model.get_config())
@@ -160,14 +154,7 @@ def write_litert(model, path: Path, calibration=None) -> None:
 
 
 def run_savedmodel(folder, signature: str, **inputs) -> np.ndarray:
-    """Probability from a SavedModel's signature, loaded without Keras.
-
-    >>> model = keras.Sequential([keras.Input((16, 16, 4)), keras.layers.Conv2D(1, 1)])
-    >>> write_savedmodel(model, InputSpec(tile_px=16), Path("exported"))
-    >>> black = np.zeros((1, 16, 16, 4), "float32")  # without a bias its logits are 0
-    >>> run_savedmodel("exported", "serve", inputs=black)[0, 0, :3]
-    array([0.5, 0.5, 0.5], dtype=float32)
-    """
+    """Probability from a SavedModel's signature, loaded without Keras."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(folder))  # kept: signatures die with it

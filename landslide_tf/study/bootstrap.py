@@ -35,13 +35,6 @@ def interval(result: Result, metric: str) -> tuple[float, float]:
     """The interval of a score's mean over seeds, at threshold 0.5.
 
     NaN where nothing was run, a run kept no counts of its tiles, or the score is undefined.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> result = read_results(read_study("study"), "study")["unet-none-bce"]
-    >>> low, high = interval(result, "miou")
-    >>> low < result.mean("miou") < high
-    True
     """
     if not result or any(record.tiles is None for record in result.records):
         return np.nan, np.nan

@@ -108,15 +108,7 @@ def _timed_epoch(config: TrainConfig) -> float:
 
 
 def format_plan(planned: list[PlannedRun], seconds: dict[Path, float]) -> str:
-    """The plan for the terminal: a line a run, its state and the time that it still takes.
-
-    >>> from landslide_tf.study.experiments import plan, read_study
-    >>> planned = plan(read_study("study"), "study", ("unet-none-bce",))
-    >>> print(format_plan(planned, estimate_seconds(planned)))
-    run                    epochs  about
-    unet-none-bce-seed0  complete
-    1 run, about 0 min left, one at a time, on this machine
-    """
+    """The plan for the terminal: a line a run, its state and the time that it still takes."""
     rows = [("run", "epochs", "about")]
     for run in planned:
         done = run_folder.is_complete(run.folder)

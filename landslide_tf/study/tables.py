@@ -79,18 +79,7 @@ def _beside_paper(result: Result, metric: str, paper: float) -> dict:
 
 
 def table1(results: Results) -> pd.DataFrame:
-    """mIoU of the base models under each loss: test, validation, the paper's.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> table1(results)[["model", "loss", "miou_paper", "our_choice"]].head(4)
-       model   loss  miou_paper  our_choice
-    0  U-Net    BCE       0.575       False
-    1  U-Net  focal       0.572       False
-    2  U-Net   Dice       0.557       False
-    3  U-Net    WCE       0.508        True
-    """
+    """mIoU of the base models under each loss: test, validation, the paper's."""
     paper, rows = paper_values(), []
     for model in MODELS:
         of_model = loss_results(results, model)

@@ -33,14 +33,6 @@ def predict_part(predict: Callable, part: Part) -> Predictions:
     """Probabilities of all tiles of a part at the model's size, batch by batch.
 
     `predict` is a `Predictor`, or another function from x (B, H, W, C) to (B, H, W).
-
-    >>> from landslide_tf.data.dataset import Part
-    >>> from landslide_tf.data.arrays import load_tiles
-    >>> from landslide_tf.runs.run import load_run
-    >>> run = load_run("runs/first")
-    >>> part = Part(load_tiles("tiles", run.spec), np.arange(3), run.spec)
-    >>> predict_part(run.predictor, part).probability.shape
-    (3, 32, 32)
     """
     shape = (len(part), part.spec.tile_px, part.spec.tile_px)
     probability = np.zeros(shape, "float32")

@@ -49,15 +49,6 @@ class Extras:
     command: list[str] | None = None  # recorded in environment.json
 
 
-@dataclass(frozen=True)
-class Given:
-    """What the caller of `fit` gave besides the config."""
-
-    model: keras.Model | None
-    source: keras.Model | None  # whose weights training starts from
-    callbacks: Sequence[keras.callbacks.Callback]
-
-
 @whole_streams()
 def fit(
     config: TrainConfig,
@@ -131,8 +122,7 @@ def fit(
     described = ", ".join(f"{len(part)} {name}" for name, part in parts.items())
     say(f"run folder {folder}: {described} tiles; {policy}")
 
-    given = Given(model, source, callbacks)
-    seconds = _train(config, parts, folder, policy, given, extras.tensorboard)
+    seconds = _train(config, parts, folder, policy, model, source, callbacks, extras.tensorboard)
     facts = {"left_out": len(tiles.skipped), "resolution_m": resolution_m}
     _finish(config, parts, folder, seconds, model, facts)
     return folder
@@ -200,25 +190,28 @@ class _EstimateBatchNorm(keras.callbacks.Callback):
             self.estimate(calibration_batches(self.part, self.seed))
 
 
-def _train(config, parts, folder, policy, given: Given, tensorboard: bool) -> float:
-    """Run the epochs that are left; the best weights end up in the checkpoint. Returns seconds."""
+def _train(config, parts, folder, policy, model, source, callbacks, tensorboard: bool) -> float:
+    """Run the epochs that are left; the best weights end up in the checkpoint. Returns seconds.
+
+    `model` is the caller's own or None, `source` the one whose weights training starts from.
+    """
     keras.utils.set_random_seed(config.seed)
     if config.deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         tf.config.experimental.enable_op_determinism()
     with _scope(config):
-        model = build(config, policy) if given.model is None else given.model
+        model = build(config, policy) if model is None else model
         auc = compile_model(model, config, parts["train"])
         model.optimizer.build(model.trainable_variables)
-        if given.source is not None:
-            say(f"weights of {config.weights}: {transfer_weights(model, given.source)}")
+        if source is not None:
+            say(f"weights of {config.weights}: {transfer_weights(model, source)}")
         recorder = Recorder(config, folder, tensorboard)
         recorder.restore(model)
         if recorder.finished:
             return recorder.seconds
         steps = parts["train"].steps(config.batch_size)
-        callbacks = [auc, *given.callbacks, recorder, Progress(recorder, steps)]
+        callbacks = [auc, *callbacks, recorder, Progress(recorder, steps)]
         if config.reestimate_batch_norm:
             callbacks.insert(0, _EstimateBatchNorm(parts["train"], config.seed))
         if config.ema:
@@ -255,7 +248,10 @@ def _scope(config):
 
 
 def _finish(config, parts, folder, seconds, model, facts) -> None:
-    """`model.keras` with the best weights in float32, scores, figures; then the checkpoint goes."""
+    """Write `model.keras` with the best weights in float32, scores and figures.
+
+    The checkpoint is deleted last. `model` is the caller's own or None, `facts` go to the metrics.
+    """
     own = model is not None
     model = model if own else build(config)
     best_epoch = load_best(folder, model)

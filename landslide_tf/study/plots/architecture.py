@@ -20,13 +20,7 @@ def _block_of(layer_name: str) -> str | None:
 
 
 def blocks_and_edges(model) -> tuple[dict[str, tuple], set[tuple[str, str]]]:
-    """Output shape (H, W, C) of each block, and which block feeds which, from the layer graph.
-
-    >>> from landslide_tf import build_model
-    >>> blocks, edges = blocks_and_edges(build_model("unet", filters=4))
-    >>> blocks["encoder4"], ("encoder3", "decoder3") in edges
-    ((8, 8, 64), True)
-    """
+    """Output shape (H, W, C) of each block, and which block feeds which, from the layer graph."""
     blocks, edges = {}, set()
     for layer in model.layers:
         block = _block_of(layer.name)
