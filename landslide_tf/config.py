@@ -231,6 +231,11 @@ class TrainConfig:
         """The loss in use: `auto` is the paper's pairing."""
         return PAPER_LOSS[self.model] if self.loss == "auto" else self.loss
 
+    @property
+    def split_file(self) -> str | None:
+        """The file that names the tiles of each part; None where a rule splits them."""
+        return None if self.split in ("random", "group") else self.split
+
     def to_dict(self) -> dict:
         """Plain values, as written to `config.json`."""
         return dataclasses.asdict(self)

@@ -251,22 +251,26 @@ def histogram_auc(negative, positive):
 def landslides_found(mask, predicted, valid=None, share: float = 0.5) -> tuple[int, int]:
     """Landslides found and landslides present in one tile.
 
-    A landslide is an 8-connected component of the mask (H, W) on valid pixels; it is found when
-    at least `share` of its pixels are predicted.
+    A landslide (see `landslide_pixels`) is found when at least `share` of its pixels are predicted.
 
     >>> landslides_found(np.array([[1, 0, 1], [1, 0, 0]]), np.array([[1, 0, 0], [0, 0, 0]]))
     (1, 2)
     """
+    pixels, hit = landslide_pixels(mask, predicted, valid)
+    return int(np.sum(hit >= share * pixels)), len(pixels)
+
+
+def landslide_pixels(mask, predicted, valid=None) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels, and predicted pixels, of each landslide of one tile (H, W).
+
+    A landslide is an 8-connected component of the mask on valid pixels.
+    """
     import cv2
 
-    mask = (
-        np.asarray(mask, bool)
-        if valid is None
-        else np.asarray(mask, bool) & np.asarray(valid, bool)
-    )
+    mask, predicted = np.asarray(mask, bool), np.asarray(predicted, bool)
+    if valid is not None:
+        mask = mask & np.asarray(valid, bool)
     count, label = cv2.connectedComponents(mask.astype("uint8"), connectivity=8)
-    size = np.bincount(label.ravel(), minlength=count)[1:]
-    hit = np.bincount(label.ravel(), weights=np.asarray(predicted, bool).ravel(), minlength=count)[
-        1:
-    ]
-    return int(np.sum(hit >= share * size)), count - 1
+    pixels = np.bincount(label.ravel(), minlength=count)
+    hit = np.bincount(label.ravel(), weights=predicted.ravel(), minlength=count)
+    return pixels[1:], hit[1:]  # without the background

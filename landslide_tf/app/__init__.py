@@ -1,4 +1,4 @@
-"""A web page to map with, for who does not type commands: `landslide app`, or `launch` on Colab."""
+"""A web page to map with, without commands: `landslide app`, or `launch` on Colab."""
 
 from __future__ import annotations
 

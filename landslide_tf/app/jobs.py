@@ -29,7 +29,7 @@ STAGES = {"windows": "Running the model", "polygons": "Tracing polygons", "files
 
 @dataclass
 class MapJob:
-    """A map that was asked for. Who knows its `id`, 128 random bits, may see it."""
+    """A map that a person asked for. Whoever knows its `id`, 128 random bits, may see it."""
 
     id: str
     folder: Path  # of this job alone; the map is in `map`
@@ -56,7 +56,7 @@ class MapJob:
         self.stage = (stage, done, total)
 
     def seconds_left(self) -> float | None:
-        """Of the stage, at the pace so far; None where nothing can be said yet.
+        """Seconds until the stage ends, at the pace so far; None before anything is done.
 
         >>> job = MapJob("a", Path("a"), Path("run"), Path("a.tif"), None, MapOptions())
         >>> job.hear("windows", 10, 40)
@@ -96,7 +96,10 @@ class Jobs:
         return job
 
     def _beside(self, path: Path, folder: Path) -> Path:
-        """An upload's second name beside the map: the QGIS project looks for the image there."""
+        """Link an upload into the map's folder, where the QGIS project looks for the image.
+
+        Returns the link's path, or the path itself of other files and where links do not work.
+        """
         if not path.is_relative_to(self.folder.parent):
             return path
         try:
@@ -158,7 +161,7 @@ class Jobs:
 
 
 def plain(error, job: MapJob) -> str:
-    """What an error says, with names of files for their paths on the server.
+    """The message of an error, with file names in place of paths on the server.
 
     >>> job = MapJob("a", Path("/x/a"), Path("run"), Path("/x/b/scene.tif"), None, MapOptions())
     >>> plain(InputError("/x/b/scene.tif: has no CRS"), job)
@@ -168,7 +171,7 @@ def plain(error, job: MapJob) -> str:
 
 
 def names_only(text: str, *paths) -> str:
-    """A text with the last part of each path in place of the path, and the page's word for --dem.
+    """A text with file names in place of `paths`, and the page's word in place of --dem.
 
     >>> names_only("/x/a.tif: no relief; give --dem", "/x/a.tif")
     'a.tif: no relief; give the DEM'
@@ -206,7 +209,7 @@ def settings(report: dict) -> tuple[float, int]:
 
 
 def bring_up_to_date(job: MapJob, threshold: float, min_area: float) -> None:
-    """Make the files of a map anew if its threshold or minimum area are others by now.
+    """Make the files of a map anew if its threshold or minimum area have changed on the page.
 
     Raises:
         InputError, JobError: as `redo_map`.

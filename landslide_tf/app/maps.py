@@ -50,19 +50,8 @@ class Place:
             return None
         height, width = self.size
         to_lonlat = pyproj.Transformer.from_crs(own, "EPSG:4326", always_xy=True)
-        x, y = zip(
-            *(
-                self.transform @ at
-                for at in (
-                    (width / 2, height / 2),
-                    (0, 0),
-                    (width, 0),
-                    (0, height),
-                    (width, height),
-                )
-            ),
-            strict=True,
-        )
+        points = ((width / 2, height / 2), (0, 0), (width, 0), (0, height), (width, height))
+        x, y = zip(*(self.transform @ point for point in points), strict=True)
         longitude, latitude = to_lonlat.transform(x, y)
         if not np.isfinite(latitude).all() or np.abs(latitude).max() > FARTHEST_NORTH:
             return None

@@ -14,7 +14,7 @@ from landslide_tf.checks import InputError
 
 
 def theme():
-    """Colours and letters; no letters from the network."""
+    """Colours and fonts of the page. No font is loaded from the network."""
     import gradio as gr
 
     letters = ["system-ui", "sans-serif"]

@@ -54,7 +54,7 @@ def inside(folder, name) -> Path:
 
 
 def check_file(path: Path, kind: str, folder) -> Path:
-    """The path again, if it is a file of its `kind` and reads nothing outside `folder`.
+    """Return `path` if it is a file of its `kind` and reads nothing outside `folder`.
 
     Raises:
         InputError: it is not.

@@ -1,4 +1,4 @@
-"""What the folder of a run tells: options, scores, curves, predictions."""
+"""What the page shows of a run folder: options, scores, curves, predictions."""
 
 from __future__ import annotations
 

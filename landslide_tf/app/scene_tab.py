@@ -3,7 +3,6 @@
 Gradio reads the annotations of `arrive` and `pick`: they must not be texts.
 """
 
-from dataclasses import dataclass
 from html import escape
 
 import pandas as pd
@@ -29,25 +28,6 @@ REMEMBER = """id => { if (!id) return;
   history.replaceState(null, '', address);
   document.querySelector('#said').scrollIntoView({block: 'nearest', behavior: 'smooth'}); }"""
 PRESS = "() => setTimeout(() => document.querySelector('#%s').click(), 300)"
-
-
-@dataclass(frozen=True)
-class Form:
-    """What a person filled in: each file is an upload and a name on the server."""
-
-    model: str
-    image: tuple
-    dem: tuple
-    reference: tuple
-    bands: str
-    scale: str
-    nodata: str
-
-    @classmethod
-    def of(cls, values) -> "Form":
-        """The form of the page's values, in the order of its parts."""
-        model, *files, bands, scale, nodata = values
-        return cls(model, files[:2], files[2:4], files[4:], bands, scale, nodata)
 
 
 def scene_tab(gr, site: Site, page, model) -> None:
@@ -99,39 +79,41 @@ def scene_tab(gr, site: Site, page, model) -> None:
     timer = gr.Timer(1, active=False)
     inputs = [model, *image, *dem, *reference, bands, scale, nodata]
 
-    def read(form: Form):
-        """Run folder, image, DEM and options of the form, checked."""
-        scene, height = site.file(*form.image, "scene"), site.file(*form.dem, "scene")
-        truth = site.file(*form.reference, "reference")
-        options = MapOptions(
-            bands=form.bands or None, scale=form.scale or "run", nodata=_numbers(form.nodata),
-            reference=truth and str(truth),
-        )  # fmt: skip
-        return site.model(form.model), scene, height, options
+    def read(values):
+        """What the form asks for, as `Jobs.start` takes it, and what is known of the scene.
+
+        The latter is None without an image. Errors give the names of files, not their paths.
+        """
+        model, image, image_name, dem, dem_name, truth, truth_name, bands, scale, nodata = values
+        paths = ()
+        try:
+            scene, height = site.file(image, image_name, "scene"), site.file(dem, dem_name, "scene")
+            truth = site.file(truth, truth_name, "reference")
+            paths = (scene, height, truth)
+            options = MapOptions(
+                bands=bands or None, scale=scale or "run", nodata=_numbers(nodata),
+                reference=truth and str(truth),
+            )  # fmt: skip
+            asked = site.model(model), scene, height, options
+            return asked, scene and scenes.look_at_scene(*asked)
+        except (InputError, JobError) as error:
+            raise InputError(jobs.names_only(str(error), *paths, *_all(values))) from None
 
     def look(*values):
-        paths = ()
         try:
-            run, scene, height, options = read(Form.of(values))
-            paths = (scene, height, options.reference)
-            if scene is None:
-                return ""
-            return words.facts(*scenes.look_at_scene(run, scene, height, options))
-        except (InputError, JobError) as error:
-            return words.sentence(jobs.names_only(str(error), *paths, *_all(values)), "error")
+            _, known = read(values)
+        except InputError as error:
+            return words.sentence(str(error), "error")
+        return words.facts(*known) if known else ""
 
     def begin(*values):
-        paths = ()
         try:
-            run, scene, height, options = read(Form.of(values))
-            paths = (scene, height, options.reference)
-            if scene is None:
+            asked, known = read(values)
+            if known is None:
                 raise InputError("choose an image, or map the example scene")
-            scenes.look_at_scene(run, scene, height, options)
-        except (InputError, JobError) as error:
-            text = jobs.names_only(str(error), *paths, *_all(values))
-            return gr.skip(), gr.skip(), words.sentence(text, "error"), gr.skip()
-        return started(site.jobs.start(run, scene, height, options))
+        except InputError as error:
+            return gr.skip(), gr.skip(), words.sentence(str(error), "error"), gr.skip()
+        return started(site.jobs.start(*asked))
 
     def started(job):
         return job.id, "", words.progress(job, site.jobs.ahead(job)), gr.Timer(active=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import importlib.util
 import ipaddress
 import os
@@ -19,22 +20,15 @@ from landslide_tf.console import say
 class Server:
     """A page that is served: its `url`, and `close`."""
 
-    def __init__(self, blocks, jobs: Jobs, folder: Path, before: dict):
-        self.blocks, self.jobs, self.folder, self._before = blocks, jobs, folder, before
+    def __init__(self, blocks, jobs: Jobs, folder: Path, ending: contextlib.ExitStack):
+        self.blocks, self.jobs, self.folder, self._ending = blocks, jobs, folder, ending
         self.url = blocks.share_url or blocks.local_url
-        self.closed = False
         atexit.register(self.close)
 
     def close(self) -> None:
         """End the server, stop its maps, and delete its temporary files."""
-        if self.closed:
-            return
-        self.closed = True
         atexit.unregister(self.close)
-        self.blocks.close(verbose=False)
-        self.jobs.close()
-        _restore(self._before)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._ending.close()
 
 
 def launch(
@@ -87,36 +81,33 @@ def launch(
     if share and not password:
         password = secrets.token_urlsafe(9)
         say(f"password of the page: {password}")
-    folder = Path(os.path.realpath(tempfile.mkdtemp(prefix="landslide-app-")))
-    folders = {name: folder / name for name in ("uploads", "examples", "jobs")}
-    before = _set({
-        "GRADIO_TEMP_DIR": folders["uploads"], "GRADIO_EXAMPLES_CACHE": folders["examples"],
-        "GRADIO_ANALYTICS_ENABLED": "False",
-    })  # fmt: skip
-    jobs, blocks = Jobs(folders["jobs"]), None
-    try:
+    with contextlib.ExitStack() as ending:
+        folder = Path(os.path.realpath(tempfile.mkdtemp(prefix="landslide-app-")))
+        ending.callback(shutil.rmtree, folder, ignore_errors=True)
+        folders = {name: folder / name for name in ("uploads", "examples", "jobs")}
         for path in folders.values():
             path.mkdir()
+        ending.enter_context(_variables({
+            "GRADIO_TEMP_DIR": str(folders["uploads"]),
+            "GRADIO_EXAMPLES_CACHE": str(folders["examples"]), "GRADIO_ANALYTICS_ENABLED": "False",
+        }))  # fmt: skip
+        jobs = Jobs(folders["jobs"])
+        ending.callback(jobs.close)
         blocks = build(Site(Path(runs), Path(files) if files else None, folder, jobs))
-        blocks.launch(
-            server_name=host, server_port=port, share=share, prevent_thread_lock=True, quiet=True,
-            auth=_gate(password), auth_message="Any name; the password that the page was started "
-            "with.", max_file_size=f"{upload_mb}mb", footer_links=[], theme=theme(),
-            css_paths=Path(__file__).parent / "page.css",
-            ssr_mode=False, pwa=False, mcp_server=False, enable_monitoring=False, debug=False,
-        )  # fmt: skip
+        ending.callback(blocks.close, verbose=False)
+        try:
+            blocks.launch(
+                server_name=host, server_port=port, share=share, prevent_thread_lock=True,
+                quiet=True, auth=_gate(password), auth_message="Any name; the password that the "
+                "page was started with.", max_file_size=f"{upload_mb}mb", footer_links=[],
+                theme=theme(), css_paths=Path(__file__).parent / "page.css", ssr_mode=False,
+                pwa=False, mcp_server=False, enable_monitoring=False, debug=False,
+            )  # fmt: skip
+        except OSError as error:
+            raise InputError(f"--host {host} --port {port}: {error}") from None
         if share and not blocks.share_url:
             raise JobError("gradio gives no public address; start the page without share")
-    except BaseException as error:
-        if blocks is not None:
-            blocks.close(verbose=False)
-        jobs.close()
-        _restore(before)
-        shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise InputError(f"--host {host} --port {port}: {error}") from None
-        raise
-    return Server(blocks, jobs, folder, before)
+        return Server(blocks, jobs, folder, ending.pop_all())
 
 
 def is_own_machine(host: str) -> bool:
@@ -140,16 +131,14 @@ def _gate(password: str | None):
     return lambda _, given: secrets.compare_digest(given.encode(), password.encode())
 
 
-def _set(values: dict) -> dict:
-    """Set environment variables; returns what they were."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update({name: str(value) for name, value in values.items()})
-    return before
-
-
-def _restore(before: dict) -> None:
-    for name, value in before.items():
-        if value is None:
+@contextlib.contextmanager
+def _variables(values: dict[str, str]):
+    """Set environment variables within the block."""
+    before = {name: os.environ.pop(name) for name in values if name in os.environ}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name in values:
             os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+        os.environ.update(before)

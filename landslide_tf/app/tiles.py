@@ -113,7 +113,7 @@ def share_above(trial: Trial, threshold: float) -> float:
 
 
 def occlusion_rows(trial: Trial) -> list[list[str]]:
-    """The table of what happens if a group of bands says nothing."""
+    """The table of how much the answer changes when a group of bands says nothing."""
     return [
         [TITLES[name], f"{found['change']:.3f}", f"{found['flipped']:.1%}"]
         for name, found in trial.hidden.items()
@@ -133,6 +133,6 @@ def _picture(raster):
 
 
 def _enlarge(picture):
-    """Whole pixels, each made as large as the page needs."""
+    """The picture with each pixel repeated until it is as large as the page needs."""
     times = max(1, -(-SHOWN_PX // max(picture.shape[:2])))
     return np.ascontiguousarray(picture.repeat(times, axis=0).repeat(times, axis=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import threading
@@ -19,7 +20,7 @@ USED_LATER = ("folium", "geopandas", "matplotlib.backends.backend_agg", "PIL.Ima
 
 
 def loaded(folder) -> Run:
-    """The run in a folder; the last two stay in memory while their files do not change."""
+    """The run in a folder. The two that were used last stay in memory until their files change."""
     told = Path(folder) / "metrics.json"
     return _loaded(str(folder), told.stat().st_mtime_ns if told.exists() else 0)
 
@@ -32,27 +33,25 @@ def _loaded(folder: str, _changed: int) -> Run:
 def warm_up(folder, *others: Callable[[], object]) -> threading.Thread:
     """Load the run in a folder, compile its model, and call `others`, in a thread.
 
-    A run that cannot be loaded is told where it is used. The thread has no lower priority:
-    TensorFlow's own threads, which it starts, would keep it.
+    If the run cannot be loaded, nothing is said here: who uses it gets the error. The thread keeps
+    its priority, because TensorFlow's threads, which it starts, would inherit a lower one.
 
     >>> made = []
     >>> warm_up("runs/first", lambda: made.append("scene")).join()
     >>> made
     ['scene']
     """
-    thread = threading.Thread(target=_warm_up, args=(folder, *others), name="warm", daemon=True)
+
+    def work():
+        time.sleep(IDLE_S)
+        for name in USED_LATER:
+            importlib.import_module(name)
+        for make in others:
+            make()
+        with contextlib.suppress(InputError):
+            run = loaded(folder)
+            run.predictor(np.zeros((1, *run.spec.shape), "float32"))
+
+    thread = threading.Thread(target=work, name="warm", daemon=True)
     thread.start()
     return thread
-
-
-def _warm_up(folder, *others) -> None:
-    time.sleep(IDLE_S)
-    for name in USED_LATER:
-        importlib.import_module(name)
-    for make in others:
-        make()
-    try:
-        run = loaded(folder)
-    except InputError:
-        return
-    run.predictor(np.zeros((1, *run.spec.shape), "float32"))

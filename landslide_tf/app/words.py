@@ -38,7 +38,7 @@ def table(caption: str, head, rows) -> str:
 
 
 def duration(seconds: float) -> str:
-    """About how long, in words.
+    """A rounded duration in words.
 
     >>> [duration(s) for s in (0.4, 42, 140, 7000)]
     ['1 s', '42 s', '2 min', '1 h 57 min']

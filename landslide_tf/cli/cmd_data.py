@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 
 from landslide_tf.checks import InputError
 from landslide_tf.cli.cmd_download import download_parser
@@ -13,9 +14,11 @@ from landslide_tf.cli.options import (
     check_absent,
     import_keras_quietly,
     new_parser,
+    typed,
 )
 from landslide_tf.console import say, warn
 from landslide_tf.files import check_outputs
+from landslide_tf.inputs.spec import InputSpec
 
 DATA_EXAMPLES = """examples:
   landslide data download bijie
@@ -28,21 +31,9 @@ DATA_EXAMPLES = """examples:
 """
 
 
-# ---- data --------------------------------------------------------------------------------------
-
-READ_OPTIONS = (
-    "tile_px",
-    "negatives",
-    "terrain",
-    "resolution_m",
-    "nodata",
-    "rgb_scale",
-    "bands",
-    "skip_bad",
-)
-
-
 CHECK_OPTIONS = ("nodata", "rgb_scale", "bands")
+SPLIT_OPTIONS = (*CHECK_OPTIONS, "negatives", "skip_bad")
+PACK_OPTIONS = (*SPLIT_OPTIONS, "tile_px", "terrain", "resolution_m")
 
 
 def data_parser(commands):
@@ -86,7 +77,7 @@ def data_parser(commands):
     )
     split.add_argument("--seed", type=int, default=0, help="(default: 0)")
     split.add_argument("--overwrite", action="store_true", help="replace OUT.json")
-    add_config_options(split, only=("negatives", *CHECK_OPTIONS, "skip_bad"))
+    add_config_options(split, only=SPLIT_OPTIONS)
     split.set_defaults(run=_data_split)
 
     pack = new_parser(actions, "pack", "Pack resized tiles into one NumPy file.", None)
@@ -96,15 +87,15 @@ def data_parser(commands):
         "--rgb-uint8", action="store_true", help="RGB in 256 steps: a third of the size"
     )
     pack.add_argument("--overwrite", action="store_true", help="replace OUT.npz")
-    add_config_options(pack, only=READ_OPTIONS)
+    add_config_options(pack, only=PACK_OPTIONS)
     pack.set_defaults(run=_data_pack)
 
 
 def _data_check(arguments) -> None:
     from landslide_tf.data.check import check_folder, format_report
 
-    typed = {name: value for name, value in vars(arguments).items() if name in CHECK_OPTIONS}
-    report = check_folder(arguments.folder, processes=os.cpu_count() or 1, **typed)
+    options = typed(arguments, fields(InputSpec))
+    report = check_folder(arguments.folder, processes=os.cpu_count() or 1, **options)
     say(format_report(report))
     if report["unreadable"] or report["unpaired"]:
         count = len(report["unreadable"]) + len(report["unpaired"])
@@ -159,12 +150,11 @@ def _data_pack(arguments) -> None:
 def _read_tiles(arguments, **fixed):
     """Tiles of a folder; fusion 'rgb' asks for no DEM and keeps those that are there."""
     from landslide_tf.data.arrays import load_tiles
-    from landslide_tf.inputs.spec import InputSpec
 
-    typed = {name: value for name, value in vars(arguments).items() if name in READ_OPTIONS}
-    fusion = "early" if typed.get("terrain") else "rgb"
-    chosen = {name: typed.pop(name) for name in ("negatives", "skip_bad") if name in typed}
-    tiles = load_tiles(arguments.folder, InputSpec(fusion=fusion, **typed, **fixed), **chosen)
+    options = typed(arguments, fields(InputSpec)) | fixed
+    spec = InputSpec(fusion="early" if options.get("terrain") else "rgb", **options)
+    chosen = {n: getattr(arguments, n) for n in ("negatives", "skip_bad") if hasattr(arguments, n)}
+    tiles = load_tiles(arguments.folder, spec, **chosen)
     for line in tiles.skipped:
         say(f"left out: {line}")
     warn(tiles.warnings)

@@ -7,6 +7,7 @@ import sys
 
 from landslide_tf.cli.options import (
     add_config_options,
+    check_absent,
     import_keras_quietly,
     new_parser,
     run_parser,
@@ -14,6 +15,7 @@ from landslide_tf.cli.options import (
 )
 from landslide_tf.config import PRESETS, TrainConfig, option_fields
 from landslide_tf.console import say
+from landslide_tf.files import check_outputs, write_json
 
 TRAIN_EXAMPLES = """examples:
   python train.py                                   the demo terrain, a few minutes
@@ -125,11 +127,14 @@ def evaluate_parser(commands):
 
 def _evaluate(arguments) -> None:
     import_keras_quietly()
-    from landslide_tf.files import write_json
-    from landslide_tf.runs.evaluate import check_scores_file, evaluate_run
+    from landslide_tf.data.check import tile_files
+    from landslide_tf.runs.evaluate import evaluate_run
+    from landslide_tf.training.run_folder import run_files
 
     if arguments.out:
-        check_scores_file(arguments.out, arguments.run_dir, arguments.data, arguments.overwrite)
+        data = [] if arguments.data is None else tile_files(arguments.data)
+        check_outputs([arguments.out], [*run_files(arguments.run_dir), *data])
+        check_absent(arguments.out, arguments.overwrite)
     result = evaluate_run(
         arguments.run_dir,
         data=arguments.data,

@@ -103,9 +103,9 @@ def _study(arguments) -> None:
         kept = keeping.keep_records(study, arguments.out, out, **options)
         say(f"report: {report.write_report(kept, out, with_tiles=False)}")
         return
-    split = None if study.base.split in ("random", "group") else study.base.split
     written = ("study.json", "failures.json", "REPORT.md")
-    check_outputs([Path(arguments.out) / name for name in written], [study.base.data, split])
+    inputs = (study.base.data, study.base.split_file)
+    check_outputs([Path(arguments.out) / name for name in written], inputs)
     write_study(study, arguments.out)
     failures = {}
     if not arguments.report:

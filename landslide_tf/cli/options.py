@@ -24,7 +24,7 @@ def fail(message, code: int) -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """One line for a wrong option, as for all other bad input.
+    """An `ArgumentParser` that answers a wrong option with one line, as for all bad input.
 
     >>> Parser(prog="landslide").parse_args(["--modle"])
     Traceback (most recent call last):
@@ -132,8 +132,11 @@ def _value_type(f):
         "float | None": float,
         "int | None": int,
         "str | None": str,
+        "float": float,
+        "int": int,
+        "str": str,
     }
-    return names.get(f.type) or {"int": int, "float": float, "str": str}[f.type]
+    return names[f.type]
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -141,7 +144,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """Numbers with commas between."""
+    """The numbers in a text, separated by commas."""
     return tuple(float(number) for number in text.split(","))
 
 
@@ -155,9 +158,9 @@ def _help(f) -> str:
         return f.metadata["help"]
     if f.name == "preset":
         return f"{f.metadata['help']} (default: paper with --data, demo without)"
-    default = {True: "on", False: "off"}.get(f.default, f.default) if isinstance(
-        f.default, bool
-    ) else f.default  # fmt: skip
+    default = f.default
+    if isinstance(default, bool):
+        default = "on" if default else "off"
     extra = "" if demo is None else f"; preset demo: {'on' if demo is True else demo}"
     return f"{f.metadata['help']} (default: {default}{extra})"
 

@@ -37,13 +37,7 @@ def check_installed(format_: str) -> None:
 
 
 def float32_model(model):
-    """The same layers and weights under the float32 policy; the model itself where it has it.
-
-    >>> logits = keras.layers.Conv2D(1, 1, dtype="mixed_bfloat16")
-    >>> model = keras.Sequential([keras.Input((8, 8, 4)), logits])
-    >>> float32_model(model).layers[0].compute_dtype
-    'float32'
-    """
+    """The same layers and weights under the float32 policy; the model itself where it has it."""
     if all(layer.compute_dtype == "float32" for layer in model.layers):
         return model
     text = json.dumps(model.get_config())
@@ -108,12 +102,6 @@ def write_onnx(model, path: Path, channels_first=None, metadata=None) -> None:
 
     `channels_first` is a function from an input of that shape to probability, in the place of the
     model: the file then takes (B, C, H, W) and gives (B, 1, H, W).
-
-    >>> if find_spec("tf2onnx") and find_spec("onnxruntime"):  # in requirements-export.txt
-    ...     model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(1, 1)])
-    ...     write_onnx(model, Path("model.onnx"), metadata={"tile_size": 8})
-    ...     from landslide_tf.models.probability import onnx_session
-    ...     assert onnx_session("model.onnx").get_inputs()[0].shape[1:] == [8, 8, 4]
     """
     import onnx
     import tensorflow as tf
@@ -145,12 +133,6 @@ def write_litert(model, path: Path, calibration=None) -> None:
     """LiteRT for one tile at a time; with `calibration` (N, H, W, C) all arithmetic is int8.
 
     Input and output stay float32.
-
-    >>> if find_spec("ai_edge_litert"):  # in requirements-export.txt
-    ...     model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(1, 1)])
-    ...     write_litert(model, Path("model.tflite"))
-    ...     (source,) = litert_interpreter(Path("model.tflite")).get_input_details()
-    ...     assert source["shape"].tolist() == [1, 8, 8, 4]
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -172,14 +154,7 @@ def write_litert(model, path: Path, calibration=None) -> None:
 
 
 def run_savedmodel(folder, signature: str, **inputs) -> np.ndarray:
-    """Probability from a SavedModel's signature, loaded without Keras.
-
-    >>> model = keras.Sequential([keras.Input((16, 16, 4)), keras.layers.Conv2D(1, 1)])
-    >>> write_savedmodel(model, InputSpec(tile_px=16), Path("exported"))
-    >>> black = np.zeros((1, 16, 16, 4), "float32")  # without a bias its logits are 0
-    >>> run_savedmodel("exported", "serve", inputs=black)[0, 0, :3]
-    array([0.5, 0.5, 0.5], dtype=float32)
-    """
+    """Probability from a SavedModel's signature, loaded without Keras."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(folder))  # kept: signatures die with it
@@ -215,15 +190,7 @@ def run_litert(path, x) -> np.ndarray:
 
 
 def invoke_litert(interpreter, x) -> np.ndarray:
-    """Probability (B, H, W), tile by tile.
-
-    >>> if find_spec("ai_edge_litert"):  # in requirements-export.txt
-    ...     model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(1, 1)])
-    ...     write_litert(model, Path("model.tflite"))
-    ...     interpreter = litert_interpreter(Path("model.tflite"))
-    ...     black = np.zeros((2, 8, 8, 4), "float32")
-    ...     assert invoke_litert(interpreter, black).shape == (2, 8, 8)
-    """
+    """Probability (B, H, W), tile by tile."""
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     result = []
     for tile in x:
@@ -238,13 +205,6 @@ def litert_interpreter(path):
 
     Raises:
         JobError: LiteRT has no kernel for an operation of the model.
-
-    Example:
-        >>> if find_spec("ai_edge_litert"):  # in requirements-export.txt
-        ...     model = keras.Sequential([keras.Input((8, 8, 4)), keras.layers.Conv2D(1, 1)])
-        ...     write_litert(model, Path("model.tflite"))
-        ...     (target,) = litert_interpreter(Path("model.tflite")).get_output_details()
-        ...     assert target["shape"].tolist() == [1, 8, 8, 1]
     """
     from ai_edge_litert.interpreter import Interpreter
 

@@ -34,7 +34,7 @@ class TracedPreprocessor(Preprocessor):
 
     def stack(self, sized: Sized):
         """See `Preprocessor`."""
-        return self._step("stack")(*_fields(sized))
+        return self._step("stack")(*vars(sized).values())
 
     def _step(self, name: str):
         # the resolution is an argument: specs that differ in it alone share a trace
@@ -47,7 +47,7 @@ def _traced(spec: InputSpec, step: str):
     plain = Preprocessor(spec)
 
     def resize(*args, **options):
-        return _fields(plain.resize(*args, **options))
+        return list(vars(plain.resize(*args, **options)).values())
 
     def stack(*fields):
         return plain.stack(Sized(*fields))
@@ -58,7 +58,3 @@ def _traced(spec: InputSpec, step: str):
     import tensorflow as tf
 
     return tf.function(function, reduce_retracing=True)
-
-
-def _fields(sized: Sized) -> list:
-    return [getattr(sized, field.name) for field in dataclasses.fields(Sized)]

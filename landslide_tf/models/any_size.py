@@ -34,8 +34,10 @@ def sees_locally(model: keras.Model) -> bool:
 
 def _is_local(operation) -> bool:
     name = type(operation).__name__
-    if name in LOCAL or name == "Functional":
-        return name != "Functional" or sees_locally(operation)
+    if name in LOCAL:
+        return True
+    if name == "Functional":
+        return sees_locally(operation)
     if name in ("Mean", "Max", "Softmax"):
         return operation.axis in CHANNEL_AXES
     if name == "GetItem":  # x[..., :3]

@@ -227,7 +227,8 @@ def check_config(config, source) -> None:
 
 
 def _read(path):
-    """(portable configuration, does the file's differ from it?, Keras version), all checked."""
+    """Check a file; returns its portable configuration, whether the file's own one differs from it,
+    and the version of Keras that wrote it."""
     try:
         with zipfile.ZipFile(path) as archive:
             _check_members(archive, path)
@@ -285,7 +286,7 @@ def _check_weights(archive, path) -> None:
 
 
 def _make_portable(config) -> bool:
-    """Make, in place, a configuration that each Keras from 3.10 on reads; was there a change?"""
+    """Change a configuration so that each Keras from 3.10 on reads it; returns whether it did."""
     changed = False
     for entry in list(_entries(config)):
         changed |= entry.pop("compile_config", None) is not None

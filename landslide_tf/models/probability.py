@@ -27,7 +27,13 @@ class Predictor:
     """
 
     def __init__(self, model: keras.Model):
-        self._logits = _compiled(model)
+        if keras.backend.backend() != "tensorflow":
+            self._logits = model.predict_on_batch
+            return
+        import tensorflow as tf
+
+        signature = [tf.TensorSpec(model.input_shape, tf.float32)]
+        self._logits = tf.function(lambda x: model(x, training=False), input_signature=signature)
 
     def __call__(self, x) -> np.ndarray:
         """See the class."""
@@ -75,20 +81,6 @@ def over_flips(predict: Callable) -> Callable:
         return total
 
     return averaged
-
-
-def predict_probability(model: keras.Model, x) -> np.ndarray:
-    """`Predictor(model)(x)`, for one call; keep a `Predictor` for several."""
-    return Predictor(model)(x)
-
-
-def _compiled(model):
-    if keras.backend.backend() != "tensorflow":
-        return model.predict_on_batch
-    import tensorflow as tf
-
-    signature = [tf.TensorSpec(model.input_shape, tf.float32)]
-    return tf.function(lambda x: model(x, training=False), input_signature=signature)
 
 
 def onnx_session(path):

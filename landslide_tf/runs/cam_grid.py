@@ -7,13 +7,15 @@ import re
 import numpy as np
 
 from landslide_tf.training.figures import (
+    GREY,
+    VIRIDIS,
     colour_bar,
     heat_overlay,
+    input_pictures,
     mark_zero,
     outline,
     picture_grid,
     save,
-    shaded_relief,
 )
 
 PLACE = re.compile(r"(?P<what>encoder|fusion|decoder|node)(?:_(?P<input>rgb|dem))?(?P<level>\d)_?")
@@ -33,42 +35,25 @@ def cam_grid(labels, tiles, probability, cams, *, threshold: float, path, truth=
         threshold: from which probability on a pixel is called landslide.
         path: the picture's file.
         truth: whether the masks are known.
-
-    >>> from pathlib import Path
-    >>> from landslide_tf.inputs import InputSpec
-    >>> from landslide_tf.data.index import find_samples
-    >>> from landslide_tf.data.tile import read_tile
-    >>> tile, _ = read_tile(find_samples("tiles").samples[0], InputSpec(tile_px=32))
-    >>> cams = {"encoder4_relu2": np.ones((1, 32, 32))}
-    >>> cam_grid(["a000"], [tile], np.zeros((1, 32, 32)), cams, threshold=0.5, path="gradcam.png")
-    >>> Path("gradcam.png").is_file()
-    True
     """
-    with_dem = tiles[0].dem is not None
-    titles = ["image", *(["elevation,\nshaded relief"] if with_dem else [])]
-    titles += ["truth"] * truth + [f"probability,\noutline: from\n{threshold:.2f} on"]
-    titles += [f"Grad-CAM, {layer_in_words(layer)}" for layer in cams]
     rows = []
     for i, tile in enumerate(tiles):
-        rgb = np.clip(tile.rgb, 0, 1)
-        pictures = [(rgb, {})]
-        if with_dem:
-            relief = shaded_relief(tile.dem, tile.input_valid)
-            pictures.append((relief, {"cmap": "gray", "vmin": 0, "vmax": 1}))
+        row = input_pictures(tile.rgb, tile.dem, tile.input_valid)
         if truth:
-            known = np.where(tile.valid, tile.mask, np.nan)
-            pictures.append((known, {"cmap": "gray", "vmin": 0, "vmax": 1}))
+            row["truth"] = np.where(tile.valid, tile.mask, np.nan), GREY
         shown = np.where(tile.input_valid, probability[i], np.nan)
-        pictures.append((shown, {"cmap": "viridis", "vmin": 0, "vmax": 1}))
-        pictures += [(heat_overlay(rgb, cam[i]), {}) for cam in cams.values()]
-        rows.append(pictures)
-    figure, axes = picture_grid(rows, titles, 0.7, 9)
-    for i, (row, label) in enumerate(zip(axes, labels, strict=True)):
-        row[0].set_ylabel(label, fontsize=8)
+        row[f"probability,\noutline: from\n{threshold:.2f} on"] = shown, VIRIDIS
+        for layer, cam in cams.items():
+            row[f"Grad-CAM, {layer_in_words(layer)}"] = heat_overlay(row["image"][0], cam[i]), {}
+        rows.append(row)
+    figure, axes = picture_grid(rows, 0.7, 9)
+    first = len(rows[0]) - len(cams)  # column of the first map
+    for i, (line, label) in enumerate(zip(axes, labels, strict=True)):
+        line[0].set_ylabel(label, fontsize=8)
         called = (probability[i] >= threshold) & tiles[i].input_valid
-        for axis in row[len(titles) - len(cams) - 1 :]:
+        for axis in line[first - 1 :]:
             outline(axis, called)
-        for axis, cam in zip(row[len(titles) - len(cams) :], cams.values(), strict=True):
+        for axis, cam in zip(line[first:], cams.values(), strict=True):
             mark_zero(axis, cam[i], bool(called.any()))
     colour_bar(figure, axes, "Grad-CAM, share of each map's highest value")
     save(figure, path)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from landslide_tf.checks import InputError, check_choice
 from landslide_tf.console import say, warn
 from landslide_tf.data.arrays import Tiles, load_tiles
-from landslide_tf.data.check import tile_files
 from landslide_tf.data.dataset import Part
 from landslide_tf.data.demo import demo_folder
 from landslide_tf.data.split import PARTS
-from landslide_tf.files import check_outputs, reading
+from landslide_tf.files import reading
 from landslide_tf.runs.run import Run, load_run
 from landslide_tf.training import evaluation
-from landslide_tf.training.run_folder import NEW_RUN, run_files
+from landslide_tf.training.run_folder import NEW_RUN
 
 
 def evaluate_run(
@@ -90,13 +87,6 @@ def evaluate_run(
     for name, row in scores.items():
         say(f"{_label(part, name, thresholds[name])}: {_in_words(row)}")
     return {"run": str(run_dir), "data": data, "part": part, "dem": dem, "scores": scores}
-
-
-def check_scores_file(out, run_dir, data=None, overwrite: bool = False) -> None:
-    """Refuse a file for scores that exists (unless `overwrite`) or that the scoring reads."""
-    check_outputs([out], [*run_files(run_dir), *(tile_files(data) if data is not None else [])])
-    if Path(out).exists() and not overwrite:
-        raise InputError(f"{out}: exists; give --overwrite to replace it, or another name")
 
 
 def _label(part, name, value) -> str:

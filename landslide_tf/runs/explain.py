@@ -96,10 +96,12 @@ def explain_run(
         for s in samples
         for layer in layers
     }
-    others = [out / name for name in ("gradcam.png", "occlusion.csv", "explain.json")]
+    picture, table, facts = (
+        out / name for name in ("gradcam.png", "occlusion.csv", "explain.json")
+    )
     if len(set(paths.values())) < len(paths):
         raise InputError(f"{out}: two tiles would be written to one file; explain them one by one")
-    exists = [path for path in (*paths.values(), *others) if path.exists()]
+    exists = [path for path in (*paths.values(), picture, table, facts) if path.exists()]
     if exists and not overwrite:
         raise InputError(f"{exists[0]}: exists; give --overwrite to replace it, or another --out")
     read = [read_tile(sample, run.spec)[0] for sample in samples]
@@ -120,17 +122,17 @@ def explain_run(
             write_geotiff(paths[sample.name, layer], cam, image, nodata=float("nan"))
     cam_grid(
         list(labelled), read, run.predictor(x), cams,
-        threshold=run.threshold, path=others[0], truth=known,
+        threshold=run.threshold, path=picture, truth=known,
     )  # fmt: skip
     rows = [
         {"tile": sample.name, "bands": group, **{key: value[i] for key, value in scores.items()}}
         for group, scores in hidden.items()
         for i, sample in enumerate(samples)
     ]
-    with atomic_path(others[1]) as scratch:
+    with atomic_path(table) as scratch:
         pd.DataFrame(rows).to_csv(scratch, index=False, float_format="%.6g")
     write_json(
-        others[2],
+        facts,
         {"run": str(run_dir), "data": str(chosen.tiles or run.config.data),
          "part": (chosen.part or "test") if chosen.tiles is None else None,
          "tiles": [s.name for s in samples], "layers": list(layers), "region": region,

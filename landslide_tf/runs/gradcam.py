@@ -34,14 +34,14 @@ def default_layers(model) -> tuple[str, str]:
     ]
     found = []
     for pattern in (r"(?:fusion|encoder)(\d)", r"(?:decoder0|node0_(\d))_"):
-        matches = [(re.match(pattern, name), name) for name in names]
-        matches = [
-            (int(m.group(1) or 0), name.startswith("fusion"), name) for m, name in matches if m
+        ranked = [
+            (int(m.group(1) or 0), name.startswith("fusion"), place)
+            for place, name in enumerate(names)
+            if (m := re.match(pattern, name))
         ]
-        if not matches:
+        if not ranked:
             raise InputError(f"{model.name}: has no encoder and decoder blocks; name a layer")
-        deepest = max(matches)[:2]
-        found.append([name for *rank, name in matches if tuple(rank) == deepest][-1])
+        found.append(names[max(ranked)[-1]])
     return found[0], found[1]
 
 
@@ -241,6 +241,6 @@ def occlusion(model, x, groups: dict[str, slice], valid=None, threshold=0.5) -> 
 
 
 def _mean(values, valid):
-    counts = valid.sum(axis=(1, 2))
-    sums = np.where(valid, values, 0).sum(axis=(1, 2), dtype="float64")
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    """The mean over the valid pixels of each tile, (B,); NaN where there is none."""
+    means = np.ma.array(values, mask=~valid).mean(axis=(1, 2), dtype="float64")
+    return means.filled(np.nan)

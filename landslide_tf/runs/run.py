@@ -30,14 +30,7 @@ RUNTIMES = ("keras", "onnx")
 
 @dataclass(frozen=True, repr=False)
 class Run:
-    """A complete run: its options, model, split, scores, and `predict`.
-
-    >>> run = load_run("runs/first")
-    >>> image, dem = np.zeros((50, 70, 3), "uint8"), np.zeros((50, 70))
-    >>> probability = run.predict(image, dem)
-    >>> probability.shape, run.config.model
-    ((50, 70), 'unet')
-    """
+    """A complete run, as `load_run` gives it: its options, model, split, scores, and `predict`."""
 
     folder: Path
     config: TrainConfig
@@ -126,8 +119,10 @@ class Run:
         return result[0] if single else result
 
     def predict_rasters(self, pairs, *, resolution_m=None) -> list[np.ndarray]:
-        """`predict` for pairs (image, DEM or None) of rasters as read from files: float32 (h, w)
-        of each image's size."""
+        """`predict` for pairs (image, DEM or None) of rasters as they are read from files.
+
+        Returns float32 (h, w) of each image's size.
+        """
         result = []
         for start in range(0, len(pairs), PREDICT_BATCH):
             batch = pairs[start : start + PREDICT_BATCH]

@@ -21,7 +21,7 @@ from landslide_tf.export import formats
 from landslide_tf.files import write_json
 from landslide_tf.inputs import InputSpec
 from landslide_tf.models.cost import forward_gmac
-from landslide_tf.models.probability import Predictor, onnx_session
+from landslide_tf.models.probability import OnnxPredictor, Predictor
 from landslide_tf.models.registry import inference_model
 from landslide_tf.training.environment import environment, peak_memory_mib
 from landslide_tf.training.fit import load_own_tiles
@@ -159,15 +159,12 @@ def _ways(model, spec: InputSpec, folder: Path) -> dict:
 
     formats.write_savedmodel(model, spec, folder / "saved")
     loaded = tf.saved_model.load(str(folder / "saved"))
-    serve = loaded.signatures["serve"]
-    ways["savedmodel"] = lambda x, loaded=loaded: serve(inputs=tf.constant(x))[
+    ways["savedmodel"] = lambda x: loaded.signatures["serve"](inputs=tf.constant(x))[
         "probability"
     ].numpy()
     if all(map(find_spec, formats.NEEDS["onnx"])):
         formats.write_onnx(model, folder / "model.onnx")
-        session = onnx_session(folder / "model.onnx")
-        name = session.get_inputs()[0].name
-        ways["onnx"] = lambda x: session.run(None, {name: x})
+        ways["onnx"] = OnnxPredictor(folder / "model.onnx")
     if all(map(find_spec, formats.NEEDS["litert"])):
         formats.write_litert(model, folder / "model.tflite")
         interpreter = formats.litert_interpreter(folder / "model.tflite")

@@ -130,7 +130,8 @@ def in_words(one: pd.Series) -> str:
 
 
 def _counted(found: list[str]) -> str:
-    """
+    """How often each verdict was found, in words.
+
     >>> _counted(["better", "worse", "better", "not run"])
     'of 4 comparisons 2 better, 1 worse, 1 not run'
     """

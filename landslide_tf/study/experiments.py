@@ -44,9 +44,9 @@ class Study:
         check_choice("matrix", self.matrix, MATRICES)
         if self.seeds < 1:
             raise InputError(f"--seeds must be at least 1. Received: {self.seeds}")
-        if self.resplit and self.base.split not in ("random", "group"):
+        if self.resplit and self.base.split_file:
             raise InputError(
-                f"--resplit makes new splits, which the file {self.base.split} does not; "
+                f"--resplit makes new splits, which the file {self.base.split_file} does not; "
                 "give --split random or group"
             )
 
@@ -109,9 +109,7 @@ def _planned(study: Study, out: Path, experiment: Experiment, seed: int) -> Plan
 
 def split_file(study: Study, out) -> str:
     """The split of all seeds of a study without `resplit`, as a path."""
-    if study.base.split in ("random", "group"):
-        return str(Path(out) / "split.json")
-    return study.base.split
+    return study.base.split_file or str(Path(out) / "split.json")
 
 
 def differences(config: TrainConfig, study: Study) -> list[str]:

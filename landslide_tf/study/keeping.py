@@ -62,9 +62,9 @@ def keep_records(study: Study, out, folder, *, show_tiles: bool = False) -> Stud
 
 
 def _without_folders(config: TrainConfig) -> TrainConfig:
-    """The options with the names of data and split alone: where they lie is not for others."""
-    split = Path(config.split).name if config.split not in ("random", "group") else config.split
-    return dataclasses.replace(config, data=config.data and Path(config.data).name, split=split)
+    """The options without the folders of data and split, which are nobody else's business."""
+    data, split = config.data and Path(config.data).name, Path(config.split).name
+    return dataclasses.replace(config, data=data, split=split)
 
 
 def _check_folder(study: Study, out: Path, folder: Path) -> None:

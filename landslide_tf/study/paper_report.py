@@ -111,12 +111,12 @@ def what_came_out(results: Results, found: list[Claim]) -> list[str]:
     if baseline:
         floor = max(scores["miou"] for scores in baseline.values())
         below = [r.experiment.title for r in made if r.mean("miou") <= floor]
+        not_above = f"These are not above both: {listed(below)}."
         lines.append(
             "A map without any landslide scores mIoU "
             f"{baseline['background']['miou']:.3f}, and the best cut through one channel "
             f"{baseline['threshold']['miou']:.3f}. "
-            + (f"These are not above both: {listed(below)}." if below else "")
-            + ("" if below else "Every model is above both.")
+            + (not_above if below else "Every model is above both.")
         )
     if found:
         verdicts = [claim.verdict for claim in found]

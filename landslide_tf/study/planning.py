@@ -42,7 +42,7 @@ def _small_cost(config: TrainConfig) -> float:
 
 
 def epoch_seconds(run: PlannedRun) -> list[float]:
-    """Seconds of each epoch of a run that is complete."""
+    """Seconds of each epoch that a run has completed."""
     path = run.folder / "history.csv"
     return [row["seconds"] for row in read_history(path)] if path.exists() else []
 
@@ -108,15 +108,7 @@ def _timed_epoch(config: TrainConfig) -> float:
 
 
 def format_plan(planned: list[PlannedRun], seconds: dict[Path, float]) -> str:
-    """The plan for the terminal: a line a run, its state and the time that it still takes.
-
-    >>> from landslide_tf.study.experiments import plan, read_study
-    >>> planned = plan(read_study("study"), "study", ("unet-none-bce",))
-    >>> print(format_plan(planned, estimate_seconds(planned)))
-    run                    epochs  about
-    unet-none-bce-seed0  complete
-    1 run, about 0 min left, one at a time, on this machine
-    """
+    """The plan for the terminal: a line a run, its state and the time that it still takes."""
     rows = [("run", "epochs", "about")]
     for run in planned:
         done = run_folder.is_complete(run.folder)

@@ -10,11 +10,10 @@ import numpy as np
 from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.files import read_json, reading, sha256
-from landslide_tf.metrics import scores_from_counts
 from landslide_tf.study.experiments import Study, differences
 from landslide_tf.study.matrices import Experiment
 from landslide_tf.training import run_folder
-from landslide_tf.training.evaluation import THRESHOLDS
+from landslide_tf.training.evaluation import THRESHOLDS, best_threshold
 from landslide_tf.training.recorder import read_history
 from landslide_tf.training.run_folder import NEW_RUN
 from landslide_tf.training.tile_scores import TileScores, read_tile_scores
@@ -59,7 +58,7 @@ class Record:
 
     @property
     def machine(self) -> str:
-        """What times were taken on: the GPU, or the processor and its cores, and with how many."""
+        """The GPU or processor that times were taken on, and how many runs shared it."""
         where = self.environment
         cores = f"{where['processor']}, {where['cores']} core{'s' if where['cores'] > 1 else ''}"
         name = where.get("gpu_name") or "GPU" if where["gpu"] else cores
@@ -70,11 +69,7 @@ class Record:
 def threshold_again(tiles: TileScores) -> float:
     """The threshold that `evaluation.choose_threshold` gives, from counts of validation tiles."""
     counts = np.array([tiles.counts(threshold).sum(axis=0) for threshold in THRESHOLDS])
-    miou = scores_from_counts(*counts.T)["miou"]
-    if np.isnan(miou).all():
-        return 0.5
-    best = THRESHOLDS[miou >= np.nanmax(miou) - 1e-12]
-    return float(best[np.argmin(np.abs(best - 0.5))])
+    return best_threshold(*counts.T)
 
 
 @dataclass(frozen=True)
@@ -115,7 +110,7 @@ def all_records(results: Results) -> list[Record]:
 
 
 def on_common_seeds(results: list[Result]) -> list[Result]:
-    """The results with the seeds alone that all of them have: others do not compare."""
+    """The results reduced to the seeds that all of them have: only these can be compared."""
     each = [{record.config.seed for record in result.records} for result in results]
     common = set.intersection(*each) if each else set()
     return [result.of_seeds(common) for result in results]
@@ -132,31 +127,33 @@ def read_record(folder) -> Record:
     ('unet', 3, {})
     """
     folder = Path(folder)
-    content = {}
-    for name in ("metrics", "environment"):
-        content[name] = read_json(folder / f"{name}.json", NEW_RUN)
-    content["history"] = read_history(folder / "history.csv")
-    epochs, rows = content["metrics"].get("epochs"), len(content["history"])
+    metrics = read_json(folder / "metrics.json", NEW_RUN)
+    environment = read_json(folder / "environment.json", NEW_RUN)
+    history = read_history(folder / "history.csv")
+    epochs, rows = metrics.get("epochs"), len(history)
     if epochs is not None and epochs != rows:
         raise InputError(
             f"{folder / 'history.csv'}: has {rows} epochs, metrics.json has {epochs}; {NEW_RUN}"
         )
-    counts = {"tiles": "tile_scores.npz", "validation_tiles": "validation_scores.npz"}
     return Record(
-        folder,
-        run_folder.read_config(folder),
-        **content,
-        split=_read_split(folder, content["environment"]),
-        **{
-            name: read_tile_scores(folder / file) if (folder / file).is_file() else None
-            for name, file in counts.items()
-        },
+        folder=folder,
+        config=run_folder.read_config(folder),
+        metrics=metrics,
+        environment=environment,
+        history=history,
+        split=_read_split(folder, environment),
+        tiles=_counts(folder / "tile_scores.npz"),
+        validation_tiles=_counts(folder / "validation_scores.npz"),
         dem_scores={
             name: _dem_scores(folder / file)
             for name, file in DEM_SCORES.items()
             if (folder / file).is_file()
         },
     )
+
+
+def _counts(path: Path) -> TileScores | None:
+    return read_tile_scores(path) if path.is_file() else None
 
 
 def _read_split(folder: Path, environment: dict) -> dict:

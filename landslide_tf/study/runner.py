@@ -143,8 +143,11 @@ def _take_cores(shares: queue.SimpleQueue) -> None:
 
 
 def _complete(run: PlannedRun, out: Path, stop: threading.Event) -> tuple[bool, str | None, float]:
-    """Make what a run lacks. Returns whether it was complete, the reason where it failed, and the
-    seconds that were spent outside its epochs."""
+    """Train a run, or what is left of it, and score it with other DEMs.
+
+    Returns whether it was complete before, the reason where it failed, and the seconds that were
+    spent outside its epochs.
+    """
     begin, before = time.monotonic(), sum(epoch_seconds(run))
     known = run_folder.is_complete(run.folder)
     log = out / "logs" / f"{run.folder.name}.log"

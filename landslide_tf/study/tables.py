@@ -79,18 +79,7 @@ def _beside_paper(result: Result, metric: str, paper: float) -> dict:
 
 
 def table1(results: Results) -> pd.DataFrame:
-    """mIoU of the base models under each loss: test, validation, the paper's.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> table1(results)[["model", "loss", "miou_paper", "our_choice"]].head(4)
-       model   loss  miou_paper  our_choice
-    0  U-Net    BCE       0.575       False
-    1  U-Net  focal       0.572       False
-    2  U-Net   Dice       0.557       False
-    3  U-Net    WCE       0.508        True
-    """
+    """mIoU of the base models under each loss: test, validation, the paper's."""
     paper, rows = paper_values(), []
     for model in MODELS:
         of_model = loss_results(results, model)
@@ -116,15 +105,13 @@ def table1(results: Results) -> pd.DataFrame:
 
 def table3(results: Results) -> pd.DataFrame:
     """The six models, our own choices of loss, and the baselines that any model should beat."""
-    names = [e.name for e in SIX] + [r.experiment.name for r in our_choices(results)]
-    return pd.concat(
-        [_score_table(results, names), pd.DataFrame(_baselines(results))], ignore_index=True
-    )
+    shown = [results[e.name] for e in SIX] + our_choices(results)
+    return pd.DataFrame([*_score_rows(shown), *_baselines(results)])
 
 
-def _score_table(results: Results, names: list[str]) -> pd.DataFrame:
+def _score_rows(shown: list[Result]) -> list[dict]:
     paper, rows = paper_values(), []
-    for result in (results[name] for name in names):
+    for result in shown:
         one, scores = result.experiment, {}
         for metric in METRICS:
             row = ("3", f"{one.model}-{one.attention}", metric)
@@ -143,7 +130,7 @@ def _score_table(results: Results, names: list[str]) -> pd.DataFrame:
                 "gap": result.gap,
             }
         )
-    return pd.DataFrame(rows)
+    return rows
 
 
 def _baselines(results: Results) -> list[dict]:
@@ -180,7 +167,7 @@ def table4(results: Results) -> pd.DataFrame:
 
 
 def dem_table(results: Results, study: Study) -> pd.DataFrame:
-    """What the DEM is worth: models trained with it in two ways and without, and it replaced.
+    """What the DEM is worth: scores of models trained with it, in two ways, and without it.
 
     `dem_zero` and `dem_others`: mIoU with the DEM replaced; NaN where that was not scored.
     """

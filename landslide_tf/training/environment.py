@@ -68,10 +68,7 @@ def devices() -> list[str]:
 
 
 def grow_gpu_memory() -> None:
-    """Let TensorFlow take GPU memory as it needs it, not all at once; before its first use.
-
-    >>> grow_gpu_memory()
-    """
+    """Let TensorFlow take GPU memory as it needs it, not all at once; before its first use."""
     if keras.backend.backend() != "tensorflow":
         return
     import tensorflow as tf

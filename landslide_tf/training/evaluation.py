@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,12 +20,7 @@ BASELINE_CUTS = 256
 
 @dataclass(frozen=True)
 class Predictions:
-    """Probabilities of N tiles beside the truth: arrays (N, H, W), and `negative` (N,).
-
-    >>> one = np.ones((2, 4, 4))
-    >>> Predictions(0.5 * one, one, one > 0, np.array([False, False])).probability.shape
-    (2, 4, 4)
-    """
+    """Probabilities of N tiles beside the truth: arrays (N, H, W), and `negative` (N,)."""
 
     probability: np.ndarray  # float32
     mask: np.ndarray  # uint8
@@ -37,14 +33,6 @@ def predict_part(predict: Callable, part: Part) -> Predictions:
     """Probabilities of all tiles of a part at the model's size, batch by batch.
 
     `predict` is a `Predictor`, or another function from x (B, H, W, C) to (B, H, W).
-
-    >>> from landslide_tf.data.dataset import Part
-    >>> from landslide_tf.data.arrays import load_tiles
-    >>> from landslide_tf.runs.run import load_run
-    >>> run = load_run("runs/first")
-    >>> part = Part(load_tiles("tiles", run.spec), np.arange(3), run.spec)
-    >>> predict_part(run.predictor, part).probability.shape
-    (3, 32, 32)
     """
     shape = (len(part), part.spec.tile_px, part.spec.tile_px)
     probability = np.zeros(shape, "float32")
@@ -85,10 +73,10 @@ def score(predictions: Predictions, threshold: float) -> dict:
     """All scores at a threshold, over valid pixels; a ratio of nothing is NaN.
 
     `miou, iou, precision, recall, f1, accuracy, auc` (exact), the counts `tp, fp, fn, tn`,
-    `iou_per_image` (see there), `landslides` and `landslides_found` (8-connected, half of
-    their pixels predicted), `tiles`; with negatives
-    also `false_alarm_tiles` (share of negative tiles with a predicted pixel) and
-    `false_alarm_area` (share of their pixels).
+    `iou_per_image` (see there), `landslides` and `landslides_found` (8-connected, half of their
+    pixels predicted), `tiles`. Where there are tiles without landslide, also `negative_tiles`,
+    `false_alarm_tiles` (the share of them with a predicted pixel) and `false_alarm_area` (the share
+    of their pixels).
 
     >>> p = np.array([[[0.9, 0.7, 0.2, 0.1]]])
     >>> mask = np.array([[[1, 0, 1, 0]]])
@@ -146,11 +134,16 @@ def choose_threshold(predictions: Predictions) -> float:
     cuts = THRESHOLDS.astype("float32")
     tp = len(positive) - np.searchsorted(positive, cuts, side="left")
     fp = len(negative) - np.searchsorted(negative, cuts, side="left")
-    miou = scores_from_counts(tp, fp, len(positive) - tp, len(negative) - fp)["miou"]
+    return best_threshold(tp, fp, len(positive) - tp, len(negative) - fp)
+
+
+def best_threshold(tp, fp, fn, tn) -> float:
+    """The rule of `choose_threshold`, from pixel counts at each of `THRESHOLDS`."""
+    miou = scores_from_counts(tp, fp, fn, tn)["miou"]
     if np.isnan(miou).all():
         return 0.5
-    best = np.flatnonzero(miou >= np.nanmax(miou) - 1e-12)
-    return float(THRESHOLDS[best[np.argmin(np.abs(THRESHOLDS[best] - 0.5))]])
+    best = THRESHOLDS[miou >= np.nanmax(miou) - 1e-12]
+    return float(best[np.argmin(np.abs(best - 0.5))])
 
 
 def threshold_for_recall(predictions: Predictions, recall: float) -> float:
@@ -182,7 +175,7 @@ def background_baseline(predictions: Predictions) -> dict:
     (0.75, 0.375)
     """
     nothing = np.zeros_like(predictions.probability)
-    return score(Predictions(nothing, *_truth(predictions)), 0.5)
+    return score(dataclasses.replace(predictions, probability=nothing), 0.5)
 
 
 def threshold_baseline(train: Part, part: Part) -> dict:
@@ -244,10 +237,6 @@ def _channel_scores(part, channel, direction, value) -> Predictions:
     z = direction * (values - value)
     probability = (0.5 + z / (2 * (1 + np.abs(z)))).astype("float32")
     return Predictions(probability, mask, valid, part.tiles.negative[part.indices])
-
-
-def _truth(p: Predictions):
-    return p.mask, p.valid, p.negative
 
 
 def format_scores(rows: dict[str, dict]) -> str:

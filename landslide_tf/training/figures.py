@@ -12,9 +12,10 @@ from landslide_tf.files import atomic_path
 # Okabe and Ito's palette: told apart with any colour vision.
 BLUE, ORANGE, GREEN, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00"
 OUTCOME_COLOURS = {"found": GREEN, "false alarm": SKY, "missed": VERMILION}
-SUBPLOT_OPTIONS = ("sharex", "sharey", "squeeze", "width_ratios", "height_ratios", "subplot_kw",
-                   "gridspec_kw")  # fmt: skip
+SUBPLOT_OPTIONS = ("sharex", "sharey", "squeeze")
 RELIEF_SLOPE = 0.5  # rise over run that the mean slope of a picture is stretched to
+GREY = {"cmap": "gray", "vmin": 0, "vmax": 1}  # options of imshow for maps from 0 to 1
+VIRIDIS = {"cmap": "viridis", "vmin": 0, "vmax": 1}
 HEAT_MAP = "magma"  # even in lightness: read the same with any colour vision, and in grey
 
 
@@ -40,7 +41,7 @@ def drawing() -> SimpleNamespace:
 
 
 def save(figure, path) -> None:
-    """Write a figure to `path`, whole or not at all. The same figure gives the same file.
+    """Write a figure to `path`, whole or not at all. Equal figures give equal files.
 
     >>> from pathlib import Path
     >>> figure, axes = drawing().subplots(figsize=(2, 1))
@@ -66,47 +67,20 @@ def loss_curve(rows: list[dict], best_epoch: int, path) -> None:
     """
     figure, (left, right) = drawing().subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     epochs = [row["epoch"] for row in rows]
-    marker = "o" if len(rows) < 20 else None
-    left.plot(
-        epochs, [row["loss"] for row in rows], color=BLUE, marker=marker, ms=3, label="training"
-    )
-    left.plot(
-        epochs,
-        [row["val_loss"] for row in rows],
-        color=ORANGE,
-        marker=marker,
-        ms=3,
-        label="validation",
-    )
-    left.set(xlabel="epoch", ylabel="loss")
-    right.plot(epochs, [row["miou"] for row in rows], color=BLUE, marker=marker, ms=3)
-    right.plot(epochs, [row["val_miou"] for row in rows], color=ORANGE, marker=marker, ms=3)
-    right.set(xlabel="epoch", ylabel="mIoU (threshold 0.5)")
-    for axes in (left, right):
+    style = {"marker": "o" if len(rows) < 20 else None, "ms": 3}
+    for axes, name, title in ((left, "loss", "loss"), (right, "miou", "mIoU (threshold 0.5)")):
+        axes.plot(epochs, [row[name] for row in rows], color=BLUE, **style)
+        axes.plot(epochs, [row[f"val_{name}"] for row in rows], color=ORANGE, **style)
+        axes.set(xlabel="epoch", ylabel=title)
         axes.axvline(best_epoch, color="0.6", lw=1, ls="--", zorder=0)
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    left.plot([], [], color="0.6", lw=1, ls="--", label=f"best epoch ({best_epoch})")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    best = left.plot([], [], color="0.6", lw=1, ls="--")
+    labels = ("training", "validation", f"best epoch ({best_epoch})")
+    figure.legend(
+        [*left.lines[:2], *best], labels, loc="outside lower center", ncols=3, frameon=False
+    )
     save(figure, path)
-
-
-def prediction_grid(part, predictions, threshold: float, path) -> None:
-    """Write `prediction_figure` to `path`.
-
-    >>> from pathlib import Path
-    >>> from landslide_tf.data.dataset import Part
-    >>> from landslide_tf.data.arrays import load_tiles
-    >>> from landslide_tf.training.evaluation import Predictions
-    >>> tiles = load_tiles("tiles", tile_px=32)
-    >>> part, one = Part(tiles, np.array([0]), tiles.spec), slice(0, 1)
-    >>> probability = 0.9 * tiles.mask[one]  # as if a model had found all of the landslide
-    >>> p = Predictions(probability, tiles.mask[one], tiles.valid[one], tiles.negative[one])
-    >>> prediction_grid(part, p, 0.5, "predictions.png")
-    >>> Path("predictions.png").is_file()
-    True
-    """
-    save(prediction_figure(part, predictions, threshold), path)
 
 
 def prediction_figure(part, predictions, threshold: float):
@@ -120,25 +94,18 @@ def prediction_figure(part, predictions, threshold: float):
     union = (mask | predicted).sum(axis=(1, 2))
     iou = (mask & predicted).sum(axis=(1, 2)) / np.maximum(union, 1)
     chosen = sample_rows(iou, mask.sum(axis=(1, 2)))
-    with_dem = part.spec.uses_dem
-    titles = ["image", *(["elevation,\nshaded relief"] if with_dem else []), "truth"]
-    titles += ["probability", f"prediction (from {threshold:.2f}),\nwhite line: truth"]
     rows = []
     for position in chosen.values():
         i = part.indices[position]
-        rgb = np.clip(part.tiles.rgb[i], 0, 1)
-        pictures = [(rgb, {})]
-        if with_dem:
-            relief = shaded_relief(part.tiles.dem[i], part.tiles.input_valid[i])
-            pictures.append((relief, {"cmap": "gray", "vmin": 0, "vmax": 1}))
-        pictures.append((mask[position], {"cmap": "gray", "vmin": 0, "vmax": 1}))
-        probability = np.where(
-            predictions.valid[position], predictions.probability[position], np.nan
-        )
-        pictures.append((probability, {"cmap": "viridis", "vmin": 0, "vmax": 1}))
-        pictures.append((outcome_overlay(rgb, predictions, position, threshold), {}))
-        rows.append(pictures)
-    figure, axes = picture_grid(rows, titles, 0.5, 10)
+        dem = part.tiles.dem[i] if part.spec.uses_dem else None
+        row = input_pictures(part.tiles.rgb[i], dem, part.tiles.input_valid[i])
+        row["truth"] = mask[position], GREY
+        known = predictions.valid[position]
+        row["probability"] = np.where(known, predictions.probability[position], np.nan), VIRIDIS
+        outcome = outcome_overlay(row["image"][0], predictions, position, threshold)
+        row[f"prediction (from {threshold:.2f}),\nwhite line: truth"] = outcome, {}
+        rows.append(row)
+    figure, axes = picture_grid(rows, 0.5, 10)
     for row, (label, position) in zip(axes, chosen.items(), strict=True):
         row[0].set_ylabel(f"{label.removesuffix(' IoU')}\nIoU {iou[position]:.2f}", fontsize=9)
         outline(row[-1], mask[position])
@@ -146,8 +113,19 @@ def prediction_figure(part, predictions, threshold: float):
     return figure
 
 
+def input_pictures(rgb, dem, valid) -> dict[str, tuple]:
+    """Pictures of what a model is given, each with options of imshow, by their titles.
+
+    `rgb` is (H, W, 3); `dem` (H, W) is None for a model without elevation; `valid` is its mask.
+    """
+    pictures = {"image": (np.clip(rgb, 0, 1), {})}
+    if dem is not None:
+        pictures["elevation,\nshaded relief"] = shaded_relief(dem, valid), GREY
+    return pictures
+
+
 def outline(axis, where) -> None:
-    """A white line around the pixels `where` (H, W), none where they are all or nothing.
+    """Draw a white line around the pixels `where` (H, W), unless these are all pixels or none.
 
     >>> figure, axis = drawing().subplots()
     >>> outline(axis, np.eye(4, dtype=bool))
@@ -225,27 +203,28 @@ def outcome_legend(figure) -> None:
     )
 
 
-def picture_grid(rows, titles, room: float, fontsize: float, width: float = 2.1):
+def picture_grid(rows: list[dict], room: float, fontsize: float, width: float = 2.1):
     """Figure and axes of pictures without ticks, titles above the first row.
 
-    `rows` hold (array, options of imshow). In inches: `room` for what stands below, and the
-    `width` of a picture.
+    Each row holds (array, options of imshow) by title. In inches: `room` for what stands below, and
+    the `width` of a picture.
 
-    >>> _, axes = picture_grid([[(np.eye(2), {})]], ["unit"], room=0.5, fontsize=9)
+    >>> _, axes = picture_grid([{"unit": (np.eye(2), {})}], room=0.5, fontsize=9)
     >>> axes[0, 0].get_title()
     'unit'
     """
     figure, axes = drawing().subplots(
         len(rows),
-        len(titles),
-        figsize=(width * len(titles), width * len(rows) + room),
+        len(rows[0]),
+        figsize=(width * len(rows[0]), width * len(rows) + room),
         layout="constrained",
         squeeze=False,
     )
-    for axis, (picture, options) in zip(axes.flat, itertools.chain(*rows), strict=True):
+    pictures = itertools.chain.from_iterable(row.values() for row in rows)
+    for axis, (picture, options) in zip(axes.flat, pictures, strict=True):
         axis.imshow(picture, interpolation="nearest", **options)
         axis.set(xticks=[], yticks=[])
-    for axis, title in zip(axes[0], titles, strict=True):
+    for axis, title in zip(axes[0], rows[0], strict=True):
         axis.set_title(title, fontsize=fontsize)
     return figure, axes
 
@@ -294,10 +273,10 @@ def heat_overlay(rgb, cam):
     return 0.4 * grey + 0.6 * heat
 
 
-def mark_zero(axis, cam, called: bool | None = None) -> None:
-    """Say so where a Grad-CAM map (H, W) is 0 everywhere, which else looks like a fault.
+def mark_zero(axis, cam, called: bool) -> None:
+    """If a Grad-CAM map (H, W) is 0 everywhere, write on it why; it would look like a fault.
 
-    `called`: whether the model calls any pixel of the tile landslide, if that is known.
+    `called`: whether the model calls any pixel of the tile landslide.
 
     >>> figure, axis = drawing().subplots()
     >>> mark_zero(axis, np.zeros((8, 8)), called=False)
@@ -306,13 +285,9 @@ def mark_zero(axis, cam, called: bool | None = None) -> None:
     """
     if cam.any():
         return
-    reasons = {
-        True: "landslide called, but\nno channel speaks for it",
-        False: "no landslide called",
-        None: "no landslide called,\nor nothing for it",
-    }
+    reason = "landslide called, but\nno channel speaks for it" if called else "no landslide called"
     axis.text(
-        0.5, 0.5, f"0 everywhere:\n{reasons[called]}", fontsize=7,
+        0.5, 0.5, f"0 everywhere:\n{reason}", fontsize=7,
         color="white", ha="center", va="center", transform=axis.transAxes,
     )  # fmt: skip
 

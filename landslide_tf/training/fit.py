@@ -49,15 +49,6 @@ class Extras:
     command: list[str] | None = None  # recorded in environment.json
 
 
-@dataclass(frozen=True)
-class Given:
-    """What a caller gave `fit` in place of, or beside, what the config says."""
-
-    model: keras.Model | None
-    source: keras.Model | None  # whose weights training starts from
-    callbacks: Sequence[keras.callbacks.Callback]
-
-
 @whole_streams()
 def fit(
     config: TrainConfig,
@@ -131,8 +122,7 @@ def fit(
     described = ", ".join(f"{len(part)} {name}" for name, part in parts.items())
     say(f"run folder {folder}: {described} tiles; {policy}")
 
-    given = Given(model, source, callbacks)
-    seconds = _train(config, parts, folder, policy, given, extras.tensorboard)
+    seconds = _train(config, parts, folder, policy, model, source, callbacks, extras.tensorboard)
     facts = {"left_out": len(tiles.skipped), "resolution_m": resolution_m}
     _finish(config, parts, folder, seconds, model, facts)
     return folder
@@ -200,21 +190,28 @@ class _EstimateBatchNorm(keras.callbacks.Callback):
             self.estimate(calibration_batches(self.part, self.seed))
 
 
-def _train(config, parts, folder, policy, given: Given, tensorboard: bool) -> float:
-    """Run the epochs that are left; the best weights end up in the checkpoint. Returns seconds."""
+def _train(config, parts, folder, policy, model, source, callbacks, tensorboard: bool) -> float:
+    """Run the epochs that are left; the best weights end up in the checkpoint. Returns seconds.
+
+    `model` is the caller's own or None, `source` the one whose weights training starts from.
+    """
     keras.utils.set_random_seed(config.seed)
-    with _determinism(config), _scope(config):
-        model = build(config, policy) if given.model is None else given.model
+    if config.deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    with _scope(config):
+        model = build(config, policy) if model is None else model
         auc = compile_model(model, config, parts["train"])
         model.optimizer.build(model.trainable_variables)
-        if given.source is not None:
-            say(f"weights of {config.weights}: {transfer_weights(model, given.source)}")
+        if source is not None:
+            say(f"weights of {config.weights}: {transfer_weights(model, source)}")
         recorder = Recorder(config, folder, tensorboard)
         recorder.restore(model)
         if recorder.finished:
             return recorder.seconds
         steps = parts["train"].steps(config.batch_size)
-        callbacks = [auc, *given.callbacks, recorder, Progress(recorder, steps)]
+        callbacks = [auc, *callbacks, recorder, Progress(recorder, steps)]
         if config.reestimate_batch_norm:
             callbacks.insert(0, _EstimateBatchNorm(parts["train"], config.seed))
         if config.ema:
@@ -242,15 +239,6 @@ def _train(config, parts, folder, policy, given: Given, tensorboard: bool) -> fl
     return recorder.seconds
 
 
-@contextlib.contextmanager
-def _determinism(config):
-    if config.deterministic and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
-    yield
-
-
 def _scope(config):
     if config.strategy == "none":
         return contextlib.nullcontext()
@@ -260,7 +248,10 @@ def _scope(config):
 
 
 def _finish(config, parts, folder, seconds, model, facts) -> None:
-    """`model.keras` with the best weights in float32, scores, figures; then the checkpoint goes."""
+    """Write `model.keras` with the best weights in float32, scores and figures.
+
+    The checkpoint is deleted last. `model` is the caller's own or None, `facts` go to the metrics.
+    """
     own = model is not None
     model = model if own else build(config)
     best_epoch = load_best(folder, model)
@@ -274,12 +265,9 @@ def _finish(config, parts, folder, seconds, model, facts) -> None:
     if metrics["batch_norm"]:
         say_gap(**metrics["batch_norm"])
     shown = save_counts(folder, parts, predictions)
-    figures.prediction_grid(
-        parts[shown],
-        predictions[shown],
-        metrics["thresholds"]["chosen"],
-        folder / "predictions.png",
-    )
+    chosen = metrics["thresholds"]["chosen"]
+    figure = figures.prediction_figure(parts[shown], predictions[shown], chosen)
+    figures.save(figure, folder / "predictions.png")
     metrics |= {
         "best_epoch": best_epoch,
         "epochs": len(rows),

@@ -10,7 +10,6 @@ from landslide_tf.files import read_json
 from landslide_tf.training.run_folder import is_complete, is_run
 
 FOLDER = Path(__file__).parents[1] / "models_data"
-DAMAGED = "install the package again"
 
 
 @cache
@@ -63,4 +62,4 @@ def read_card(name: str) -> dict:
     packaged = packaged_models()
     if name not in packaged:
         raise InputError(f"{name}: is no packaged model; they are {', '.join(packaged)}")
-    return read_json(packaged[name] / "card.json", DAMAGED)
+    return read_json(packaged[name] / "card.json", "install the package again")

@@ -94,8 +94,9 @@ class Recorder(keras.callbacks.Callback):
             self._stop_at_nan(f"in validation after epoch {epoch + 1}")
         row = {
             "epoch": epoch + 1,
-            **{k: v for k, v in logs.items() if k in ("loss", "val_loss")},
-            **{k: v for k, v in logs.items() if k not in ("loss", "val_loss", "lr")},
+            "loss": logs.pop("loss"),
+            "val_loss": logs.pop("val_loss"),
+            **logs,
             "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
             "seconds": round(time.perf_counter() - self.begin, 3),
         }
@@ -236,16 +237,6 @@ def load_best(folder: Path, model) -> int:
 
     Raises:
         InputError: the checkpoint in `folder` is missing or damaged.
-
-    >>> from landslide_tf.training.recipe import build
-    >>> config = TrainConfig(model="unet", filters=2, epochs=1).with_options(tile_px=32)
-    >>> model, recorder = build(config), Recorder(config, Path("."), tensorboard=False)
-    >>> model.compile("adam")
-    >>> recorder.set_model(model)
-    >>> recorder.on_epoch_begin(0)
-    >>> recorder.on_epoch_end(0, {"loss": 0.5, "val_loss": 0.6, "val_miou": 0.7})
-    >>> load_best(Path("."), model)
-    1
     """
     # The state names it: a run cut off before it could delete the older one has two.
     state = folder / STATE

@@ -130,13 +130,14 @@ def check_folder(folder: Path, config: TrainConfig, *, resume: bool, overwrite: 
     """
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; give one of them")
-    if not folder.exists() or (folder.is_dir() and all(map(_is_scratch, folder.iterdir()))):
+    if not folder.exists():
+        return "start"
+    if folder.is_dir() and all(path.name.startswith(SCRATCH) for path in folder.iterdir()):
         return "start"
     if not is_run(folder):
         raise InputError(f"{folder}: exists and is not a run folder; give another --out")
     if overwrite:
-        split = None if config.split in ("random", "group") else config.split
-        check_outputs([folder], [config.data, split])
+        check_outputs([folder], [config.data, config.split_file])
         return "start"
     state = "complete" if is_complete(folder) else "incomplete"
     if not resume:
@@ -164,10 +165,6 @@ def check_folder(folder: Path, config: TrainConfig, *, resume: bool, overwrite: 
             f"was trained on; {NEW_RUN}"
         )
     return "continue"
-
-
-def _is_scratch(path: Path) -> bool:
-    return path.name.startswith(SCRATCH)
 
 
 def clear_folder(folder: Path) -> None:

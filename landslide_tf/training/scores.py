@@ -19,7 +19,7 @@ GAP_LIMIT = 0.02  # mIoU; an inference gap beyond it, up or down, is worth a lin
 
 
 def say_gap(train_miou, inference_gap, **_) -> None:
-    """Say so, with the repair, where the inference gap is large, in whichever direction."""
+    """Print a line with the repair if the inference gap is large, in either direction."""
     if abs(inference_gap) <= GAP_LIMIT:
         return
     if inference_gap > 0:
@@ -63,8 +63,10 @@ def save_counts(folder, parts, predictions) -> str:
 
 
 def batch_norm_report(model, parts, seed: int = 0) -> dict | None:
-    """How much the moving statistics of batch normalisation cost: the model as it is, beside itself
-    with statistics estimated anew (`reestimate_batch_norm`). The model is left as it was.
+    """How much mIoU the moving statistics of batch normalisation cost.
+
+    The model is scored as it is, and with statistics estimated anew (`reestimate_batch_norm`); then
+    it gets its own statistics back.
 
     `inference_gap` is the difference of the mIoU on the training part, re-estimated minus as it is.
     `reestimated` holds the scores of validation and test part as `report` gives them. None for a

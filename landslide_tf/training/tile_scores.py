@@ -11,6 +11,7 @@ import numpy as np
 
 from landslide_tf.checks import InputError
 from landslide_tf.files import atomic_path, reading
+from landslide_tf.metrics import landslide_pixels
 
 # Every threshold that can be chosen is an edge; towards 0 and 1 steps shrink with the distance, so
 # that the area under the ROC curve of saturated models comes out too.
@@ -65,8 +66,6 @@ def tile_scores(names, probability, mask, valid) -> TileScores:
     >>> tile_scores(["a"], p, mask, mask >= 0).counts(0.5).tolist()
     [[1, 1, 1, 1]]
     """
-    import cv2
-
     histogram = np.zeros((len(names), 2, BINS), "int32")
     landslides = []
     for tile, (p, y, keep) in enumerate(zip(probability, mask, valid, strict=True)):
@@ -75,9 +74,7 @@ def tile_scores(names, probability, mask, valid) -> TileScores:
         landslide = (y > 0) & keep
         for label, where in enumerate((keep & ~landslide, landslide)):
             histogram[tile, label] = np.bincount(bins[where], minlength=BINS)
-        count, component = cv2.connectedComponents(landslide.astype("uint8"), connectivity=8)
-        pixels = np.bincount(component.ravel(), minlength=count)[1:]
-        hit = np.bincount(component.ravel(), weights=(p >= 0.5).ravel(), minlength=count)[1:]
+        pixels, hit = landslide_pixels(landslide, p >= 0.5)
         landslides += [(tile, n, int(h)) for n, h in zip(pixels, hit, strict=True)]
     return TileScores(np.array(names, str), histogram, np.array(landslides, "int32").reshape(-1, 3))
 

@@ -12,7 +12,7 @@ from landslide_tf.export import exporting as export_module
 from landslide_tf.export import formats
 from landslide_tf.export.exporting import compare, export_run
 from landslide_tf.files import sha256
-from landslide_tf.models.probability import onnx_session, predict_probability
+from landslide_tf.models.probability import Predictor, onnx_session
 from landslide_tf.models.registry import build_model
 from landslide_tf.runs.run import load_run
 from landslide_tf.training import run_folder
@@ -45,7 +45,7 @@ def test_savedmodel_serves_as_predict_does(finished_run, tmp_path, rng):
     np.testing.assert_allclose(got, want, atol=1e-4)
     x = rng.random((5, 32, 32, 4)).astype("float32")
     got = formats.run_savedmodel(out, "serve", inputs=x)
-    np.testing.assert_allclose(got, predict_probability(run.model, x), atol=1e-5)
+    np.testing.assert_allclose(got, Predictor(run.model)(x), atol=1e-5)
 
 
 @pytest.mark.slow
@@ -173,7 +173,7 @@ def test_onnx(finished_run, tmp_path, rng):
     run = load_run(finished_run)
     for count in (1, 3):  # any batch
         x = rng.random((count, 32, 32, 4)).astype("float32")
-        want = predict_probability(run.model, x)
+        want = Predictor(run.model)(x)
         got = formats.run_onnx(out / "model.onnx", x)
         np.testing.assert_allclose(got, want, atol=1e-5)
         image = rng.integers(1, 256, (count, 32, 32, 3)).astype("uint8")

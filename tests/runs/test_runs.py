@@ -11,7 +11,7 @@ from landslide_tf.checks import InputError
 from landslide_tf.config import TrainConfig
 from landslide_tf.inputs.resize import resize_map
 from landslide_tf.models.model_file import load_model
-from landslide_tf.models.probability import PREDICT_BATCH, Predictor, predict_probability
+from landslide_tf.models.probability import PREDICT_BATCH, Predictor
 from landslide_tf.runs.run import load_run
 from landslide_tf.training import run_folder
 
@@ -241,7 +241,7 @@ def test_large_logits_do_not_overflow():
     inputs = keras.Input((2, 2, 1))
     model = keras.Model(inputs, keras.layers.Rescaling(1.0)(inputs))
     x = np.array([[[[-500.0], [500.0]], [[-100.0], [0.0]]]], "float32")
-    assert predict_probability(model, x).ravel() == pytest.approx([0, 1, 0, 0.5], abs=1e-30)
+    assert Predictor(model)(x).ravel() == pytest.approx([0, 1, 0, 0.5], abs=1e-30)
 
 
 @pytest.mark.slow

@@ -20,13 +20,7 @@ def _block_of(layer_name: str) -> str | None:
 
 
 def blocks_and_edges(model) -> tuple[dict[str, tuple], set[tuple[str, str]]]:
-    """Output shape (H, W, C) of each block, and which block feeds which, from the layer graph.
-
-    >>> from landslide_tf import build_model
-    >>> blocks, edges = blocks_and_edges(build_model("unet", filters=4))
-    >>> blocks["encoder4"], ("encoder3", "decoder3") in edges
-    ((8, 8, 64), True)
-    """
+    """Output shape (H, W, C) of each block, and which block feeds which, from the layer graph."""
     blocks, edges = {}, set()
     for layer in model.layers:
         block = _block_of(layer.name)
@@ -105,7 +99,8 @@ def architecture(model, title: str, folder, name: str):
     colours = {"encoder": BLUE, "node": GREEN, "decoder": GREEN, "fusion": ORANGE}
     for block, (x, y) in places.items():
         height, breadth, channels = blocks[block]
-        box = {"boxstyle": "round,pad=0.35", "fc": "white", "ec": colours[_kind(block)], "lw": 1.6}
+        colour = colours[re.match("[a-z]+", block)[0]]
+        box = {"boxstyle": "round,pad=0.35", "fc": "white", "ec": colour, "lw": 1.6}
         extra = "\nwith attention" if block in attended else ""
         axis.text(
             x, y, f"{_label(block)}\n{height} x {breadth} x {channels}{extra}",
@@ -142,10 +137,6 @@ def architecture(model, title: str, folder, name: str):
     ]
     figure.legend(handles=legend, loc="outside lower center", ncols=2, frameon=False, fontsize=7.5)
     return save(figure, folder, name)
-
-
-def _kind(block: str) -> str:
-    return re.match(r"encoder|decoder|node|fusion", block).group(0)
 
 
 def _label(block: str) -> str:

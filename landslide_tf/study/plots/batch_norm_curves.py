@@ -38,10 +38,12 @@ def _panels(results: Results) -> tuple:
         1, len(shown), figsize=(3.2 * len(shown) + 1.2, 3.7), sharex=True, sharey=True,
         squeeze=False, layout="constrained",
     )  # fmt: skip
-    for axis, model in zip(axes[0], shown, strict=True):
+    panels = {}
+    for axis, (model, made) in zip(axes[0], shown.items(), strict=True):
+        panels[model] = (axis, made)
         axis.set_title(f"{MODEL_TITLES[model]} ({LOSS_TITLES[PAPER_LOSS[model]]})", fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
-    return figure, dict(zip(shown, zip(axes[0], shown.values(), strict=True), strict=True))
+    return figure, panels
 
 
 def _legend(figure, handles) -> None:

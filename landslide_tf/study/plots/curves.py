@@ -70,13 +70,6 @@ def precision_recall(histogram) -> tuple[np.ndarray, np.ndarray]:
     """Precision and recall at each of `EDGES` from pixel counts (2, BINS) by label.
 
     A precision that rests on fewer than 100 pixels is NaN.
-
-    >>> histogram = np.zeros((2, len(EDGES) + 1))
-    >>> histogram[:, -1] = 100, 300  # background and landslide called at any threshold
-    >>> histogram[1, 0] = 300  # landslide missed at all of them
-    >>> precision, recall = precision_recall(histogram)
-    >>> float(precision[0]), float(recall[0])  # 300 / 400, 300 / 600
-    (0.75, 0.5)
     """
     fp, tp = histogram[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]  # at or above each edge
     precision = np.where(tp + fp >= FEW_PX, tp / np.maximum(tp + fp, 1), np.nan)
@@ -138,17 +131,6 @@ def size_table(result: Result) -> pd.DataFrame:
     `iou`: pooled over the test tiles of a class, by landslide pixels in the tile; `found`: share
     of single landslides of a class of which at least half is predicted, by their own pixels.
     `low`, `high`: the 95 % bootstrap interval over test tiles.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> table = size_table(results["unet-none-bce"])
-    >>> table[table.kind == "iou"][["from_px", "to_px", "count"]]  # 11 tiles with landslide
-       from_px  to_px  count
-    0        8     15      2
-    1       16     23      2
-    2       24     35      4
-    3       36     48      3
     """
     tiles, rows = result.records[0].tiles, []
     tp, fp, fn, _ = tiles.counts(0.5).T
@@ -229,11 +211,8 @@ def cost(table: pd.DataFrame, folder):
     if made.empty:
         return None
     machines = made.machine.unique()
-    on = (
-        "\n(" + machines[0].replace(", ", ",\n") + ")"
-        if len(machines) == 1
-        else "\n(machine: see left)"
-    )
+    machine = machines[0].replace(", ", ",\n") if len(machines) == 1 else "machine: see left"
+    on = f"\n({machine})"
     panels = [
         ("parameters", "parameters, million", 1e6, None),
         ("gflop", "GFLOP a tile, forward", 1, None),

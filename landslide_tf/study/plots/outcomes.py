@@ -15,18 +15,18 @@ from landslide_tf.study.plots.common import save
 from landslide_tf.study.records import Record, Result
 from landslide_tf.training import evaluation
 from landslide_tf.training.figures import (
+    GREY,
     colour_bar,
     heat_overlay,
+    input_pictures,
     mark_zero,
     outcome_legend,
     outcome_overlay,
     outline,
     picture_grid,
     sample_rows,
-    shaded_relief,
 )
 
-GREY = {"cmap": "gray", "vmin": 0, "vmax": 1}
 WIDTH = 1.5  # of a tile in inches
 
 
@@ -116,19 +116,18 @@ def outcomes_and_cams(tiles: Tiles, results: list[Result], shown: dict[str, str]
 
 def _inputs(tiles: Tiles, indices) -> dict[str, list]:
     """Columns of pictures with their options of imshow, by title: what a model is given."""
-    columns = {"image": [(np.clip(tiles.rgb[i], 0, 1), {}) for i in indices]}
-    if tiles.spec.uses_dem:
-        columns["elevation,\nshaded relief"] = [
-            (shaded_relief(tiles.dem[i], tiles.input_valid[i]), GREY) for i in indices
-        ]
-    columns["truth"] = [((tiles.mask[i] > 0) & tiles.valid[i], GREY) for i in indices]
-    return columns
+    rows = []
+    for i in indices:
+        dem = tiles.dem[i] if tiles.spec.uses_dem else None
+        row = input_pictures(tiles.rgb[i], dem, tiles.input_valid[i])
+        rows.append(row | {"truth": ((tiles.mask[i] > 0) & tiles.valid[i], GREY)})
+    return {title: [row[title] for row in rows] for title in rows[0]}
 
 
 def _grid(columns: dict[str, list], shown: dict[str, str], room: float = 0.9):
     """A row each tile, with what it shows and its name; returns the figure and its axes."""
-    rows = list(zip(*columns.values(), strict=True))
-    figure, axes = picture_grid(rows, list(columns), room, fontsize=7.5, width=WIDTH)
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    figure, axes = picture_grid(rows, room, fontsize=7.5, width=WIDTH)
     for axis, (label, name) in zip(axes[:, 0], shown.items(), strict=True):
         axis.set_ylabel(f"{label}\n{name}", fontsize=7)
     return figure, axes
