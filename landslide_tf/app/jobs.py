@@ -80,7 +80,7 @@ class Jobs:
     def __init__(self, folder):
         self.folder = Path(folder)
         self._jobs: dict[str, MapJob] = {}
-        self._queue: queue.Queue[MapJob | None] = queue.Queue()
+        self._calls: queue.Queue[bool] = queue.Queue()  # True: a map waits; False: end
         self._thread = threading.Thread(target=self._work, name="maps", daemon=True)
         self._thread.start()
 
@@ -92,7 +92,7 @@ class Jobs:
         image, dem = (path and self._beside(Path(path), folder) for path in (image, dem))
         job = MapJob(identifier, folder, Path(model), image, dem, options)
         self._jobs[identifier] = job
-        self._queue.put(job)
+        self._calls.put(True)
         return job
 
     def _beside(self, path: Path, folder: Path) -> Path:
@@ -129,19 +129,21 @@ class Jobs:
             job.cancel = threading.Event()
             job.state = "waiting"
             self._jobs[job.id] = self._jobs.pop(job.id)  # to the end of the queue
-            self._queue.put(job)
+            self._calls.put(True)
 
     def close(self) -> None:
         """Stop all maps and wait for the worker."""
         for job in self._jobs.values():
             job.cancel.set()
-        self._queue.put(None)
+        self._calls.put(False)
         self._thread.join(30)
 
     def _work(self) -> None:
-        while (job := self._queue.get()) is not None:
-            if job.state == "waiting" and not job.cancel.is_set():
-                self._make(job)
+        while self._calls.get():
+            for job in list(self._jobs.values()):
+                if job.state == "waiting" and not job.cancel.is_set():
+                    self._make(job)
+                    break
 
     def _make(self, job: MapJob) -> None:
         job.state, job.stage = "running", ("", 0, 0)
@@ -194,7 +196,8 @@ def redraw(job: MapJob, threshold: float, min_area: float):
     Raises:
         InputError, JobError: as `redo_polygons`.
     """
-    return redo_polygons(job.map, {"threshold": threshold, "min_area": min_area})
+    with job.lock:
+        return redo_polygons(job.map, {"threshold": threshold, "min_area": min_area})
 
 
 def settings(report: dict) -> tuple[float, int]:

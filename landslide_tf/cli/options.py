@@ -158,11 +158,9 @@ def _help(f) -> str:
         return f.metadata["help"]
     if f.name == "preset":
         return f"{f.metadata['help']} (default: paper with --data, demo without)"
-    default = f.default
-    if isinstance(default, bool):
-        default = "on" if default else "off"
-    extra = "" if demo is None else f"; preset demo: {'on' if demo is True else demo}"
-    return f"{f.metadata['help']} (default: {default}{extra})"
+    words = {True: "on", False: "off"} if isinstance(f.default, bool) else {}
+    extra = "" if demo is None else f"; preset demo: {words.get(demo, demo)}"
+    return f"{f.metadata['help']} (default: {words.get(f.default, f.default)}{extra})"
 
 
 def import_keras_quietly() -> None:

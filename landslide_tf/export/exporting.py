@@ -114,11 +114,12 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
 
 
 def _tiles(run: Run):
-    """The run's own tiles; demo tiles where they are gone."""
+    """The run's own tiles; demo tiles where they cannot be read any more."""
     try:
-        return load_tiles(run.config.data or demo_folder(), run.spec)
-    except InputError:
-        say(f"{run.config.data}: not there; checking with tiles of the demo terrain")
+        data = run.config.data or demo_folder()
+        return load_tiles(data, run.spec, skip_bad=run.config.skip_bad)
+    except InputError as error:
+        say(f"{error}; checking with tiles of the demo terrain")
         return load_tiles(demo_folder(), run.spec)
 
 

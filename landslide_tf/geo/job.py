@@ -267,18 +267,31 @@ def _is_unicode(text: str) -> bool:
     return not any("\udc80" <= character <= "\udcff" for character in text)
 
 
+def options_with_places(options: MapOptions) -> dict:
+    """The options of a map for its report, the path of the reference absolute.
+
+    >>> options_with_places(MapOptions())["reference"] is None
+    True
+    """
+    reference = options.reference and os.path.abspath(options.reference)
+    return {**dataclasses.asdict(options), "reference": reference}
+
+
 def describe(job: Job, run: Run) -> dict:
-    """What the report says of inputs, model and options."""
+    """What the report says of inputs, model and options.
+
+    Paths are absolute: `map --from` opens these files again, perhaps from another folder.
+    """
     scene = job.scene
     data = run.config.data or "the built-in synthetic demo terrain"
     inputs = {
-        "image": {"path": scene.image, "sha256": job.key["image_sha256"]},
+        "image": {"path": os.path.abspath(scene.image), "sha256": job.key["image_sha256"]},
         "size_px": list(scene.size),
         "pixel_m": list(scene.resolution_m),
     }
     if scene.dem:
         inputs["dem"] = {
-            "path": scene.dem,
+            "path": os.path.abspath(scene.dem),
             "sha256": job.key["dem_sha256"],
             "grid": dem_note(scene),
             "read_by_the_model": scene.dem_in_model,
@@ -296,7 +309,7 @@ def describe(job: Job, run: Run) -> dict:
             "training_resolution_m": run.metrics.get("resolution_m"),
             "min_area_m2": run.metrics.get("min_area_m2"),
         },
-        "options": dataclasses.asdict(job.options),
+        "options": options_with_places(job.options),
         "job": job.key,
         "note": (
             f"Made by a model trained on {data}. How right it is at this place is not known "

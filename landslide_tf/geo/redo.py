@@ -19,7 +19,15 @@ from landslide_tf.data.opening import open_raster
 from landslide_tf.data.opening import reading as reading_raster
 from landslide_tf.files import check_outputs, read_json, reading, write_json
 from landslide_tf.geo.geopackage import LAYER
-from landslide_tf.geo.job import UNFINISHED, Job, MapOptions, check_free, outputs, sources
+from landslide_tf.geo.job import (
+    UNFINISHED,
+    Job,
+    MapOptions,
+    check_free,
+    options_with_places,
+    outputs,
+    sources,
+)
 from landslide_tf.geo.joining import About, join, open_reference, trace
 from landslide_tf.geo.mapping import reference_warnings, say_found
 from landslide_tf.geo.outputs import CACHE_MB, STRIP_PX, write_error
@@ -68,11 +76,11 @@ def redo_map(
     labels = open_reference(job.scene, job.options.reference)
     if (changes or {}).get("reference") is not None:
         notes = reference_warnings(job.options.reference, job.scene, labels)
-        report["notes"] = [*report.get("notes", ()), *notes]
+        report["notes"] = [*dict.fromkeys([*report.get("notes", ()), *notes])]
         warn(notes)
     found = _again(folder, report, job, labels, watch, join)
     kept = {k: v for k, v in report.items() if k not in ("scores", "specks_dropped")}
-    report = {**kept, **found, "options": dataclasses.asdict(job.options), "from": str(folder)}
+    report = {**kept, **found, "options": options_with_places(job.options), "from": str(folder)}
     write_json(out / "report.json", report)
     say_found(out, found, f"{time.perf_counter() - started:.0f} s")
     return report

@@ -88,7 +88,7 @@ Received: 'unett'
         )
     height, width, channels = input_shape
     check_multiple(height, width)
-    if channels < 1 or (fusion == "bottleneck" and channels < 4):
+    if not isinstance(channels, int) or channels < 1 or (fusion == "bottleneck" and channels < 4):
         raise InputError(f"`fusion` {fusion!r} cannot use {channels} input channels")
 
     block, decoder = MODELS[name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -184,7 +185,7 @@ def read_results(study: Study, out) -> Results:
     called and whoever started it.
 
     Raises:
-        InputError: runs of one seed that were made from different data or splits.
+        InputError: runs of one seed that were made from different data or splits, or one run twice.
 
     >>> from landslide_tf.study.experiments import read_study
     >>> results = read_results(read_study("study"), "study")
@@ -201,13 +202,17 @@ def read_results(study: Study, out) -> Results:
         if not differences(record.config, study) and 0 <= seed < study.seeds:
             records.append(record)
     _check_same_data(records, study)
+    records.sort(key=lambda record: record.config.seed)
     results = {}
     for experiment in study.experiments:
         key = study.key(experiment.config(study.base))
-        by_seed = {r.config.seed: r for r in records if study.key(r.config) == key}
-        results[experiment.name] = Result(
-            experiment, tuple(by_seed[seed] for seed in sorted(by_seed))
-        )
+        ours = tuple(record for record in records if study.key(record.config) == key)
+        for one, other in pairwise(ours):
+            if one.config.seed == other.config.seed:
+                raise InputError(
+                    f"{other.folder}: the same run as {one.folder}; remove one"
+                )
+        results[experiment.name] = Result(experiment, ours)
     return results
 
 

@@ -91,6 +91,24 @@ def test_the_second_map_waits_its_turn(queue, monkeypatch, red_run, scene):
     assert second.state == "stopped"  # it was left out
 
 
+def test_who_goes_on_stands_at_the_end(queue, monkeypatch, red_run, scene):
+    made, go = [], threading.Event()
+
+    def slow(run, places, *_, **__):
+        made.append(places[0][2])
+        assert go.wait(60)
+
+    monkeypatch.setattr(module, "map_scenes", slow)
+    first, second, third = (queue.start(red_run, *scene, MapOptions()) for _ in range(3))
+    wait(lambda: made)
+    queue.stop(second)
+    queue.go_on(second)
+    assert [queue.ahead(job) for job in (first, third, second)] == [0, 1, 2]
+    go.set()
+    wait(lambda: second.state == "done")
+    assert made == [first.map, third.map, second.map]
+
+
 def test_cancelled_and_continued(queue, monkeypatch, red_run, scene):
     hear = module.MapJob.hear
 

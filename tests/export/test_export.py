@@ -1,6 +1,9 @@
 """Exports against the Keras model, in their own runtimes."""
 
+import dataclasses
 import json
+import re
+import shutil
 
 import keras
 import numpy as np
@@ -63,6 +66,20 @@ def test_savedmodel_follows_the_runs_options(changes, finished_run, tmp_path):
     assert out == folder / "export" / "savedmodel"
     checked = json.loads((out / "model-card.json").read_text())["checked"]
     assert sorted(checked) == ["serve", "serve_raw 200 x 160", "serve_raw 97 x 131"]
+
+
+def test_checked_with_what_can_be_read_of_its_tiles(finished_run, tmp_path, tiny_tiles, capsys):
+    """A tile that broke is left out as in training; demo tiles are for a folder that is gone."""
+    data = shutil.copytree(tiny_tiles, tmp_path / "tiles")
+    next(data.glob("*/image/*")).write_bytes(b"no picture")
+    run = load_run(finished_run)
+    count = len(export_module._tiles(run))
+    config = dataclasses.replace(run.config, data=str(data), skip_bad=True)
+    assert len(export_module._tiles(dataclasses.replace(run, config=config))) == count - 1
+    assert "demo" not in capsys.readouterr().out
+    shutil.rmtree(data)
+    export_module._tiles(dataclasses.replace(run, config=config))
+    assert re.search("tiles.*; checking with tiles of the demo", capsys.readouterr().out)
 
 
 def test_terrain_has_no_raw_signature(finished_run, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pyogrio
@@ -154,6 +155,21 @@ def test_a_redo_that_is_stopped_leaves_the_map_as_it_was(red_run, grey_scene, tm
     assert json.loads(before["report.json"])["landslides"] == 2
 
 
+def test_redone_from_another_folder(red_run, grey_scene, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    image, dem = (path.relative_to(tmp_path) for path in map(Path, grey_scene))
+    make_map(red_run, grey_scene, tmp_path / "first")
+    reference = Path("first/landslides.gpkg")
+    make_map(red_run, (image, dem), Path("map"), MapOptions(reference=str(reference)))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    report = redo_map("../map", "again")
+    assert report["scores"]["pixels"]["map"]["iou"] == 1
+    assert report["options"]["reference"] == str(tmp_path / reference)
+    monkeypatch.chdir(tmp_path)
+    assert redo_map("elsewhere/again", "third")["scores"]["pixels"]["map"]["iou"] == 1
+
+
 def test_a_new_reference_upside_down_is_told(red_run, make_scene, rng, tmp_path, capsys):
     image, mask = landslide_image(rng, 704)
     scene = make_scene(image=np.repeat(image[..., None], 3, axis=-1))
@@ -168,5 +184,7 @@ def test_a_new_reference_upside_down_is_told(red_run, make_scene, rng, tmp_path,
         assert len(lines) == told
         assert all("better when mirrored top to bottom; look" in line for line in lines)
         assert all(f"warning: {line}" in capsys.readouterr().out for line in lines)
+        again = redo_map(tmp_path / name, changes={"reference": str(path)}, overwrite=True)
+        assert again["notes"] == report["notes"]  # told once
         _, warnings = look_at_scene(red_run, *scene, MapOptions(reference=str(path)))
         assert [line.startswith("wrong.tif: the masks") for line in warnings][-1:] == [True] * told

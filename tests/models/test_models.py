@@ -307,6 +307,7 @@ def test_deep_supervision_has_four_outputs_and_inference_one():
         ({"input_shape": (None, 8, 4)}, "divisible by 16.*None x 8.*None x 16"),
         ({"input_shape": (64, 64, 3), "fusion": "bottleneck"}, "'bottleneck'.*3 input channels"),
         ({"input_shape": (64, 64, 0)}, "0 input channels"),
+        ({"input_shape": (64, 64, None)}, "None input channels"),
     ],
 )
 def test_errors_name_the_legal_values(options, message):

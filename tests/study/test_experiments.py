@@ -177,6 +177,14 @@ def test_runs_of_another_experiment_are_refused(change, study, tmp_path):
         check_runs([run], study)
 
 
+def test_one_run_in_two_folders_is_refused(study, tmp_path):
+    config = plan(study, tmp_path)[0].config
+    for name in ("one", "other"):
+        write_run(tmp_path / name, config, 0.9)
+    with pytest.raises(InputError, match="other: the same run as .*one; remove one"):
+        read_results(study, tmp_path)
+
+
 def test_runs_that_others_started_count(study, tmp_path):
     """Another path to the data, the paper's loss as 'auto', another preset's name."""
     run = plan(study, tmp_path)[0]
