@@ -65,6 +65,7 @@ def test_check_and_train(windows, tiny_tiles, tmp_path):
     assert (tmp_path / "run/metrics.json").is_file()
 
 
+@pytest.mark.slow
 def test_map(windows, constant_run, make_scene, tmp_path):
     image, dem = make_scene()
     text = windows("map", "--model", constant_run, "--image", image, "--dem", dem,

@@ -209,9 +209,7 @@ def read_results(study: Study, out) -> Results:
         ours = tuple(record for record in records if study.key(record.config) == key)
         for one, other in pairwise(ours):
             if one.config.seed == other.config.seed:
-                raise InputError(
-                    f"{other.folder}: the same run as {one.folder}; remove one"
-                )
+                raise InputError(f"{other.folder}: the same run as {one.folder}; remove one")
         results[experiment.name] = Result(experiment, ours)
     return results
 

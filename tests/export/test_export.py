@@ -68,6 +68,7 @@ def test_savedmodel_follows_the_runs_options(changes, finished_run, tmp_path):
     assert sorted(checked) == ["serve", "serve_raw 200 x 160", "serve_raw 97 x 131"]
 
 
+@pytest.mark.slow
 def test_checked_with_what_can_be_read_of_its_tiles(finished_run, tmp_path, tiny_tiles, capsys):
     """A tile that broke is left out as in training; demo tiles are for a folder that is gone."""
     data = shutil.copytree(tiny_tiles, tmp_path / "tiles")
@@ -82,6 +83,7 @@ def test_checked_with_what_can_be_read_of_its_tiles(finished_run, tmp_path, tiny
     assert re.search("tiles.*; checking with tiles of the demo", capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_terrain_has_no_raw_signature(finished_run, tmp_path, capsys):
     import tensorflow as tf
 
@@ -92,6 +94,7 @@ def test_terrain_has_no_raw_signature(finished_run, tmp_path, capsys):
     assert "serve_raw" not in tf.saved_model.load(str(out)).signatures
 
 
+@pytest.mark.slow
 def test_card_says_what_a_user_must_know(finished_run, tmp_path):
     out = export_run(finished_run, "savedmodel", tmp_path / "served")
     card = json.loads((out / "model-card.json").read_text())

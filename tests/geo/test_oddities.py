@@ -98,6 +98,7 @@ def test_an_image_of_one_colour(tmp_path, grid):
     assert "one colour everywhere" in line
 
 
+@pytest.mark.slow
 def test_a_reference_upside_down_is_told_before_the_work(tmp_path, rng, capsys):
     image, mask = landslide_image(rng)
     write_raster(tmp_path / "scene.tif", np.repeat(image[..., None], 3, axis=-1), **place())

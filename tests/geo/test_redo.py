@@ -170,6 +170,7 @@ def test_redone_from_another_folder(red_run, grey_scene, tmp_path, monkeypatch):
     assert redo_map("elsewhere/again", "third")["scores"]["pixels"]["map"]["iou"] == 1
 
 
+@pytest.mark.slow
 def test_a_new_reference_upside_down_is_told(red_run, make_scene, rng, tmp_path, capsys):
     image, mask = landslide_image(rng, 704)
     scene = make_scene(image=np.repeat(image[..., None], 3, axis=-1))

@@ -79,6 +79,7 @@ def test_every_model_of_ours_passes(name, attention, fusion, deep):
     check_config(json.loads(model.to_json()), "model")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_saved_and_loaded_it_is_the_same_model(policy, tmp_path, rng):
     keras.config.set_dtype_policy(policy)

@@ -87,6 +87,7 @@ def test_a_saved_model_holds_keras_own_layer(tmp_path):
     assert np.array_equal(model.predict(x, verbose=0), opened.predict(x, verbose=0))
 
 
+@pytest.mark.slow
 def test_saved_by_keras_a_model_opens_without_this_package(tmp_path):
     x = keras.Input((4, 4, 3))
     keras.Model(x, BatchNormalization(name="bn")(x)).save(tmp_path / "m.keras")

@@ -260,6 +260,7 @@ def test_command(finished_run, tmp_path, capsys):
     assert "give --overwrite" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_tiles_are_chosen_by_the_rule(finished_run, tmp_path, capsys):
     """Both test tiles are shown: the median one and what is left; six of others, by name."""
     assert main(["explain", str(finished_run), "--out", str(tmp_path / "a")]) == 0
@@ -293,6 +294,7 @@ def test_command_lists_layers(finished_run, capsys):
     assert "encoder4_relu2                  2 x 2 x 32" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_command_on_tiles_without_masks(finished_run, tmp_path, capsys):
     tiles = write_tiles(tmp_path / "tiles", count=3, size=(40, 48))
     for mask in (tiles / "landslide/mask").iterdir():

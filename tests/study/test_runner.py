@@ -19,6 +19,7 @@ from landslide_tf.study.records import read_results
 from landslide_tf.study.report import draw_tiles
 
 
+@pytest.mark.slow
 def test_a_reason_is_the_commands_own_error(tmp_path):
     log = tmp_path / "logs" / "a.log"
     reason = runner._process(["train", "--model", "unett", "--data", "x"], log, Event())
@@ -309,6 +310,7 @@ def test_options_that_do_not_fit_the_study(words, message, tmp_path, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_leaves_the_others(tmp_path, monkeypatch, capsys):
     """The report is written all the same, and names the failure."""
     study = Study(BASE)

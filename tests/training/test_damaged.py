@@ -217,6 +217,7 @@ def test_a_damaged_run_is_not_called_complete(name, run):
     refused(lambda: check_folder(run, config, **action), run / name, "--overwrite")
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_scored_by_resume(tiny_config, tmp_path, monkeypatch):
     """What fails after the last epoch can be mended, and costs no training."""
     from landslide_tf.training import fit as module
