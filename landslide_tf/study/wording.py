@@ -144,7 +144,28 @@ def what_it_means(results: Results, compared: pd.DataFrame) -> list[str]:
             if best
             else "None of the six models can be called better than all others."
         )
-    return [*lines, gap_in_words(made)]
+    return [*lines, *still_learning(made), gap_in_words(made)]
+
+
+def still_learning(made: list[Result]) -> list[str]:
+    """A line where most runs have their best epoch in the last tenth of the training.
+
+    A learning rate that decays makes the last epochs the best ones anyway, and is not counted.
+    """
+    constant = [
+        record
+        for result in made
+        for record in result.records
+        if record.config.schedule == "constant"
+    ]
+    late = sum(r.metrics["best_epoch"] > 0.9 * r.metrics["epochs"] for r in constant)
+    if late <= len(constant) / 2:
+        return []
+    return [
+        f"In {late} of {len(constant)} runs the best epoch is in the last tenth of the training: "
+        "they were still learning. With more epochs the scores would rise, and their order may "
+        "change."
+    ]
 
 
 def gap_in_words(made: list[Result]) -> str:

@@ -224,3 +224,13 @@ def test_no_seed_in_common_no_claim(seeded):
     claim = claims(results)[NAMES.index("dem")]
     assert claim.verdict == CANNOT_TELL
     assert claim.figures[0].endswith(": no counts of tiles")
+
+
+@pytest.mark.parametrize(("late", "told"), [((3, 3, 2), True), ((3, 2, 2), False)])
+def test_runs_whose_best_epoch_is_the_last_were_still_learning(late, told, make_results):
+    """Of three epochs the third alone is in the last tenth (above 2.7)."""
+    results = make_results({"unet-none-bce": 0.9}, seeds=3)
+    for record, epoch in zip(results["unet-none-bce"].records, late, strict=True):
+        record.metrics["best_epoch"] = epoch
+    lines = what_it_means(results, paper_comparisons(results))
+    assert any("In 2 of 3 runs the best epoch is in the last" in line for line in lines) == told
