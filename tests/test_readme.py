@@ -21,15 +21,15 @@ COMMANDS = re.findall(
 # Each row of the results by its first words: the runs below results/ that it is the mean of.
 RUNS = {
     "Bijie RGB, U-Net, 16 filters, `--preset strong`": "strong/no-scale-seed*",
-    "the same, 40 epochs": "strong/base-seed*",
     "Bijie RGB, U-Net (BCE), 64 filters": "full-width/unet-none-bce-seed*",
-    "Bijie RGB, ResUNet (WCE), 64 filters": "full-width/resunet-none-wce-seed*",
-    "Bijie RGB, U-Net (BCE), 16 filters": "batch-norm/unet-none-bce-levels1-seed*",
-    "the same with dropout at two levels": "batch-norm/unet-none-bce-levels2-seed*",
     "Mars (MMLSv2)": "strong/other/mars-strong.full-seed*",
-    "Jinsha, from area A": "strong/other/jinsha-strong.full-seed*",
-    "the same with tiles of 64, 128": "strong/other/jinsha-scales-seed*",
-    "[demo terrain]": "demo/unetpp-contextual-early",
+    "Jinsha, area A to B, `--preset strong`": "strong/other/jinsha-scales-seed*",
+    "Jinsha, area A to B, the paper's protocol": "jinsha/unet-none-bce-seed*",
+    "the same: ResUNet (WCE)": "jinsha/resunet-none-wce-seed*",
+    "the same: U-Net++ (Dice) |": "jinsha/unetpp-none-dice-seed*",
+    "the same: U-Net++ (Dice), spatial": "jinsha/unetpp-spatial-dice-seed*",
+    "the same: U-Net++ (Dice), contextual": "jinsha/unetpp-contextual-dice-seed*",
+    "the same: U-Net++ (Dice), both": "jinsha/unetpp-spatial_contextual-dice-seed*",
 }
 
 

@@ -122,8 +122,8 @@ def what_came_out(results: Results, found: list[Claim]) -> list[str]:
         verdicts = [claim.verdict for claim in found]
         hold, do_not = verdicts.count(HOLDS), verdicts.count(DOES_NOT)
         lines.append(
-            f"Of {len(found)} claims of the paper, {hold} hold here, {do_not} do not, and "
-            f"{len(found) - hold - do_not} cannot be decided."
+            f"Claims of the paper that hold here: {hold} of {len(found)}; that do not: {do_not}; "
+            f"that cannot be decided: {len(found) - hold - do_not}."
         )
     return lines
 
