@@ -31,6 +31,7 @@ def check_refused(image, polygons, tmp_path, *parts, dem=None, **options):
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".writing*"))
 
 
+@pytest.mark.filterwarnings("ignore:'crs' was not provided")  # of pyogrio: that is tested here
 def test_polygons_that_do_not_serve(scene, tmp_path):
     good = rectangle(4, 10, 8, 20)
     check_refused(scene, tmp_path / "no.gpkg", tmp_path, "no.gpkg: no such file")

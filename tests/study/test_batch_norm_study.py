@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import pytest
 from made_runs import BASE, write_run
 
@@ -107,7 +108,10 @@ def test_the_report_is_written(study, tmp_path):
     row = text.split("| U-Net (BCE) | 2 | as it is |")[1].splitlines()[0]
     assert row.count(" to ") == 5 and "±" not in row  # two seeds: their range
     for name in ("batch-norm-miou", "batch-norm-precision-recall"):
-        assert (tmp_path / f"figures/{name}.png").stat().st_size > 10_000
+        drawn = cv2.imread(str(tmp_path / f"figures/{name}.png"))
+        assert min(drawn.shape[:2]) > 300
+        coloured = drawn.max(axis=-1) - drawn.min(axis=-1) > 60  # frame and words are grey
+        assert coloured.sum() > 200
         assert f"figures/{name}.png" in text
     assert "not run: U-Net (BCE, levels0)" in text
 
