@@ -174,14 +174,17 @@ def _load_arrays(path: Path, groups: dict) -> dict:
 
 
 def write_history(path: Path, rows: list[dict]) -> None:
-    """`history.csv`: one row an epoch, numbers in full precision, NaN as an empty cell.
+    """`history.csv`: one row an epoch, NaN as an empty cell.
+
+    Nine digits tell all float32 numbers apart, and no metric is more precise than that.
 
     >>> write_history(Path("history.csv"), [{"epoch": 1, "loss": 0.5, "val_iou": float("nan")}])
     >>> Path("history.csv").read_text().split()
     ['epoch,loss,val_iou', '1,0.5,']
     """
     with atomic_path(path) as scratch:
-        pd.DataFrame(rows).to_csv(scratch, index=False, lineterminator="\n")
+        table = pd.DataFrame(rows)
+        table.to_csv(scratch, index=False, lineterminator="\n", float_format="%.9g")
 
 
 def read_history(path) -> list[dict[str, float]]:

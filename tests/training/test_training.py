@@ -61,7 +61,7 @@ def test_history_has_one_row_an_epoch(finished_run):
     assert list(history["epoch"]) == [1, 2, 3]
     wanted = {"loss", "val_loss", "learning_rate", "seconds"} | {f"val_{name}" for name in SCORES}
     assert wanted <= set(history.columns)
-    assert (history["learning_rate"] == np.float32(1e-2)).all()
+    assert (history["learning_rate"].astype("float32") == np.float32(1e-2)).all()
     assert history["loss"].iloc[-1] < history["loss"].iloc[0]
 
 
