@@ -69,7 +69,8 @@ def look_at(spec: InputSpec, tiles: list[tuple[int, Sample, bool]]) -> Looked:
             scaled = dataclasses.replace(image, scale=spec.rgb_scale or image.scale)
             odd += [(number, line) for line in tile_warnings(scaled, dem, mask)]
             if judged:
-                fits.append(mask_fit(image.values, mask.values[..., 0], image.valid))
+                known = image.valid & mask.valid
+                fits.append(mask_fit(image.values, mask.values[..., 0], known))
     thumbnails = np.array(thumbnails, "float16").reshape(-1, THUMBNAIL_PX, THUMBNAIL_PX)
     return Looked(numbers, np.array(rows, TILE), thumbnails, unreadable, odd, fits)
 

@@ -189,10 +189,12 @@ def _publish(job: Job, grid, about: About, found: dict, areas) -> None:
         f"model in {Path(job.scene.image).name}. {about.sentence}. Not checked by a person."
     )
     describe_layer(work / "landslides.gpkg", title, abstract, with_dem)
-    with atomic_path(out / "landslides.gpkg") as scratch:
-        (work / "landslides.gpkg").rename(scratch)
     for name in parse_formats(job.options.formats):
-        made |= set(convert_polygons(out / "landslides.gpkg", out, name))
+        files = convert_polygons(work / "landslides.gpkg", work, name)
+        for file in reversed(files):  # whoever sees the first finds the others
+            (work / file).replace(out / file)
+        made |= set(files)
+    (work / "landslides.gpkg").replace(out / "landslides.gpkg")
     made |= _draw(job, grid, about, found, areas)
     for name in set(OUTPUTS) - made:  # of the map that is replaced
         (out / name).unlink(missing_ok=True)

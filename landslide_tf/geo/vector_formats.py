@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from landslide_tf.checks import InputError
@@ -42,10 +41,12 @@ def parse_formats(text: str) -> tuple[str, ...]:
 
 
 def convert_polygons(gpkg, folder, name: str) -> list[str]:
-    """Write the polygons of a GeoPackage to `folder` in another format; returns the file names.
+    """Write the polygons of a GeoPackage to `folder` in another format.
 
     GeoJSON and KML are in WGS 84, the others in the scene's CRS. Features are read and written in
-    batches, so that memory never holds them all.
+    batches, so that memory never holds them all. Files of these names are replaced, and half
+    written if the process is killed: `folder` is one for unfinished work. Returns the file names,
+    that which readers open first.
 
     Raises:
         JobError: it cannot be written.
@@ -64,25 +65,18 @@ def convert_polygons(gpkg, folder, name: str) -> list[str]:
     from landslide_tf.geo.geopackage import LAYER, told
 
     driver, options, ends = FORMATS[name]
-    folder = Path(folder)
-    # the main file last: whoever sees it finds the others
-    scratch = folder / f"unfinished-{LAYER}"
-    scratch.mkdir(exist_ok=True)
-    try:
-        made = scratch / f"{LAYER}{ends[0]}"
-        with told(made), pyogrio.open_arrow(gpkg, layer=LAYER) as (layer, batches):
-            pyogrio.write_arrow(
-                batches,
-                made,
-                driver=driver,
-                layer=LAYER,
-                crs=layer["crs"],
-                geometry_type="Polygon" if name == "shp" else "MultiPolygon",
-                geometry_name=layer["geometry_name"],
-                **options,
-            )
-        for end in reversed(ends):
-            (scratch / f"{LAYER}{end}").replace(folder / f"{LAYER}{end}")
-    finally:
-        shutil.rmtree(scratch)
-    return [f"{LAYER}{end}" for end in ends]
+    files = [Path(folder) / f"{LAYER}{end}" for end in ends]
+    for path in files:
+        path.unlink(missing_ok=True)  # of an attempt that was cut off
+    with told(files[0]), pyogrio.open_arrow(gpkg, layer=LAYER) as (layer, batches):
+        pyogrio.write_arrow(
+            batches,
+            files[0],
+            driver=driver,
+            layer=LAYER,
+            crs=layer["crs"],
+            geometry_type="Polygon" if name == "shp" else "MultiPolygon",
+            geometry_name=layer["geometry_name"],
+            **options,
+        )
+    return [path.name for path in files]

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 import sqlite3
+from pathlib import Path
 
 import geopandas
 import numpy as np
@@ -217,6 +218,22 @@ def test_geopackage_for_old_readers(red_run, make_scene, tmp_path):
             assert set(names - {"fid", "geom"}) <= set(other.columns)
     assert "crs" not in json.loads((tmp_path / "map/landslides.geojson").read_text())
     assert not list((tmp_path / "map").glob("unfinished*"))
+
+
+def test_other_formats_are_written_among_the_unfinished(
+    red_run, make_scene, tmp_path, monkeypatch
+):
+    # A process that is killed while it writes leaves nothing beside the finished files.
+    where, real = [], pyogrio.write_arrow
+
+    def write(batches, path, **rest):
+        where.append(Path(path).parent)
+        real(batches, path, **rest)
+
+    monkeypatch.setattr(pyogrio, "write_arrow", write)
+    options = dataclasses.replace(FLOAT, formats="shp,kml")
+    make_map(red_run, make_scene((60, 60)), tmp_path / "map", options)
+    assert where == [tmp_path / "map/unfinished"] * 2
 
 
 def test_a_map_of_nothing(red_run, make_scene, tmp_path):
