@@ -81,19 +81,23 @@ def read_rasters(sample: Sample, spec: InputSpec) -> tuple[Raster, Raster | None
     check_image(image, sample.image)
     with naming(sample.image):
         check_brightness(image, spec)
-    known, dem, mask = image.valid, None, None
+    dem = mask = None
     if sample.dem is not None:
         dem = read_file(sample, "dem", spec)
         check_dem(dem, sample.dem)
         check_fit(image, dem, sample.image, sample.dem)
-        known = known & _at_size(dem.valid, image.size)
     if sample.mask is not None:
         mask = check_mask(read_file(sample, "mask", spec), sample.mask)
         check_fit(image, mask, sample.image, sample.mask)
-        known = known & _at_size(mask.valid, image.size)
-    if not known.any():
+    if not known_in_all(image, dem, mask).any():
         raise _nothing_known(sample)
     return image, dem, mask
+
+
+def known_in_all(image: Raster, dem: Raster | None, mask: Raster | None) -> np.ndarray:
+    """Which pixels of the image have data in all rasters of the tile: (H, W) bool."""
+    rasters = [raster for raster in (image, dem, mask) if raster is not None]
+    return np.logical_and.reduce([_at_size(raster.valid, image.size) for raster in rasters])
 
 
 def _at_size(valid, size) -> np.ndarray:

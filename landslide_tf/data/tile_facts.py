@@ -17,7 +17,7 @@ from landslide_tf.data.index import KINDS, Sample
 from landslide_tf.data.opening import strictly
 from landslide_tf.data.plausible import tile_warnings
 from landslide_tf.data.raster import Raster
-from landslide_tf.data.tile import place_of, read_rasters
+from landslide_tf.data.tile import known_in_all, place_of, read_rasters
 from landslide_tf.inputs.spec import InputSpec
 
 THUMBNAIL_PX = 32
@@ -69,7 +69,7 @@ def look_at(spec: InputSpec, tiles: list[tuple[int, Sample, bool]]) -> Looked:
             scaled = dataclasses.replace(image, scale=spec.rgb_scale or image.scale)
             odd += [(number, line) for line in tile_warnings(scaled, dem, mask)]
             if judged:
-                known = image.valid & mask.valid
+                known = known_in_all(image, dem, mask)
                 fits.append(mask_fit(image.values, mask.values[..., 0], known))
     thumbnails = np.array(thumbnails, "float16").reshape(-1, THUMBNAIL_PX, THUMBNAIL_PX)
     return Looked(numbers, np.array(rows, TILE), thumbnails, unreadable, odd, fits)

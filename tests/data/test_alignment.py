@@ -15,7 +15,10 @@ from landslide_tf.data.alignment import (
 )
 from landslide_tf.data.arrays import load_tiles
 from landslide_tf.data.check import check_folder, format_report
+from landslide_tf.data.index import find_samples
 from landslide_tf.data.raster import Raster
+from landslide_tf.data.tile_facts import look_at
+from landslide_tf.inputs.spec import InputSpec
 
 WAYS = {  # what was done to the mask, and what mends it
     "rot90": (lambda m: np.rot90(m), "turned to the right by 90 degrees"),
@@ -116,6 +119,21 @@ def test_check_and_train_tell_it_alike(folder):
     assert "mirrored left to right" in line
     text = format_report(check_folder(bad))
     assert "warning: the masks look misplaced" in text and "make the masks again" in text
+
+
+def test_pixels_without_data_have_no_say(tmp_path):
+    # The masks, on a grid twice as fine, say nothing of the right third of their images.
+    known = np.ones((64, 64), bool)
+    known[:, 43:] = False
+    expected = []
+    for i, (image, mask) in enumerate(pairs(3)):
+        image, mask = image.astype("uint8"), mask.astype("uint8") * known
+        expected.append(mask_fit(image, mask, known))
+        fine = np.where(known, mask, 255).repeat(2, axis=0).repeat(2, axis=1)
+        write_raster(tmp_path / f"landslide/image/{i}.png", image)
+        write_raster(tmp_path / f"landslide/mask/{i}.tif", fine.astype("uint8"), nodata=255)
+    work = [(i, sample, True) for i, sample in enumerate(find_samples(tmp_path).samples)]
+    np.testing.assert_array_equal(look_at(InputSpec(), work).fits, expected)
 
 
 @pytest.fixture(scope="module")

@@ -220,9 +220,7 @@ def test_geopackage_for_old_readers(red_run, make_scene, tmp_path):
     assert not list((tmp_path / "map").glob("unfinished*"))
 
 
-def test_other_formats_are_written_among_the_unfinished(
-    red_run, make_scene, tmp_path, monkeypatch
-):
+def test_other_formats_are_written_among_the_unfinished(red_run, make_scene, tmp_path, monkeypatch):
     # A process that is killed while it writes leaves nothing beside the finished files.
     where, real = [], pyogrio.write_arrow
 
