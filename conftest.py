@@ -5,6 +5,7 @@ It lies beside the package, not in `tests`, because the examples in docstrings u
 
 import functools
 import http.server
+import itertools
 import os
 import shutil
 import threading
@@ -17,7 +18,18 @@ import numpy as np
 import pytest
 import rasterio
 
+from landslide_tf.config import ATTENTIONS, MODELS
+
 collect_ignore = ["tests/fuzz.py", "tests/fuzz_files.py"]  # a tool, not a test
+
+
+def model_pairs() -> list:
+    """Parameters: every model with every attention; those that the paper has not are slow."""
+    paper = {("unet", "none"), ("resunet", "none"), *(("unetpp", a) for a in ATTENTIONS)}
+    return [
+        pytest.param(pair, marks=() if pair in paper else pytest.mark.slow, id="-".join(pair))
+        for pair in itertools.product(MODELS, ATTENTIONS)
+    ]
 
 
 @pytest.fixture

@@ -215,6 +215,7 @@ def test_data_check_reports_problems_and_fails(capsys, tmp_path):
     assert "1 problem" in captured.err
 
 
+@pytest.mark.slow
 def test_train_then_evaluate_then_predict(capsys, tmp_path, tiny_tiles):
     """The README's commands, in a small form, as a user types them."""
     run = tmp_path / "run"

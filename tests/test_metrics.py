@@ -127,6 +127,7 @@ def test_names_keep_two_thresholds_apart(rng):
     assert scores["low_f1"] == pytest.approx(sklearn_scores(y, z, threshold=0.2)["f1"], rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run_eagerly", [False, True])
 def test_auc_in_validation_alone(rng, run_eagerly):
     metric = SegmentationMetrics()

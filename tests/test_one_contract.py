@@ -44,6 +44,7 @@ def folder(tmp_path, rng):
     return root
 
 
+@pytest.mark.slow
 def test_one_tile_through_every_way(finished_run, folder, tmp_path):
     run = load_run(finished_run)
     image = np.moveaxis(rasterio.open(folder / "landslide/image/t.tif").read(), 0, -1)

@@ -105,7 +105,7 @@ def no_data_in_half():
 
 def test_no_data_stays_zero():
     x, y, w = no_data_in_half()
-    for key in KEYS[:50]:
+    for key in KEYS[:20]:
         new_x, _, new_w = augment(x, y, w, key)
         assert (new_x[new_w[..., 0] == 0] == 0).all()
         assert (new_x[new_w[..., 0] == 1] != 0).any(axis=-1).all()
@@ -157,7 +157,7 @@ def test_scale_enlarges_a_square_of_the_tile():
     x = np.stack([row, column, row, column], axis=-1)
     y, w = np.zeros((PX, PX, 1), "float32"), np.ones((PX, PX, 1), "float32")
     sides = []
-    for key in KEYS:
+    for key in KEYS[:80]:
         new, _, new_w = augment(x, y, w, key, ("scale",))
         assert new_w.all()
         steps = np.diff(new[..., 0], axis=0)[1:-1], np.diff(new[..., 1], axis=1)[:, 1:-1]
@@ -173,7 +173,7 @@ def test_scale_moves_image_and_mask_together_and_keeps_no_data_out():
     x, y, w = flat()
     y[2:6], x[2:6, :, :3] = 1, 0.9
     x[:, :2], w[:, :2] = 0, 0
-    for key in KEYS[:50]:
+    for key in KEYS[:20]:
         new_x, new_y, new_w = augment(x, y, w, key, ("scale",))
         keep = new_w[..., 0] == 1
         assert set(np.unique(new_y)) <= {0, 1} and set(np.unique(new_w)) <= {0, 1}

@@ -118,6 +118,7 @@ def test_tf_data_gives_the_arrays_in_the_order_of_each_epoch(names, part):
     assert not np.array_equal(batches[0][0], batches[3][0])
 
 
+@pytest.mark.slow
 def test_starting_later_continues_the_same_batches(part):
     whole = collect(training(part, BOTH))
     check_same(collect(training(part, BOTH, start_epoch=1)), whole[3:])

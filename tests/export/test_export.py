@@ -34,6 +34,7 @@ def write_run(folder, finished_run, model=None, **changes):
     return folder
 
 
+@pytest.mark.slow
 def test_savedmodel_serves_as_predict_does(finished_run, tmp_path, rng):
     out = export_run(finished_run, "savedmodel", tmp_path / "served")
     run = load_run(finished_run)
@@ -161,6 +162,7 @@ def test_what_is_missing_is_named(finished_run, monkeypatch):
         export_run(finished_run, "onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_models_are_rebuilt_in_float32(policy, rng):
     keras.config.set_dtype_policy(policy)

@@ -1,6 +1,7 @@
 """Landslides against landslides, by SciPy's labels on whole arrays."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
@@ -24,6 +25,7 @@ def score(folder, truth, mapped, heights, min_area=0):
     return scorer.result()
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10**6), heights=st.lists(st.integers(1, 7), min_size=1, max_size=4))
 @settings(max_examples=25, deadline=None)
 def test_against_labels(tmp_path_factory, seed, heights):

@@ -87,6 +87,7 @@ def test_a_map_that_exists_is_not_replaced_unasked(constant_run, make_scene, tmp
     assert (out / "landslides.geojson").exists()
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_pixels(red_run, make_scene, tmp_path, capsys):
     """Against counting on whole arrays with scikit-learn and the package's own tile metrics."""
     rng = np.random.default_rng(4)

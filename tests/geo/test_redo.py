@@ -32,6 +32,7 @@ def table(folder):
     return pyogrio.read_dataframe(folder / "landslides.gpkg", layer="landslides")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_redone_as_if_mapped_with_the_threshold(red_run, grey_scene, tmp_path, dtype):
     options = MapOptions(dtype=dtype)
@@ -126,6 +127,7 @@ def test_progress_is_told_in_order(red_run, make_scene, tmp_path):
     assert len([s for s, _, _ in heard if s == "windows"]) > 4  # 20 windows, four at once
 
 
+@pytest.mark.slow
 def test_stopped_between_windows_and_resumed(red_run, make_scene, tmp_path, monkeypatch):
     monkeypatch.setattr("landslide_tf.geo.windows.BLOCK_PX", 32)
     scene, out, asked = make_scene((100, 100)), tmp_path / "map", []
@@ -155,6 +157,7 @@ def test_a_redo_that_is_stopped_leaves_the_map_as_it_was(red_run, grey_scene, tm
     assert json.loads(before["report.json"])["landslides"] == 2
 
 
+@pytest.mark.slow
 def test_redone_from_another_folder(red_run, grey_scene, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     image, dem = (path.relative_to(tmp_path) for path in map(Path, grey_scene))

@@ -51,6 +51,7 @@ def test_dots_at_every_step_are_found_and_noise_is_not():
     assert seam_shares(np.ones((48, 48)), np.ones((48, 48)), 24, 8) == (0.0, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cause", ["relief", "borders"])
 def test_windows_leave_no_seams(cause, tmp_path):
     """A slope scaled anew in each window, and the zeros that convolutions see beyond a border."""

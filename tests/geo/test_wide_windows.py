@@ -90,6 +90,7 @@ def read_band(path, band):
         return file.read(band)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "attention"),
     [*(("unet", attention) for attention in ATTENTION), ("resunet", "none"),

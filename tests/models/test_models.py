@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
+from conftest import model_pairs
 from landslide_tf import config
 from landslide_tf.checks import InputError
 from landslide_tf.losses import BCELoss, bce_loss
@@ -49,16 +50,21 @@ def layers_of(model, kind):
     return [layer for layer in model.layers if isinstance(layer, kind)]
 
 
-@pytest.fixture(scope="module", params=config.ATTENTIONS)
-def attention(request):
+@pytest.fixture(scope="module", params=model_pairs())
+def pair(request):
     return request.param
 
 
-@pytest.fixture(scope="module", params=config.MODELS)
-def trained(request, attention):
+@pytest.fixture(scope="module")
+def attention(pair):
+    return pair[1]
+
+
+@pytest.fixture(scope="module")
+def trained(pair):
     """A model, a batch, and the gradients of one training pass, which moves its statistics."""
     keras.utils.set_random_seed(1)
-    model = small(request.param, attention=attention)
+    model = small(pair[0], attention=pair[1])
     for layer in layers_of(model, layers.Dense):
         if layer.name.endswith("_dense1"):
             # The input is never negative, so the hidden unit stays alive with a positive kernel;
@@ -232,6 +238,7 @@ def test_any_size_divisible_by_sixteen(name):
     np.testing.assert_allclose(free(x), fixed(x), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_bottleneck_fusion_has_two_encoders(tmp_path):
     model = small("unet", channels=5, fusion="bottleneck", attention="contextual")
     kernels = {

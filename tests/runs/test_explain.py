@@ -9,10 +9,10 @@ import rasterio
 from keras import layers
 from scipy.stats import spearmanr
 
-from conftest import write_tiles
+from conftest import model_pairs, write_tiles
 from landslide_tf.checks import InputError
 from landslide_tf.cli import main
-from landslide_tf.config import ATTENTIONS, MODELS
+from landslide_tf.config import MODELS
 from landslide_tf.inputs import InputSpec
 from landslide_tf.inputs.spec import FUSIONS
 from landslide_tf.models.registry import build_model
@@ -99,9 +99,9 @@ def test_region_decides_between_two_detectors():
     assert not grad_cam(model, x, "maps", "all", valid=np.zeros((1, 8, 8), bool)).any()
 
 
-@pytest.mark.parametrize("attention", ATTENTIONS)
-@pytest.mark.parametrize("model", MODELS)
-def test_every_pair_of_model_and_attention_has_maps(model, attention, rng):
+@pytest.mark.parametrize("pair", model_pairs())
+def test_every_pair_of_model_and_attention_has_maps(pair, rng):
+    model, attention = pair
     built = build_model(model, attention=attention, filters=2, input_shape=(32, 32, 4))
     x = rng.random((2, 32, 32, 4)).astype("float32")
     encoder, decoder = default_layers(built)

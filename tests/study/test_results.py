@@ -20,6 +20,7 @@ STUDIES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.parent.name)
 def test_tables_follow_from_the_runs(path):
     study = read_study(path.parent)

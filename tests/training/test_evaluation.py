@@ -108,6 +108,7 @@ def test_table_shows_a_dash_for_what_is_undefined():
 
 
 class TestEvaluateRun:
+    @pytest.mark.slow
     def test_repeats_the_scores_of_the_run(self, finished_run, tmp_path, capsys):
         metrics = json.loads((finished_run / "metrics.json").read_text())
         out = tmp_path / "scores.json"
@@ -126,6 +127,7 @@ class TestEvaluateRun:
         scores = evaluate.evaluate_run(finished_run, part="validation", recall=0.8)["scores"]
         assert scores["recall"]["recall"] >= 0.8
 
+    @pytest.mark.slow
     def test_other_data_are_scored_whole(self, finished_run, tmp_path):
         other = write_tiles(tmp_path / "other", count=5, seed=9)
         scores = evaluate.evaluate_run(finished_run, data=str(other))["scores"]

@@ -83,6 +83,7 @@ class OwnNormalisation(keras.Model):
         return self.normalise(x, training=training)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["functional", "with a call of its own"])
 def test_an_own_model_is_scored_whatever_it_calls_as_a_layer(kind, tiny_config, tmp_path, capsys):
     x = keras.Input((32, 32, 4))

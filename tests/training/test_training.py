@@ -150,6 +150,7 @@ def test_mixed_precision_keeps_logits_and_the_saved_model_in_float32(tiny_config
     assert keras.config.dtype_policy().name == "float32"  # nothing is left behind
 
 
+@pytest.mark.slow
 def test_nan_stops_with_the_last_good_state(tiny_config, tmp_path, capsys):
     config = dataclasses.replace(tiny_config, learning_rate=1e36)
     with pytest.raises(JobError, match="NaN or infinite.*--learning-rate"):
@@ -194,6 +195,7 @@ def test_early_stopping(tiny_config, tmp_path):
     assert metrics["epochs"] == metrics["best_epoch"] + 2 < 30
 
 
+@pytest.mark.slow
 def test_interrupted_run_continues_and_a_finished_one_is_left_alone(
     tiny_config, tmp_path, monkeypatch
 ):
