@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import hashlib
 import json
 import math
 import os
+import re
 from pathlib import Path
 
 from landslide_tf.checks import InputError
@@ -45,11 +47,28 @@ def atomic_path(path):
             os.fsync(file.fileno())
         scratch.replace(path)
     except OSError as error:
+        if error.errno is None and disk_is_full(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fspath(path)) from None
         if error.errno is not None and error.filename in (None, os.fspath(scratch)):
             error.filename = os.fspath(path)  # the name that the user knows
         raise
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def disk_is_full(error: OSError) -> bool:
+    """Whether the disk is full, or the user's share of it (quota).
+
+    >>> disk_is_full(OSError(errno.EDQUOT, "Disk quota exceeded"))
+    True
+    >>> disk_is_full(OSError("451584 requested and 26592 written"))  # NumPy's, without a number
+    True
+    >>> disk_is_full(OSError(errno.EACCES, "Permission denied"))
+    False
+    """
+    # Windows knows no EDQUOT
+    full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+    return full or bool(re.fullmatch(r"\d+ requested and \d+ written", str(error)))
 
 
 def remove_scratch(folder) -> None:

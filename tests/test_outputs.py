@@ -1,6 +1,7 @@
 """No command replaces what it reads, under whatever name, and --overwrite does not change that."""
 
 import contextlib
+import errno
 import json
 import shutil
 
@@ -9,7 +10,7 @@ import pytest
 
 from conftest import write_raster, write_tiles
 from landslide_tf.cli import main
-from landslide_tf.files import sha256
+from landslide_tf.files import atomic_path, sha256
 
 
 @pytest.fixture
@@ -205,6 +206,18 @@ def test_a_tile_that_does_not_fit_on_the_disk_is_an_error(tmp_path, rng):
     assert list(tmp_path.iterdir()) == []
     with small_disk():
         write_geotiff(tmp_path / "b.tif", values[:9, :9], Raster(values, values[..., 0] >= 0))
+
+
+def test_an_array_that_does_not_fit_on_the_disk_is_named(tmp_path):
+    """NumPy alone says how many values it wrote, and neither where nor why it stopped."""
+    with (
+        small_disk(),
+        pytest.raises(OSError) as error,
+        atomic_path(tmp_path / "a.npy") as scratch,
+    ):
+        np.save(scratch, np.zeros(9999))
+    assert (error.value.errno, error.value.filename) == (errno.ENOSPC, str(tmp_path / "a.npy"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_tiles_that_do_not_fit_leave_nothing(

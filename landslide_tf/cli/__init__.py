@@ -18,6 +18,7 @@ from landslide_tf.cli.cmd_models import models_parser
 from landslide_tf.cli.cmd_study import study_parser
 from landslide_tf.cli.options import Parser, fail
 from landslide_tf.console import whole_streams
+from landslide_tf.files import disk_is_full
 
 
 @whole_streams()
@@ -74,8 +75,8 @@ def run(words: list[str]) -> None:
 def _os_error(error: OSError, resumable: bool) -> tuple[str, int]:
     again = "continue with --resume" if resumable else "give the command again"
     where = f"{error.filename}: " if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return f"{where}the disk is full; free some space and {again}", 1
+    if disk_is_full(error):
+        return f"{where}the disk or your quota is full; free some space and {again}", 1
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{where}cannot be written or read ({error.strerror}); choose another place", 2
     return f"{where}{error.strerror or error}", 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from landslide_tf import __version__
 from landslide_tf.checks import JobError
 from landslide_tf.console import progress_bar, say
+from landslide_tf.files import disk_is_full
 
 ATTEMPTS = 5  # without one more byte
 PAUSE_S = 1.0  # before the second attempt; doubles
@@ -61,9 +61,10 @@ def fetch(file: RemoteFile, path) -> None:
             say(f"{file.name}: {error}; trying again")
             time.sleep(PAUSE_S * 2**failures)
         except OSError as error:
-            if error.errno == errno.ENOSPC:
+            if disk_is_full(error):
                 raise JobError(
-                    f"{part}: the disk is full; free some space and run the same command to go on"
+                    f"{part}: the disk or your quota is full; free some space and run the same "
+                    "command to go on"
                 ) from None
             raise
     _verify(file, part)

@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 
 from landslide_tf.checks import InputError, JobError
-from landslide_tf.files import SCRATCH
+from landslide_tf.files import SCRATCH, disk_is_full
 
 BYTES_LIMIT = 100 * 2**30
 FILES_LIMIT = 500_000
@@ -62,8 +62,8 @@ def unzip(archive, folder, *, bytes_limit: int = BYTES_LIMIT, files_limit: int =
         name = Path(error.filename).name
         raise InputError(f"{archive}: {name!r} is both a file and a folder") from None
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise JobError(f"{archive}: the disk is full; free some space") from None
+        if disk_is_full(error):
+            raise JobError(f"{archive}: the disk or your quota is full; free some space") from None
         if error.errno == errno.EINVAL:  # a place before the file's beginning
             raise InputError(f"{archive}: is not a whole zip archive") from None
         raise

@@ -249,7 +249,7 @@ def test_a_full_disk(site, tmp_path, monkeypatch):
     monkeypatch.setattr(
         fetching.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full"))
     )
-    with pytest.raises(JobError, match="a.bin.part: the disk is full; free some space"):
+    with pytest.raises(JobError, match="a.bin.part: the disk or your quota is full; free"):
         fetch(site.file(), tmp_path / "a.bin")
     monkeypatch.undo()
     monkeypatch.setattr(fetching, "PAUSE_S", 0)
