@@ -211,6 +211,18 @@ def test_labels_that_are_not_0_and_1_are_an_error(rng, name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
+def test_weights_below_zero_are_an_error(rng, name):
+    y, z = batch(rng)
+    for wrong in (-1, math.nan):
+        w = np.ones_like(y)
+        w[0, 0, 0] = wrong
+        with pytest.raises(InputError, match="sample_weight.*numbers from 0 on"):
+            make_loss(name)(y, z, w)
+        compiled = tf.function(lambda y, z, w: make_loss(name)(y, z, w))
+        assert np.isnan(compiled(tf.constant(y), z, w))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_pixels_of_weight_zero_count_for_nothing(rng, name):
     y, z = batch(rng)
     w = (rng.random(y.shape) < 0.5).astype("float32")

@@ -20,9 +20,9 @@ tiles, or (B, H, W) or (B, H, W, 1) for pixels; weight 0 leaves a pixel out (no 
 All losses compute in float32 whatever the input type. They are finite with finite gradients for
 logits up to 1e4 in magnitude. A batch without a weighted pixel has loss 0 (Dice: see there).
 
-A mask of 0 and 255 is an error, because it would train towards a negative loss. Outside a compiled
-function the loss raises `InputError`. Inside one, where nothing can be raised, the loss is NaN from
-the first step on.
+A mask of 0 and 255 is an error, because it would train towards a negative loss; so is a weight that
+is negative or NaN. Outside a compiled function the loss raises `InputError`. Inside one, where
+nothing can be raised, the loss is NaN from the first step on.
 
 In `compile` use the classes, for instance `compile("adam", loss=DiceLoss())`. Keras looks up names
 in a list of its own losses alone, so `loss="dice_loss"` cannot work; `loss=loss_from_name("dice")`

@@ -128,7 +128,10 @@ def inverse_frequency_weights(background_px: int, landslide_px: int) -> tuple[fl
 
 
 def _reduce(formula, y_true, logits, sample_weight, reduction):
-    """`formula(y, z, w, axes)` of the batch, of each tile, or their sum; NaN for illegal masks."""
+    """`formula(y, z, w, axes)` of the batch, of each tile, or their sum.
+
+    NaN for illegal masks or weights.
+    """
     check_choice("reduction", reduction, REDUCTIONS)
     y, z, w = _prepare(y_true, logits, sample_weight)
     legal = _legal(y, w)
@@ -176,12 +179,22 @@ def _fits(shape, target, *broadcast) -> bool:
 
 
 def _legal(y, w):
-    """Whether all labels of weighted pixels lie in [0, 1]; raises where it can be known now."""
-    legal = ops.all(ops.logical_or(ops.logical_and(y >= 0, y <= 1), w <= 0))
+    """Whether no weight is negative or NaN and all labels of weighted pixels lie in [0, 1].
+
+    Raises `InputError` where it can be known now.
+    """
+    weights = ops.all(w >= 0)
+    labels = ops.all(ops.logical_or(ops.logical_and(y >= 0, y <= 1), w <= 0))
+    legal = ops.logical_and(weights, labels)
     try:
         known = bool(legal)
     except TypeError:  # a compiled function is being traced: there is no value yet
         return legal
+    if not known and not bool(weights):
+        raise InputError(
+            "`sample_weight` must hold numbers from 0 on. Received values from "
+            f"{float(ops.min(w)):g} to {float(ops.max(w)):g}"
+        )
     if not known:
         raise InputError(
             "masks must hold 0 (background) and 1 (landslide). Received values from "
