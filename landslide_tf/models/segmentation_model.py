@@ -20,9 +20,10 @@ def segmentation_model(inputs, outputs, name: str) -> keras.Model:
     - `fit(class_weight={0: w0, 1: w1})` weights the pixels of masks in the loss. (Keras cannot for
       arrays, nor beside sample weights.) The metrics count pixels as they are.
     - `fit` stops after the first step if the loss is not a number.
+    - Two metrics that report a score under one name are refused: Keras would drop one of them.
 
-    A file holds the plain functional model: it loads wherever Keras is, without this package and
-    without these checks.
+    A file or a pickle holds the plain functional model: it loads wherever Keras is, without this
+    package and without these checks.
 
     >>> x = keras.Input((None, None, 3))
     >>> model = segmentation_model(x, keras.layers.Conv2D(1, 1)(x), "small")
@@ -67,9 +68,17 @@ class _Segmentation:
         epochs=1,
         verbose="auto",
         callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
         class_weight=None,
         **options,
     ):
+        options |= {
+            "validation_split": validation_split,
+            "validation_data": validation_data,
+            "shuffle": shuffle,
+        }
         weights = _class_weights(class_weight)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [*keras.tree.flatten(callbacks or []), _FirstLoss()]
@@ -103,6 +112,23 @@ class _Segmentation:
             y_pred = y_pred[0]
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
+    def get_metrics_result(self):
+        results, seen = super().get_metrics_result(), set()
+        for key, value in results.items():
+            for name in value if isinstance(value, dict) else (key,):
+                if name in seen:
+                    raise InputError(
+                        f"two metrics report {name!r}; give one of them another name, such as "
+                        "SegmentationMetrics(0.3, name='low')"
+                    )
+                seen.add(name)
+        return results
+
+    def __reduce__(self):
+        # A pickle names the class that reads it, and this one is made anew in each process.
+        read, arguments = super().__reduce__()
+        return getattr(keras.Model, read.__name__), arguments
+
 
 class _FirstLoss(keras.callbacks.Callback):
     """Stops at once where the masks or images cannot be trained on."""
@@ -117,7 +143,8 @@ class _FirstLoss(keras.callbacks.Callback):
         if self.first and math.isnan((logs or {}).get("loss", 0.0)):
             raise InputError(
                 "the loss of the first step is not a number. Masks must hold 0 and 1 "
-                "(give `mask > 0` for 0 and 255), and images must hold finite numbers"
+                "(give `mask > 0` for 0 and 255), images finite numbers, and sample weights "
+                "numbers from 0 on"
             )
         self.first = False
 

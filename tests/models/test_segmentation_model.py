@@ -1,7 +1,9 @@
 """What the models of `build_model` add to a functional Keras model, tried through `fit`."""
 
+import inspect
 import json
 import math
+import pickle
 import zipfile
 
 import keras
@@ -167,3 +169,43 @@ def test_a_file_holds_a_plain_functional_model(batch, tmp_path, heads):
     outputs = keras.tree.flatten(model(x))
     for a, b in zip(keras.tree.flatten(again(x)), outputs, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_a_pickle_holds_a_plain_functional_model(batch, heads):
+    x, y = batch
+    model = one_pixel_model(heads)
+    first_loss(model, batch, BCELoss())
+    again = pickle.loads(pickle.dumps(model))
+    assert type(again) is type(keras.Model(model.inputs, model.outputs))
+    outputs = keras.tree.flatten(model(x))
+    for a, b in zip(keras.tree.flatten(again(x)), outputs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_arguments_of_fit_have_keras_order(batch):
+    ours, theirs = (
+        list(inspect.signature(f).parameters) for f in (one_pixel_model().fit, keras.Model.fit)
+    )
+    theirs.remove("self")
+    assert ours[:-1] == theirs[: len(ours) - 1]
+    model = one_pixel_model()
+    compile_quickly(model, BCELoss())
+    history = model.fit(*batch, 4, 1, 0, None, 0.25).history
+    # a quarter of four tiles, the last one, is for validation
+    assert history["loss"] == pytest.approx([bce(batch[1][:3], batch[0][:3])], rel=1e-5)
+    assert history["val_loss"] == pytest.approx([bce(batch[1][3:], batch[0][3:])], rel=1e-5)
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_two_metrics_of_one_name_are_refused(batch, heads):
+    model = one_pixel_model(heads)
+    metrics = [SegmentationMetrics(t, auc=False) for t in (0.5, 0.2)]
+    model.compile("sgd", loss=BCELoss(), weighted_metrics=metrics, jit_compile=False)
+    for run in (model.fit, model.evaluate):
+        with pytest.raises(InputError, match="report 'miou'.*name='low'"):
+            run(*batch, verbose=0)
+    metrics[1] = SegmentationMetrics(0.2, auc=False, name="low")
+    model.compile("sgd", loss=BCELoss(), weighted_metrics=metrics, jit_compile=False)
+    scores = model.evaluate(*batch, verbose=0, return_dict=True)
+    assert {"miou", "low_miou"} < scores.keys()
