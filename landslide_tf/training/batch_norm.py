@@ -24,8 +24,8 @@ def reestimate_batch_norm(model: keras.Model, batches: Iterable) -> None:
 
     Use it where the moving averages of training do not fit inference, for instance because dropout
     comes before batch normalisation (Li et al. 2018, arXiv 1801.05134). Give batches of one size
-    without augmentation; a few hundred tiles in batches of 16 are enough. Works on every Keras
-    backend.
+    without augmentation; a few hundred tiles in batches of 16 are enough. A layer that is frozen
+    (`trainable = False`) keeps its statistics. Works on every Keras backend.
 
     Args:
         model: a functional Keras model; a model without batch normalisation stays as it is.
@@ -33,7 +33,8 @@ def reestimate_batch_norm(model: keras.Model, batches: Iterable) -> None:
             `tf.data.Dataset` for `fit` gives them.
 
     Raises:
-        InputError: no batch, or batch normalisation inside a model with a `call` of its own.
+        InputError: no batch, one array in place of batches, or batch normalisation inside a model
+            with a `call` of its own. The model is then unchanged.
 
     >>> from landslide_tf.models.registry import build_model
     >>> model = build_model("unet", filters=2, input_shape=(32, 32, 4))
@@ -59,29 +60,41 @@ def batch_norm_estimator(model: keras.Model) -> Callable[[Iterable], None]:
         running = tf.function(running, reduce_retracing=True)
 
     def estimate(batches):
-        momenta = [layer.momentum for layer in normalisers]
+        before = [
+            (layer.momentum, _numpy(layer.moving_mean), _numpy(layer.moving_variance))
+            for layer in normalisers
+        ]
         counts, means, variances = [], [], []
         try:
-            for layer in normalisers:
+            for layer, (_, mean, variance) in zip(normalisers, before, strict=True):
                 layer.momentum = 0.0  # the moving statistics become those of the last batch
+                _set(layer, _finite(mean), _finite(variance))  # 0 x NaN would be NaN
             for batch in batches:
                 x = batch[0] if isinstance(batch, (tuple, list)) else batch
+                if len(x.shape) != len(model.inputs[0].shape):
+                    raise InputError(
+                        f"`batches` must be a list or dataset of batches, each of shape "
+                        f"{tuple(model.inputs[0].shape)}. Received one of {tuple(x.shape)}"
+                    )
                 running(x)
                 counts.append(int(x.shape[0]))
                 means.append([_numpy(layer.moving_mean) for layer in normalisers])
                 variances.append([_numpy(layer.moving_variance) for layer in normalisers])
+            if not counts:
+                raise InputError("`batches` is empty; give at least one batch of training tiles")
+        except BaseException:
+            for layer, (_, *statistics) in zip(normalisers, before, strict=True):
+                _set(layer, *statistics)
+            raise
         finally:
-            for layer, momentum in zip(normalisers, momenta, strict=True):
+            for layer, (momentum, *_) in zip(normalisers, before, strict=True):
                 layer.momentum = momentum
-        if not counts:
-            raise InputError("`batches` is empty; give at least one batch of training tiles")
         share = np.array(counts, "float64") / sum(counts)
         for i, layer in enumerate(normalisers):
             mean_of = np.stack([batch[i] for batch in means])  # (batches, channels)
             variance_of = np.stack([batch[i] for batch in variances])
             mean = share @ mean_of
-            layer.moving_mean.assign(mean)
-            layer.moving_variance.assign(share @ variance_of + share @ np.square(mean_of - mean))
+            _set(layer, mean, share @ variance_of + share @ np.square(mean_of - mean))
 
     return estimate
 
@@ -122,6 +135,15 @@ def _call(layer, *args, **kwargs):
     elif "training" in inspect.signature(layer.call).parameters:
         kwargs["training"] = False
     return layer(*args, **kwargs)
+
+
+def _set(layer, mean, variance) -> None:
+    layer.moving_mean.assign(mean)
+    layer.moving_variance.assign(variance)
+
+
+def _finite(values) -> np.ndarray:
+    return np.where(np.isfinite(values), values, 0.0)
 
 
 def _numpy(variable) -> np.ndarray:

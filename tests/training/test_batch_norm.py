@@ -73,6 +73,45 @@ def test_nothing_to_estimate_from():
         reestimate_batch_norm(model, [])
 
 
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_statistics_that_are_no_numbers_are_mended(broken):
+    x = keras.Input((2, 1, 1))
+    model = keras.Model(x, keras.layers.BatchNormalization(name="bn")(x))
+    layer = model.get_layer("bn")
+    layer.moving_mean.assign([broken])
+    layer.moving_variance.assign([broken])
+    values = np.array([1.0, 3.0], "float32").reshape(1, 2, 1, 1)  # mean 2, distances 1 and 1
+    reestimate_batch_norm(model, [values])
+    np.testing.assert_allclose(moving(layer), [[2.0], [1.0]], rtol=1e-6)
+
+
+def test_a_failure_leaves_the_model_as_it_was():
+    x = keras.Input((2, 1, 1))
+    model = keras.Model(x, keras.layers.BatchNormalization(name="bn", momentum=0.7)(x))
+    layer = model.get_layer("bn")
+    layer.moving_mean.assign([5.0])
+    values = np.ones((3, 2, 1, 1), "float32")
+
+    def torn():
+        yield values
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="gone"):
+        reestimate_batch_norm(model, torn())
+    with pytest.raises(InputError, match=r"batches.*\(None, 2, 1, 1\).*one of \(2, 1, 1\)"):
+        reestimate_batch_norm(model, values)  # one batch, not a list of them
+    np.testing.assert_array_equal(moving(layer), [[5.0], [1.0]])
+    assert layer.momentum == 0.7
+
+
+def test_a_frozen_layer_keeps_its_statistics():
+    x = keras.Input((2, 1, 1))
+    model = keras.Model(x, keras.layers.BatchNormalization(name="bn", trainable=False)(x))
+    model.get_layer("bn").moving_mean.assign([5.0])
+    reestimate_batch_norm(model, [np.zeros((3, 2, 1, 1), "float32")])
+    np.testing.assert_array_equal(moving(model.get_layer("bn")), [[5.0], [1.0]])
+
+
 def test_models_that_are_layers_of_others():
     """1, 3 and 5, 7 through dropout and two normalisations, in a model and in a sequence."""
     x = keras.Input((2, 1, 1))
