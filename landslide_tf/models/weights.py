@@ -26,7 +26,10 @@ class Transfer:
     def __str__(self) -> str:
         lines = [f"{len(self.copied)} layers copied"]
         for title, layers in (("partly copied", self.partly), ("initial weights", self.left)):
-            lines += [f"{title}: {name} ({why})" for name, why in layers.items()]
+            reasons = {}
+            for name, why in layers.items():
+                reasons.setdefault(why, []).append(name)
+            lines += [f"{title}: {', '.join(names)} ({why})" for why, names in reasons.items()]
         if self.unused:
             lines.append(f"not used of the source: {', '.join(self.unused)}")
         return "\n".join(lines)

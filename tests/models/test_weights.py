@@ -51,7 +51,7 @@ def test_first_convolutions_share_the_channels_that_both_have(name, channels, so
         np.testing.assert_array_equal(kernel[:, :, :shared], other[layer][0][:, :, :shared])
         np.testing.assert_array_equal(kernel[:, :, shared:], before[layer][0][:, :, shared:])
         assert f"input channels 1 to {shared} of" in done.partly[layer]
-    assert "partly copied: encoder0_conv1 (input channels 1 to" in str(done)
+    assert f"partly copied: {', '.join(done.partly)} (input channels 1 to" in str(done)
 
 
 def test_what_does_not_fit_is_named_and_stays():
@@ -69,6 +69,8 @@ def test_what_does_not_fit_is_named_and_stays():
     assert sorted([*done.copied, *done.partly, *done.left]) == sorted(before)
     for text in ("initial weights: encoder0_attention1_channel_dense1", "not used of the source"):
         assert text in str(done)
+    # a line each: copied, left for the one reason, unused
+    assert len(str(done).splitlines()) == 3
 
 
 def test_nothing_fits():
