@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import Field, dataclass, field
 
 from landslide_tf.checks import InputError, check_choice
-from landslide_tf.fields import check_number, option
+from landslide_tf.fields import check_number, make_plain, option
 from landslide_tf.inputs.spec import InputSpec
 
 MODELS = ("unet", "resunet", "unetpp")
@@ -54,7 +54,11 @@ PRESETS = {
 class TrainConfig:
     """Everything that decides what a training run computes.
 
-    Unknown keys (`from_dict`) and illegal values raise `InputError` with the legal ones listed.
+    What concerns the model's input is in `input`: give `TrainConfig(input=InputSpec(tile_px=64))`,
+    or use `from_preset` and `with_options`, which take the options of both by name.
+
+    Raises:
+        InputError: a value is not legal; the message lists what is.
 
     >>> TrainConfig(model="resunet").resolved_loss
     'wce'
@@ -172,6 +176,9 @@ class TrainConfig:
     def __post_init__(self):
         if isinstance(self.input, dict):
             object.__setattr__(self, "input", InputSpec.from_dict(self.input))
+        if not isinstance(self.input, InputSpec):
+            raise InputError(f"`input` must be an InputSpec. Received: {self.input!r}")
+        make_plain(self)
         for f in _own_fields():
             if isinstance(f.default, bool):
                 check_choice(f.name, getattr(self, f.name), (True, False))
@@ -205,13 +212,8 @@ class TrainConfig:
             raise InputError(f"`loss` names a loss twice. Received: {self.loss!r}")
         if self.weights is not None and not isinstance(self.weights, str):
             raise InputError(f"`weights` must be text. Received: {self.weights!r}")
-        if not isinstance(self.augment, (list, tuple)):
-            raise InputError(
-                f"`augment` must be a list of {AUGMENTATIONS}. Received: {self.augment!r}"
-            )
+        check_augment(self.augment)
         object.__setattr__(self, "augment", tuple(self.augment))
-        for name in self.augment:
-            check_choice("augment", name, AUGMENTATIONS)
         for name in ("data", "split"):
             value = getattr(self, name)
             if not isinstance(value, str) and not (name == "data" and value is None):
@@ -294,6 +296,20 @@ class TrainConfig:
         """
         check_choice("preset", preset, PRESETS)
         return cls(preset=preset).with_options(**{**PRESETS[preset], **options})
+
+
+def check_augment(names) -> None:
+    """Raise `InputError` unless `names` is a list of augmentations.
+
+    >>> check_augment(("flips", "light"))
+    >>> check_augment("flips")
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: `augment` must be a list of ('flips', 'light', ...
+    """
+    if not isinstance(names, (list, tuple)):
+        raise InputError(f"`augment` must be a list of {AUGMENTATIONS}. Received: {names!r}")
+    for name in names:
+        check_choice("augment", name, AUGMENTATIONS)
 
 
 def _own_fields() -> list[Field]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import operator
 from dataclasses import field
@@ -19,6 +20,26 @@ def option(default, help, *, group="model", choices=None, metavar=None):  # noqa
         default=default,
         metadata={"help": help, "group": group, "choices": choices, "metavar": metavar},
     )
+
+
+def plain(value):
+    """A NumPy number, or a list or tuple of them, as Python's own.
+
+    JSON can write those alone. A list becomes a tuple; all else stays as it is.
+
+    >>> import numpy as np
+    >>> plain(np.int64(3)), plain((np.float32(0.5), 1)), plain("a")
+    (3, (0.5, 1), 'a')
+    """
+    if isinstance(value, (list, tuple)):
+        return tuple(plain(item) for item in value)
+    return value.item() if getattr(value, "shape", None) == () else value
+
+
+def make_plain(options) -> None:
+    """`plain` for each field of a frozen dataclass, in place."""
+    for f in dataclasses.fields(options):
+        object.__setattr__(options, f.name, plain(getattr(options, f.name)))
 
 
 def check_number(name, value, low=None, above=None, below=None, high=None, whole=False):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from landslide_tf.checks import InputError, check_choice, check_multiple
@@ -50,6 +51,7 @@ def test_unknown_key_lists_the_options():
         ("filters", 0, ["at least 1"]),
         ("filters", 16.0, ["whole number"]),
         ("filters", True, ["at least 1"]),
+        ("filters", np.float32(16), ["whole number"]),
         ("epochs", -1, ["at least 1"]),
         ("batch_size", 0, ["at least 1"]),
         ("early_stopping", 0, ["at least 1"]),
@@ -90,6 +92,25 @@ def test_illegal_values_name_the_option_and_the_legal_ones(name, value, legal):
     assert "\n" not in message
     for part in legal:
         assert part in message
+
+
+def test_numbers_of_numpy_are_as_good_as_pythons():
+    config = TrainConfig().with_options(
+        filters=np.int64(8),
+        learning_rate=np.float32(0.5),
+        tile_px=np.int32(64),
+        wce_weights=(np.float32(0.5), np.float64(1.5)),
+        bands=[np.int64(3), 2, 1],
+    )
+    plain = {"filters": 8, "learning_rate": 0.5, "tile_px": 64, "bands": (3, 2, 1)}
+    assert config == TrainConfig().with_options(**plain, wce_weights=(0.5, 1.5))
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize("value", [None, "early", (128, "early")])
+def test_an_input_that_is_none_is_refused(value):
+    with pytest.raises(InputError, match="`input` must be an InputSpec"):
+        TrainConfig(input=value)
 
 
 def test_illegal_pairs_of_options():

@@ -16,9 +16,11 @@ import keras
 import numpy as np
 
 from landslide_tf.checks import InputError, check_choice
+from landslide_tf.config import check_augment
 from landslide_tf.data.arrays import Tiles
 from landslide_tf.data.augment import DRAWS, augment, draw
 from landslide_tf.data.split import PARTS, make_split
+from landslide_tf.fields import check_number
 from landslide_tf.inputs.preprocess import Preprocessor, Sized
 from landslide_tf.inputs.spec import InputSpec
 
@@ -154,7 +156,8 @@ def tile_datasets(
         augment: names of random changes.
 
     Raises:
-        InputError: too few tiles, or TensorFlow is not the backend of Keras.
+        InputError: too few tiles, an argument that is not one of its legal values, or TensorFlow
+            is not the backend of Keras.
 
     >>> from landslide_tf.data.arrays import load_tiles
     >>> train, validation, test = tile_datasets(load_tiles("tiles", tile_px=32), batch_size=4)
@@ -163,6 +166,9 @@ def tile_datasets(
     """
     if not _use_tensorflow():
         raise InputError("tile_datasets makes tf.data: set KERAS_BACKEND=tensorflow")
+    check_number("batch_size", batch_size, low=1, whole=True)
+    check_number("seed", seed, low=0, whole=True)
+    check_augment(augment)
     import tensorflow as tf
 
     parts = make_parts(tiles, make_split(tiles, split, seed))

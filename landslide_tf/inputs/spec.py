@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from landslide_tf.checks import InputError, check_choice, check_multiple
-from landslide_tf.fields import check_number, option
+from landslide_tf.fields import check_number, make_plain, option
 from landslide_tf.files import read_json, write_json
 
 FUSIONS = ("early", "bottleneck", "rgb")
@@ -83,6 +83,7 @@ class InputSpec:
     dem_statistics: tuple[float, float] | None = None
 
     def __post_init__(self):
+        make_plain(self)
         check_number("tile_px", self.tile_px, low=1, whole=True)
         check_multiple(self.tile_px, self.tile_px)
         check_choice("fusion", self.fusion, FUSIONS)

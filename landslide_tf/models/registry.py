@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 
 from landslide_tf.checks import InputError, check_choice, check_multiple
+from landslide_tf.fields import check_number, plain
 from landslide_tf.inputs.spec import FUSIONS
 from landslide_tf.models.attention import find_attention
 from landslide_tf.models.blocks import conv_block, residual_block
@@ -72,16 +73,13 @@ Received: 'unett'
     check_choice("fusion", fusion, FUSIONS)
     if deep_supervision and name != "unetpp":
         raise InputError(f"`deep_supervision` needs model 'unetpp'. Received: {name!r}")
-    if not isinstance(filters, int) or filters < 1:
-        raise InputError(f"`filters` must be a whole number, at least 1. Received: {filters!r}")
-    if not 0 <= dropout < 1:
-        raise InputError(f"`dropout` must be at least 0 and below 1. Received: {dropout!r}")
-    if not isinstance(dropout_levels, int) or not 0 <= dropout_levels <= LEVELS:
-        raise InputError(
-            f"`dropout_levels` must be a whole number from 0 to {LEVELS}. "
-            f"Received: {dropout_levels!r}"
-        )
-    input_shape = tuple(input_shape or (128, 128, 3 if fusion == "rgb" else 4))
+    filters, dropout, dropout_levels = plain((filters, dropout, dropout_levels))
+    check_number("filters", filters, low=1, whole=True)
+    check_number("dropout", dropout, low=0, below=1)
+    check_number("dropout_levels", dropout_levels, low=0, high=LEVELS, whole=True)
+    if input_shape is None:
+        input_shape = (128, 128, 3 if fusion == "rgb" else 4)
+    input_shape = plain(tuple(input_shape))
     if len(input_shape) != 3:
         raise InputError(
             f"`input_shape` must be (height, width, channels). Received: {input_shape}"

@@ -261,3 +261,18 @@ def test_tile_datasets_shuffle_anew_at_each_pass(tiles):
     again, *_ = tile_datasets(tiles, seed=3, batch_size=2, augment=BOTH)
     check_same(collect(again), first)
     check_same(collect(again), second)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"augment": ("flip",)}, "`augment` must be one of 'flips', .*'flip'"),
+        ({"augment": "flips"}, "`augment` must be a list"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1"),
+        ({"batch_size": 2.5}, "`batch_size` must be a whole number"),
+        ({"seed": -1}, "`seed` must be at least 0"),
+    ],
+)
+def test_tile_datasets_refuse_what_they_cannot_do(tiles, options, message):
+    with pytest.raises(InputError, match=message):
+        tile_datasets(tiles, **options)

@@ -309,6 +309,7 @@ def test_deep_supervision_has_four_outputs_and_inference_one():
         ({"filters": 2.5}, "filters.*whole number.*2.5"),
         ({"dropout": 1.0}, "dropout.*below 1.*1.0"),
         ({"dropout": -0.1}, "dropout.*at least 0.*-0.1"),
+        ({"dropout": "0.5"}, "dropout.*at least 0.*'0.5'"),
         ({"input_shape": (250, 256, 4)}, "divisible by 16.*250 x 256.*256 x 256"),
         ({"input_shape": (64, 40, 4)}, "divisible by 16.*64 x 40.*64 x 48"),
         ({"input_shape": (None, 8, 4)}, "divisible by 16.*None x 8.*None x 16"),
@@ -320,6 +321,12 @@ def test_deep_supervision_has_four_outputs_and_inference_one():
 def test_errors_name_the_legal_values(options, message):
     with pytest.raises(ValueError, match=message):
         build_model(**{"name": "unet", "filters": 4, **options})
+
+
+def test_numbers_of_numpy_are_as_good_as_pythons():
+    shape = np.array([16, 32, 3])
+    model = build_model("unet", filters=np.int64(1), dropout=np.float32(0), input_shape=shape)
+    assert model.output_shape == (None, 16, 32, 1)
 
 
 @pytest.fixture
