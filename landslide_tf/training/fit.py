@@ -56,7 +56,7 @@ def fit(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
+    callbacks: Sequence[keras.callbacks.Callback] | keras.callbacks.Callback = (),
     model: keras.Model | None = None,
     extras: Extras | None = None,
 ) -> Path:
@@ -68,8 +68,9 @@ def fit(
         resume: continue an incomplete run; start where there is none; leave a complete one.
         overwrite: replace the run in `out`.
         callbacks: your own Keras callbacks, called before ours.
-        model: your own functional model in place of the config's, from images of shape
-            `config.input.shape` to logits (H, W, 1). Give it again to resume.
+        model: your own functional or Sequential model in place of the config's, from images of
+            shape `config.input.shape` to logits (H, W, 1), without a sigmoid. It is compiled anew
+            with the config's optimizer and loss. Give it again to resume.
         extras: where to keep decoded tiles, and what to write besides.
 
     Raises:
@@ -82,6 +83,12 @@ def fit(
     PosixPath('runs/first')
     """
     extras = extras or Extras()
+    if not isinstance(config, TrainConfig):
+        raise InputError(f"`config` must be a TrainConfig. Received: {config!r}")
+    callbacks = keras.tree.flatten(callbacks or [])
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise InputError(f"`callbacks` must be Keras callbacks. Received: {callback!r}")
     if model is not None:
         _check_model(model, config)
     folder = run_folder.choose_folder(config, out, resume=resume)
@@ -130,6 +137,11 @@ def fit(
 
 def _check_model(model: keras.Model, config: TrainConfig) -> None:
     """Raise `InputError` unless an own model fits the data and can be saved and opened again."""
+    if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
+        raise InputError(
+            "`model` must be a functional Keras model, or a Sequential one with a keras.Input. "
+            f"Received: {model!r}"
+        )
     got, wanted = tuple(model.inputs[0].shape[1:]), config.input.shape
     if len(model.inputs) != 1 or any(
         a is not None and a != b for a, b in zip(got, wanted, strict=False)
@@ -141,7 +153,20 @@ def _check_model(model: keras.Model, config: TrainConfig) -> None:
         raise InputError(
             f"`model` gives {tuple(model.outputs[0].shape[1:])}, expected logits {(*wanted[:2], 1)}"
         )
+    if _ends_in_sigmoid(model):
+        raise InputError(
+            "`model` ends in a sigmoid, and losses and scores take logits; leave the activation of "
+            "its last layer out"
+        )
     check_config(json.loads(model.to_json()), "`model`")
+
+
+def _ends_in_sigmoid(model: keras.Model) -> bool:
+    last = model.outputs[0]._keras_history.operation
+    if isinstance(last, keras.Model):
+        return _ends_in_sigmoid(last)
+    activation = getattr(last, "activation", None)
+    return activation is keras.activations.sigmoid or type(last).__name__ == "Sigmoid"
 
 
 def _read_source(config: TrainConfig) -> keras.Model:

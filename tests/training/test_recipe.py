@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from landslide_tf.checks import InputError
 from landslide_tf.models.model_file import load_model
 from landslide_tf.training import fit as training
 from landslide_tf.training import recipe
@@ -99,3 +100,56 @@ def test_an_own_model_is_scored_whatever_it_calls_as_a_layer(kind, tiny_config, 
     assert (metrics["batch_norm"] is not None) == known
     assert ("the inference gap is not known: 'backbone' is a model" not in out) == known
     assert ("with the moving averages of batch normalisation: 'backbone'" not in out) == known
+
+
+def one_convolution(shape=(32, 32, 4), **options):
+    x = keras.Input(shape)
+    return keras.Model(x, keras.layers.Conv2D(1, 1, **options)(x))
+
+
+def with_an_activation_layer():
+    model = one_convolution()
+    return keras.Model(model.inputs, keras.layers.Activation("sigmoid")(model.outputs[0]))
+
+
+def nested():
+    x = keras.Input((32, 32, 4))
+    return keras.Model(x, one_convolution(activation="sigmoid")(x))
+
+
+def with_an_operation():
+    model = one_convolution()
+    return keras.Model(model.inputs, keras.ops.sigmoid(model.outputs[0]))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: "unet", "functional Keras model.*'unet'"),
+        (lambda: OwnNormalisation(), "functional Keras model"),
+        (lambda: keras.Sequential([keras.layers.Conv2D(1, 1)]), "Sequential one with a keras.Inp"),
+        (lambda: one_convolution((32, 32, 3)), r"takes \(32, 32, 3\), the tiles are \(32, 32, 4"),
+        (lambda: one_convolution(activation="sigmoid"), "ends in a sigmoid"),
+        (with_an_activation_layer, "ends in a sigmoid"),
+        (with_an_operation, "ends in a sigmoid"),
+        (nested, "ends in a sigmoid"),
+    ],
+)
+def test_own_models_that_cannot_be_trained_are_refused(make, message, tiny_config, tmp_path):
+    with pytest.raises(InputError, match=message):
+        training.fit(tiny_config, tmp_path / "run", model=make())
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_no_config_and_no_callback_is_refused(tiny_config, tmp_path):
+    with pytest.raises(InputError, match="must be a TrainConfig.*'unet'"):
+        training.fit({"model": "unet"}, tmp_path / "run")
+    with pytest.raises(InputError, match="must be Keras callbacks.*print"):
+        training.fit(tiny_config, tmp_path / "run", callbacks=[print])
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_callback_without_a_list(tiny_config, tmp_path):
+    steps, config = Steps(), dataclasses.replace(tiny_config, epochs=1)
+    training.fit(config, tmp_path / "run", callbacks=steps, model=one_convolution())
+    assert len(steps.seen) == 2  # eight tiles in batches of four
