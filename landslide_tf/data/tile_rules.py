@@ -12,7 +12,9 @@ from landslide_tf.inputs.spec import InputSpec
 
 
 def check_brightness(image: Raster, spec: InputSpec) -> None:
-    """Raise `InputError` for a float image beyond [0, 1] where nothing says what becomes 1.
+    """Raise `InputError` for an image whose type does not say what becomes 1, nor anything else.
+
+    That is a float image beyond [0, 1], and one of integers of more than 16 bits.
 
     >>> float_image = Raster(np.full((4, 4, 3), 3000.0), np.ones((4, 4), bool))
     >>> check_brightness(float_image, InputSpec())
@@ -20,7 +22,13 @@ def check_brightness(image: Raster, spec: InputSpec) -> None:
     landslide_tf.checks.InputError: float image has values from 3000 to 3000, expected 0 to 1; ...
     """
     known = spec.rgb_scale is not None or image.scale is not None
-    if known or not np.issubdtype(image.values.dtype, np.floating):
+    dtype = image.values.dtype
+    if not known and np.issubdtype(dtype, np.integer) and dtype.itemsize > 2:
+        raise InputError(
+            f"{dtype} image does not say which value becomes 1; give uint8 or uint16, or "
+            "--rgb-scale, that value"
+        )
+    if known or not np.issubdtype(dtype, np.floating):
         return
     values = image.known()
     values = values[np.isfinite(values)]

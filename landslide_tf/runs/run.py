@@ -80,18 +80,19 @@ class Run:
 
         Args:
             image: (h, w, 3) or (B, h, w, 3), unscaled as in the training files (uint8, uint16 or
-                float); NaN is no data.
-            dem: (h', w') or (B, h', w') in metres over the same ground, NaN is no data. Required
-                unless the run's fusion is 'rgb', where it is ignored.
+                float). NaN is no data, and so is what a NumPy masked array masks.
+            dem: (h', w') or (B, h', w') in metres over the same ground; no data as in the image.
+                Required unless the run's fusion is 'rgb', where it is ignored.
             resolution_m: metres per image pixel, where the run has terrain channels.
 
         Returns:
             float32 (h, w) or (B, h, w), NaN where image or DEM has no data.
 
         Raises:
-            InputError: shapes that do not fit, or no DEM where the model needs one.
+            InputError: shapes that do not fit, no DEM where the model needs one, or an image that
+                does not say what becomes 1 (a float beyond 1, an integer of more than 16 bits).
         """
-        image = np.asarray(image)
+        masked, image = np.ma.getmaskarray(image), np.asarray(image)
         if image.ndim not in (3, 4) or image.shape[-1] != 3 or 0 in image.shape:
             raise InputError(f"`image` must be (h, w, 3) or (B, h, w, 3). Received {image.shape}")
         if not self.spec.uses_dem:
@@ -99,9 +100,11 @@ class Run:
         elif dem is None:
             raise InputError(f"this model (fusion {self.spec.fusion!r}) needs `dem`")
         single = image.ndim == 3
-        images = image[None] if single else image
+        images, masked = (image[None], masked[None]) if single else (image, masked)
         dems = [None] * len(images)
         if dem is not None:
+            if np.ma.isMaskedArray(dem):
+                dem = dem.astype("float64").filled(np.nan)
             dems = np.asarray(dem)[None] if single else np.asarray(dem)
             if dems.ndim != 3 or len(dems) != len(images):
                 raise InputError(
@@ -109,8 +112,8 @@ class Run:
                     f"Received {np.shape(dem)} for image {image.shape}"
                 )
         pairs = []
-        for image, dem in zip(images, dems, strict=True):
-            raster = Raster(image, np.isfinite(image).all(axis=-1))
+        for image, hidden, dem in zip(images, masked, dems, strict=True):
+            raster = Raster(image, (np.isfinite(image) & ~hidden).all(axis=-1))
             height = None if dem is None else Raster(dem[..., None], np.isfinite(dem))
             if height is not None:
                 check_fit(raster, height, "image", "dem")

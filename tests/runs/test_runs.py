@@ -166,6 +166,33 @@ class TestPredict:
         other[:8] = 255 - other[:8]  # colours below the no data of the DEM are not seen
         np.testing.assert_array_equal(run.predict(other, dem), result)
 
+    def test_masked_arrays_are_no_data(self, finished_run, rng):
+        run = load_run(finished_run)
+        image = rng.integers(0, 255, (2, 32, 32, 3), dtype="uint8")
+        dem = rng.integers(1000, 1050, (2, 32, 32), dtype="int16")
+        hole = np.zeros(dem.shape, bool)
+        hole[:, :8] = True
+        metres = np.where(hole, np.nan, dem)
+        dem[hole] = -9999  # what lies below a mask
+        expected = run.predict(image, metres)
+        assert np.isnan(expected[:, :8]).all() and np.isfinite(expected[:, 8:]).all()
+        np.testing.assert_array_equal(run.predict(image, np.ma.array(dem, mask=hole)), expected)
+        colours = np.ma.array(image, mask=np.stack([hole, hole & False, hole], axis=-1))
+        np.testing.assert_array_equal(run.predict(colours, metres), expected)
+        single = run.predict(colours[1], np.ma.array(dem[1], mask=hole[1]))
+        np.testing.assert_allclose(single, expected[1], atol=1e-6)
+
+    @pytest.mark.parametrize("dtype", ["int64", "int32", "uint32"])
+    def test_integers_that_do_not_say_what_becomes_1(self, finished_run, dtype):
+        run = load_run(finished_run)
+        image, dem = np.full((32, 32, 3), 100, dtype), np.zeros((32, 32))
+        with pytest.raises(InputError, match=f"{dtype} image does not say.*uint8"):
+            run.predict(image, dem)
+        known = dataclasses.replace(run, spec=dataclasses.replace(run.spec, rgb_scale=255.0))
+        np.testing.assert_array_equal(
+            known.predict(image, dem), run.predict(image.astype("uint8"), dem)
+        )
+
     @pytest.mark.parametrize(
         ("image", "dem", "message"),
         [
