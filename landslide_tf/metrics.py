@@ -50,19 +50,27 @@ def _ratios(tp, fp, fn, tn):
 class SegmentationMetrics(keras.metrics.Metric):
     """`miou, iou, precision, recall, f1, accuracy, auc` of logits: one metric, a dict as result.
 
+    `iou`, `precision`, `recall` and `f1` are of the landslide class over all pixels since the last
+    reset; `miou` is the mean of the IoU of landslide and background, `auc` the area under the ROC
+    curve. A ratio of nothing (0/0) is NaN.
+
+    Give it to `compile` among the `weighted_metrics`: under `metrics` Keras leaves the weights out,
+    and pixels without data count too.
+
     A pixel is predicted landslide where `sigmoid(logit) >= threshold`. It takes logits, as the
     models give them. Probabilities lie in [0, 1], so as logits they are all "landslide": then
     `recall` is 1 and `precision` is the landslides' share of the pixels.
 
-    Logits are (B, H, W, 1), masks (B, H, W, 1) or (B, H, W). Labels are 0 or 1. `sample_weight` is
-    (B,), (B, H, W) or (B, H, W, 1); 0 leaves a pixel out (no data).
+    Logits are (B, H, W, 1), masks (B, H, W, 1) or (B, H, W). A label above 0.5 is landslide, so
+    masks of 0 and 255 will do. `sample_weight` is (B,), (B, H, W) or (B, H, W, 1); 0 leaves a pixel
+    out (no data).
 
     Under another `name` than the default the keys begin with it, so two thresholds fit into one
     `compile`: `SegmentationMetrics(0.3, name="low")` gives `low_miou` and so on.
 
     Counters are float64 (whole numbers stay exact to 2^53; float32 stops at 2^24), on JAX, which
     has no 64-bit types by default, int32 (whole weights only, up to 2^31 pixels).
-    `auc` is the area under the ROC curve from a histogram of 65536 bins of squeezed logits: right
+    `auc` comes from a histogram of 65536 bins of squeezed logits: right
     to about 1e-4, also for saturated scores, and to a few 1e-3 where all logits lie within 0.01 of
     each other. Reports use the exact one. It costs far more than the counts: `auc=False` leaves it
     out, and `AUCInValidation` leaves it out of the training steps alone.

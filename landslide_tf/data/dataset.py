@@ -145,6 +145,9 @@ def tile_datasets(
 ):
     """Training, validation and test part as `tf.data.Dataset`s of (x, y, weight), for `fit`.
 
+    All three are float32: x (B, H, W, C) is the model's input, y (B, H, W, 1) the mask of 0 and 1,
+    and weight (B, H, W, 1) is 0 where a file has no data, else 1.
+
     The training part comes in another order at each pass, a function of the seed and the number of
     the pass, and is augmented by what `augment` names (see `data.augment.augment`).
 

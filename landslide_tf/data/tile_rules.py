@@ -8,7 +8,7 @@ from landslide_tf.checks import InputError, naming
 from landslide_tf.data.crs import SHIFT_PX, box_text, crs_name, horizontal, same_ground
 from landslide_tf.data.index import Sample
 from landslide_tf.data.raster import Raster
-from landslide_tf.inputs.spec import InputSpec
+from landslide_tf.inputs.spec import InputSpec, check_image_type
 
 
 def check_brightness(image: Raster, spec: InputSpec) -> None:
@@ -22,13 +22,10 @@ def check_brightness(image: Raster, spec: InputSpec) -> None:
     landslide_tf.checks.InputError: float image has values from 3000 to 3000, expected 0 to 1; ...
     """
     known = spec.rgb_scale is not None or image.scale is not None
-    dtype = image.values.dtype
-    if not known and np.issubdtype(dtype, np.integer) and dtype.itemsize > 2:
-        raise InputError(
-            f"{dtype} image does not say which value becomes 1; give uint8 or uint16, or "
-            "--rgb-scale, that value"
-        )
-    if known or not np.issubdtype(dtype, np.floating):
+    if known:
+        return
+    check_image_type(image.values.dtype)
+    if not np.issubdtype(image.values.dtype, np.floating):
         return
     values = image.known()
     values = values[np.isfinite(values)]

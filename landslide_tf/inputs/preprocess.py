@@ -14,7 +14,7 @@ from keras import ops
 
 from landslide_tf.checks import InputError
 from landslide_tf.inputs.resize import resize_bilinear, resize_nearest
-from landslide_tf.inputs.spec import InputSpec
+from landslide_tf.inputs.spec import InputSpec, check_image_type
 from landslide_tf.inputs.terrain import terrain_channels
 
 LEVEL = 1e-6  # a relief below this share of the elevation is rounding: the ground is level
@@ -39,11 +39,15 @@ class Preprocessor:
     valid (B, H, W, 1), bool. All channels of x are 0 where it is not.
 
     Args of a call:
-        image: (B, h, w, 3) of any numeric type; NaN is no data.
+        image: (B, h, w, 3), unscaled as in the files: uint8, uint16, or float; NaN is no data.
         dem: (B, h', w') or (B, h', w', 1) in metres over the same ground; NaN is no data. None
             where the model does not read it.
         image_valid, dem_valid: (B, h, w) or (B, h, w, 1) bool: further no data.
         resolution_m: size of a DEM pixel along y and x in metres, for terrain channels.
+
+    Raises:
+        InputError: no batch of images with three bands, no DEM where the model reads one, integers
+            of more than 16 bits without `rgb_scale`.
 
     >>> preprocess = Preprocessor(InputSpec(tile_px=16))
     >>> x, valid = preprocess(np.zeros((2, 40, 30, 3), "uint8"), np.zeros((2, 20, 15)))
@@ -66,6 +70,8 @@ class Preprocessor:
     ) -> Sized:
         """Raw tiles scaled and resized to `tile_px`; terrain comes from the DEM before that."""
         spec, size = self.spec, (self.spec.tile_px, self.spec.tile_px)
+        if len(image.shape) != 4 or image.shape[-1] not in (3, None):
+            raise InputError(f"`image` must be (B, h, w, 3). Received {tuple(image.shape)}")
         image_valid = _and_finite(_with_channel(image_valid), image)
         image = ops.where(image_valid, image, ops.zeros_like(image))
         rgb, image_valid = resize_bilinear(self.scale(image), size, image_valid)
@@ -91,6 +97,8 @@ class Preprocessor:
         """The early fusion: tiles at the model's size to its input x, and where x is valid."""
         if not self.spec.uses_dem:
             return ops.where(sized.image_valid, sized.rgb, 0.0), sized.image_valid
+        if sized.dem is None:
+            raise InputError(f"this model (fusion {self.spec.fusion!r}) needs `dem`")
         valid = sized.input_valid
         channels = [ops.cast(sized.rgb, "float32"), self.normalise_dem(sized.dem, valid)]
         if self.spec.terrain:
@@ -149,6 +157,7 @@ def brightest(spec: InputSpec, dtype) -> float:
     if spec.rgb_scale is not None:
         return float(spec.rgb_scale)
     dtype = keras.backend.standardize_dtype(dtype)
+    check_image_type(dtype)
     return float(np.iinfo(dtype).max) if "int" in dtype else 1.0
 
 

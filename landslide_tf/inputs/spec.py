@@ -19,13 +19,28 @@ STACK_NODATA = -32768.0
 LOWEST_M = -9000.0  # no ground that a camera sees lies lower: -9999 and the like are no data
 
 
+def check_image_type(dtype) -> None:
+    """Raise `InputError` for integers of more than 16 bits, whose highest value no image reaches.
+
+    >>> check_image_type("uint16")
+    >>> check_image_type("int64")
+    Traceback (most recent call last):
+    landslide_tf.checks.InputError: int64 image does not say which value becomes 1; give uint8 ...
+    """
+    if str(dtype).removeprefix("u") in ("int32", "int64"):
+        raise InputError(
+            f"{dtype} image does not say which value becomes 1; give uint8 or uint16, or "
+            "--rgb-scale, that value"
+        )
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """How rasters become the input (H, W, C) of a model. `Preprocessor` carries it out.
 
     A run folder and every export hold it as `input.json`, with everything resolved: the brightness
     of a data set that has its own scale, the bands that were read, the elevation statistics of the
-    training part. The fields are also options of `train`.
+    training part. The fields are also options of `landslide train`, whose help explains each.
 
     Raises:
         InputError: a value is not legal; the message lists what is.

@@ -43,7 +43,19 @@ class _PixelLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="landslide_tf")
 class BCELoss(_PixelLoss):
-    """`bce_loss` as a Keras loss. Shapes and `reduction`: see `landslide_tf.losses`.
+    """Binary cross-entropy, Eq. 1 of the paper: `-mean(y log v + (1 - y) log(1 - v))`.
+
+    y is the mask, 0 or 1, and v = sigmoid(logit) the probability: the model ends without a sigmoid.
+    Masks are (B, H, W) or (B, H, W, 1) of any type, logits (B, H, W, 1); the loss is float32.
+    `sample_weight` is one number a tile, (B,), or a pixel; 0 leaves a pixel out.
+
+    Args:
+        reduction: "sum_over_batch_size" is one number for the batch, "none" one a tile, "sum" their
+            sum (see `landslide_tf.losses`).
+
+    Raises:
+        InputError: an unknown `reduction`; when called, shapes that do not fit, or masks that do
+            not hold 0 and 1.
 
     >>> float(BCELoss()([[[[1]]]], [[[[0.0]]]]))  # probability 0.5: -log(0.5) = 0.6931
     0.6931...
@@ -65,7 +77,17 @@ class BCELoss(_PixelLoss):
 
 @keras.saving.register_keras_serializable(package="landslide_tf")
 class FocalLoss(_PixelLoss):
-    """`focal_loss` as a Keras loss. Shapes and `reduction`: see `landslide_tf.losses`.
+    """Focal loss, Eq. 2 of the paper (Lin et al. 2017): `mean(-a (1 - v_t)^b log v_t)`.
+
+    v_t is the probability of the right class: sigmoid(logit) where the mask is 1, else 1 minus it.
+    Pixels that are right already weigh little. Shapes, weights and errors are those of `BCELoss`.
+
+    Args:
+        balance: a, a factor on the loss of all pixels, above 0.
+        focusing: b, at least 0; 0 is cross-entropy times a.
+        class_balanced: a for landslide and 1 - a for background, as Lin et al. have it; the paper
+            has one a for both.
+        reduction: as for `BCELoss`.
 
     >>> loss = FocalLoss(balance=0.5, focusing=2.0)
     >>> float(loss([[[[1]]]], [[[[0.0]]]]))  # 0.5 x (1 - 0.5)^2 x 0.6931
@@ -111,7 +133,15 @@ class FocalLoss(_PixelLoss):
 
 @keras.saving.register_keras_serializable(package="landslide_tf")
 class DiceLoss(_PixelLoss):
-    """`dice_loss` as a Keras loss. Shapes and `reduction`: see `landslide_tf.losses`.
+    """Dice loss, Eq. 3 of the paper: `1 - (2 sum(y v) + s) / (sum(y) + sum(v) + s)`.
+
+    y is the mask, v = sigmoid(logit). The sums run over all pixels of the batch together, so that
+    the value depends on the batch size. It is near 0 for a perfect prediction and at most 1.
+    Shapes, weights and errors are those of `BCELoss`.
+
+    Args:
+        smooth: s, at least 0. It makes the loss of an empty mask 0 where nothing is predicted.
+        reduction: as for `BCELoss`; with "none" the sums are those of each tile.
 
     >>> mask, logits = [[[[1], [0]]]], [[[[0.0], [0.0]]]]  # probability 0.5 twice
     >>> float(DiceLoss(smooth=1.0)(mask, logits))  # 1 - (2 x 0.5 + 1) / (1 + 1 + 1)
@@ -141,11 +171,15 @@ class DiceLoss(_PixelLoss):
 
 @keras.saving.register_keras_serializable(package="landslide_tf")
 class WCELoss(_PixelLoss):
-    """`wce_loss` as a Keras loss. Shapes and `reduction`: see `landslide_tf.losses`.
+    """Weighted cross-entropy, Eq. 4 of the paper: `-mean(w1 y log v + w0 (1 - y) log(1 - v))`.
 
-    The class weights (background, landslide) must be given, because a good choice needs the
-    training masks: `WCELoss(inverse_frequency_weights(background_px, landslide_px))` does what the
-    paper does.
+    y is the mask, v = sigmoid(logit). Shapes, weights of pixels and errors are those of `BCELoss`.
+
+    Args:
+        weights: (w0, w1) of background and landslide, both above 0. There is no default, because a
+            good choice needs the training masks: `landslide_tf.losses.inverse_frequency_weights`
+            makes them of the two classes' numbers of pixels.
+        reduction: as for `BCELoss`.
 
     >>> loss = WCELoss(weights=(1.0, 3.0))
     >>> float(loss([[[[1]]]], [[[[0.0]]]]))  # 3 x 0.6931
@@ -190,7 +224,9 @@ class WCELoss(_PixelLoss):
 class SumLoss(keras.losses.Loss):
     """The sum of several losses, each times its weight (default 1).
 
-    The losses must have one `reduction`, which is that of the sum.
+    Args:
+        losses: Keras losses with one `reduction`, which is that of the sum.
+        weights: a number for each loss; default 1.
 
     Raises:
         InputError: no loss, something that is no Keras loss, another number of weights than of

@@ -39,7 +39,8 @@ def focal_loss(
     """Focal loss, Eq. 2: `-a (1 - v_t)^b log v_t` with `v_t = y v + (1 - y)(1 - v)`.
 
     `balance` is a, `focusing` is b. Eq. 2 has one a for both classes; `class_balanced` uses
-    a for landslide and 1 - a for background, as Lin et al. (2017) do.
+    a for landslide and 1 - a for background, as Lin et al. (2017) do. For labels between 0 and 1,
+    of which Eq. 2 does not speak, v_t is sigmoid((2 y - 1) z), z the logit.
 
     >>> import numpy as np
     >>> value = focal_loss(np.ones((1, 1, 1, 1)), np.zeros((1, 1, 1, 1)))

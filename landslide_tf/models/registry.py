@@ -71,6 +71,10 @@ Received: 'unett'
     check_choice("model", name, MODELS)
     attention_name, _ = find_attention(attention)
     check_choice("fusion", fusion, FUSIONS)
+    if keras.config.image_data_format() != "channels_last":
+        raise InputError(
+            "images are (B, H, W, C): call keras.config.set_image_data_format('channels_last')"
+        )
     if deep_supervision and name != "unetpp":
         raise InputError(f"`deep_supervision` needs model 'unetpp'. Received: {name!r}")
     filters, dropout, dropout_levels = plain((filters, dropout, dropout_levels))

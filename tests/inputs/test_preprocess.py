@@ -42,6 +42,21 @@ def test_brightness_by_a_given_value():
     assert scale(np.array([-5, 2500, 20000], "int16"), 10000).tolist() == [0, 0.25, 1]
 
 
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((1, 8, 8, 3), "int64"), "int64 image does not say.*uint8"),
+        (np.zeros((1, 8, 8, 3), "uint32"), "uint32 image does not say.*uint8"),
+        (np.zeros((8, 8, 3), "uint8"), r"`image` must be \(B, h, w, 3\). Received \(8, 8, 3\)"),
+        (np.zeros((1, 8, 8, 4), "uint8"), r"`image` must be \(B, h, w, 3\)"),
+        (np.zeros((1, 8, 8, 3), "uint8"), "needs `dem`"),
+    ],
+)
+def test_what_is_no_input_is_refused(image, message):
+    with pytest.raises(InputError, match=message):
+        Preprocessor(InputSpec(tile_px=16))(image)
+
+
 DEM = np.array([[1.0, 2.0], [3.0, 9999.0]])
 VALID = np.array([[True, True], [True, False]])
 

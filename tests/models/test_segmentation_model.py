@@ -209,3 +209,12 @@ def test_two_metrics_of_one_name_are_refused(batch, heads):
     model.compile("sgd", loss=BCELoss(), weighted_metrics=metrics, jit_compile=False)
     scores = model.evaluate(*batch, verbose=0, return_dict=True)
     assert {"miou", "low_miou"} < scores.keys()
+
+
+def test_channels_come_last():
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(InputError, match="set_image_data_format.'channels_last'"):
+            build_model("unet", filters=1)
+    finally:
+        keras.config.set_image_data_format("channels_last")
