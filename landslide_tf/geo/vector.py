@@ -64,6 +64,9 @@ def read_polygons(path, grid):
     >>> len(polygons), polygons.area.round().tolist()
     (2, [256.0, 256.0])
     """
+    import geopandas
+    import shapely
+
     outline = grid.outline()
     # a straight side of the scene may be a curve in the polygons' CRS
     around = outline.segmentize(outline.length / 80)
@@ -77,9 +80,11 @@ def read_polygons(path, grid):
             raise InputError(
                 f"{path}: holds {', '.join(sorted(other))}; landslides must be polygons"
             )
-        # a polygon that crosses itself would be burnt in part
-        shapes = shapes.make_valid().explode()
-        shapes = shapes[shapes.geom_type.isin(["Polygon", "MultiPolygon"])]
+        # A polygon that crosses itself would be burnt in part. One part after the other, and with
+        # 'structure': else what two rings or parts cover both would be a hole.
+        parts = shapes.explode().values
+        parts = shapely.make_valid(parts, method="structure", keep_collapsed=False)
+        shapes = geopandas.GeoSeries(parts[~shapely.is_empty(parts)], crs=shapes.crs)
         shapes = _in_crs(shapes, grid, outline)
         shapes = shapes[shapes.intersects(outline)]
     if not len(shapes):
@@ -130,14 +135,29 @@ def _read_around(path, grid, around):
         if np.isfinite(placed.total_bounds).all():
             boxes.append(tuple(placed.total_bounds))
     # of a world-wide inventory only what is here: elsewhere the scene's CRS may not reach
-    found = [
-        pyogrio.read_dataframe(source, columns=[], bbox=box, **options).geometry
-        for box in dict.fromkeys(boxes)
-    ]
+    if info["driver"] != "OGR_VRT":  # which makes geometry of columns
+        options["columns"] = []
+    found = [_within(source, box, options) for box in dict.fromkeys(boxes)]
     shapes = geopandas.GeoSeries(
         np.concatenate([part.to_numpy() for part in found]), crs=info["crs"]
     )
     return shapes, info, boxes
+
+
+def _within(source, box, options):
+    """The shapes of a layer that reach into a box, as a GeoSeries.
+
+    TensorFlow brings its own SQLite, which GDAL calls once both are loaded, and which lacks the
+    module for the index of a GeoPackage: then all is read.
+    """
+    import pyogrio
+    import shapely
+
+    try:
+        return pyogrio.read_dataframe(source, bbox=box, **options).geometry
+    except RuntimeError:  # of pyogrio
+        shapes = pyogrio.read_dataframe(source, **options).geometry
+        return shapes[shapely.intersects(shapes.values, shapely.box(*box))]
 
 
 def _in_crs(shapes, grid, outline):

@@ -5,6 +5,7 @@ import shutil
 
 import geopandas
 import numpy as np
+import pyogrio
 import pytest
 import shapely
 from rasterio.transform import from_origin
@@ -110,3 +111,47 @@ def test_archives_and_other_encodings(grid, tmp_path):
     assert pixels(tmp_path / "b.geojson", grid) == 50
     (tmp_path / "c.geojson").write_text(plain.read_text(), encoding="utf-16")
     refused(tmp_path / "c.geojson", grid, "no format that is known")
+
+
+def ring(*corners):
+    """A polygon of (row, column), which may cross itself."""
+    return shapely.Polygon((WEST + 2 * column, NORTH - 2 * row) for row, column in corners)
+
+
+@pytest.mark.parametrize(
+    "shape, area",
+    [
+        # two parts of 8 x 8 pixels that share 4 x 4
+        (shapely.MultiPolygon([square(5, 5, 8), square(9, 9, 8)]), 2 * 64 - 16),
+        (shapely.MultiPolygon([square(5, 5), square(5, 5)]), 25),
+        # one ring around 10 x 15 and 5 x 10 pixels, around 5 x 5 of the former twice
+        (ring((5, 5), (15, 5), (15, 15), (10, 15), (10, 10), (20, 10), (20, 20), (5, 20)), 200),
+    ],
+)
+def test_what_is_drawn_twice_is_landslide(shape, area, grid, tmp_path):
+    assert not shape.is_valid
+    assert pixels(written(tmp_path / "a.gpkg", [shape]), grid) == area
+
+
+def test_without_the_index_of_a_geopackage(grid, tmp_path, monkeypatch):
+    # TensorFlow's SQLite, which GDAL may meet, has no R-tree
+    path = written(tmp_path / "a.gpkg", [*TWO, square(5, 500)])
+    read = pyogrio.read_dataframe
+
+    def without(*arguments, bbox=None, **options):
+        if bbox is not None:
+            raise pyogrio.errors.FeatureError("Failed to prepare SQL: no such module: rtree")
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(pyogrio, "read_dataframe", without)
+    assert pixels(path, grid) == 50
+
+
+def test_geometry_in_a_column_of_a_table(grid, tmp_path):
+    (tmp_path / "a.csv").write_text(f'id,WKT\n1,"{TWO[0].wkt}"\n')
+    (tmp_path / "a.vrt").write_text(
+        '<OGRVRTDataSource><OGRVRTLayer name="a"><SrcDataSource relativeToVRT="1">a.csv'
+        '</SrcDataSource><LayerSRS>EPSG:32647</LayerSRS><GeometryField encoding="WKT" '
+        'field="WKT"/></OGRVRTLayer></OGRVRTDataSource>'
+    )
+    assert pixels(tmp_path / "a.vrt", grid) == 25
