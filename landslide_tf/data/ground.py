@@ -106,11 +106,21 @@ class Ground:
 
     def pixel_size_m(self) -> tuple[float, float]:
         """Lengths along y and along x of the pixel in the middle of the scene: in the plane, or
-        on the ellipsoid where areas are."""
+        on the ellipsoid where areas are.
+
+        Raises:
+            InputError: the CRS does not have such coordinates, as degrees of latitude beyond 90.
+        """
         t = self.transform
         if self._planar:
             return math.hypot(t.b, t.e) * self._factor, math.hypot(t.a, t.d) * self._factor
-        return self.pixel_m(*self.centre)
+        size = self.pixel_m(*self.centre)
+        if not all(0 < metres < math.inf for metres in size):
+            raise InputError(
+                f"its coordinates are none of the CRS {horizontal(self.crs).name!r}; assign the "
+                "right one (gdal_edit -a_srs)"
+            )
+        return size
 
     def distance_m(self, a, b) -> float:
         """Distance of two points in pixels (x, y)."""

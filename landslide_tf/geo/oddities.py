@@ -13,6 +13,7 @@ from landslide_tf.data.crs import horizontal
 from landslide_tf.data.opening import open_raster
 from landslide_tf.data.plausible import MAX_MARKS, dem_warnings, image_warnings
 from landslide_tf.data.raster import Raster, read_window
+from landslide_tf.data.tile_rules import check_dem
 from landslide_tf.geo.overlay import Grid, moved_bounds, sorted_bounds
 
 KEPT_PX = 1200  # of the longer side
@@ -36,6 +37,9 @@ def dem_oddities(path, grid: Grid, *, nodata=None) -> list[str]:
 
     All of its pixels are looked at, because missing data may be few; what is kept is a sample, and
     the lowest and highest values of each strip.
+
+    Raises:
+        InputError: its bands differ, so that none is known to be elevation.
     """
     with open_raster(path) as file:
         left, top, width, height = (int(n) for n in window_beneath(file, grid).flatten())
@@ -44,6 +48,7 @@ def dem_oddities(path, grid: Grid, *, nodata=None) -> list[str]:
         for y in range(top, top + height, rows):
             window = Window(left, y, width, min(rows, top + height - y))
             for strip in _read(file, window, nodata, None, "dem"):
+                check_dem(strip, path)
                 strips = [strip]  # the last one tells the notes
                 kept += [_thin(strip, step), _ends(strip)]
     return _lines(path, strips, kept, dem_warnings)

@@ -21,6 +21,7 @@ from landslide_tf.data.tile_rules import check_dem, check_mask
 from landslide_tf.geo.vector import is_vector, read_polygons
 from landslide_tf.geo.virtual import views
 
+FARTHEST_NORTH = 90.0
 TOLERANCE_PX = 0.01  # of the places that GDAL computes; its default is 0.125
 
 
@@ -75,7 +76,7 @@ class Grid:
 
 
 def check_georeference(file) -> None:
-    """Raise `InputError` unless the open raster has a CRS and a transform."""
+    """Raise `InputError` unless the open raster has a CRS, and a transform that suits it."""
     if file.crs is None or file.transform.is_identity:
         if file.gcps[0] or file.rpcs is not None:
             by = "ground control points" if file.gcps[0] else "RPC coefficients"
@@ -96,6 +97,14 @@ def check_georeference(file) -> None:
         raise InputError(
             f"{file.name}: its georeference gives pixels no size; assign another (gdal_edit "
             "-a_ullr)"
+        )
+    with naming(file.name):
+        crs = horizontal(file.crs)
+    x, y = file.xy(file.height // 2, file.width // 2)
+    if crs.is_geographic and abs(y) > FARTHEST_NORTH:
+        raise InputError(
+            f"{file.name}: its middle lies at {x:.6g}, {y:.6g}, and its CRS ({crs.name}) has no "
+            "such latitude; assign the right one (gdal_edit -a_srs), or exchange x and y (-a_ullr)"
         )
 
 
@@ -177,6 +186,9 @@ def open_dem(path, grid: Grid, nodata=None):
     All that is no data, by tag or by `nodata` (a number or several), is left out before anything
     is interpolated. A DEM in degrees is also looked for a turn of 360 degrees away.
 
+    Raises:
+        InputError: no georeference, or of another place than the scene.
+
     >>> with open_raster("scene.tif") as scene:
     ...     heights = open_dem("dem.tif", Grid(scene))
     >>> heights(Window(0, 0, 3, 2)).values[..., 0].tolist()  # column, row, width, height
@@ -185,6 +197,12 @@ def open_dem(path, grid: Grid, nodata=None):
     file = open_raster(path)
     with reading(path):
         check_georeference(file)
+        apart = bounds_apart(file, grid)
+        if apart:
+            raise InputError(
+                f"{path}: covers {apart[0]} in the image's CRS, the image {apart[1]}: they do not "
+                "overlap; give the DEM of this place"
+            )
         if same_grid(grid, file):
             warped = [(file, nodata)]
         else:

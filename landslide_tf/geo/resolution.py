@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+from landslide_tf.checks import naming
 from landslide_tf.data.ground import Ground
 from landslide_tf.data.raster import open_raster
 from landslide_tf.geo.overlay import Grid
@@ -31,7 +32,8 @@ def model_resolution(run, image) -> float | None:
         return None
     with open_raster(image) as file:
         grid = Grid(file)
-        pixel = Ground(grid.crs, grid.transform, file.shape).pixel_size_m()
+        with naming(image):
+            pixel = Ground(grid.crs, grid.transform, file.shape).pixel_size_m()
     ratio = trained / math.sqrt(math.prod(pixel))
     windows = [round(run.spec.tile_px * trained / side) for side in pixel]
     if 1 / SAME <= ratio <= SAME or ratio < 1 / FACTOR:

@@ -11,7 +11,7 @@ from landslide_tf.data.ground import Ground
 from landslide_tf.data.opening import not_a_file, open_raster, reading
 from landslide_tf.data.raster import nodata_values
 from landslide_tf.data.tags import colour_table, data_bands
-from landslide_tf.geo.overlay import Grid, bounds_apart, check_georeference
+from landslide_tf.geo.overlay import Grid, open_dem
 from landslide_tf.geo.reader import Scene, limits, thumbnail
 from landslide_tf.geo.settings import SceneOptions
 from landslide_tf.geo.windows import BLOCK_PX, Layout
@@ -68,7 +68,7 @@ def open_scene(
         with naming(image):
             pixel = Ground(grid.crs, grid.transform, size).pixel_size_m()
     if dem is not None:
-        _check_overlap(dem, grid)
+        open_dem(dem, grid)
     side = options.window_px or spec.tile_px
     if options.window_px is not None:
         _check_window(spec, options.window_px, sees_locally)
@@ -173,17 +173,6 @@ def _window_px(tile_px, pixel, resolution_m) -> tuple[int, int]:
             f"of {pixel[0]:.3g} x {pixel[1]:.3g} m; resample the image nearer to it (gdalwarp -tr)"
         )
     return window
-
-
-def _check_overlap(dem, grid: Grid) -> None:
-    with open_raster(dem) as file, reading(dem):
-        check_georeference(file)
-        apart = bounds_apart(file, grid)
-    if apart:
-        raise InputError(
-            f"{dem}: covers {apart[0]} in the image's CRS, the image {apart[1]}: they do not "
-            "overlap; give the DEM of this place"
-        )
 
 
 def _with_stretch(scene: Scene, scale: str) -> Scene:

@@ -67,6 +67,12 @@ def test_pixel_in_the_plane():
     assert far.pixel_size_m() == (2, 0.5)
 
 
+def test_a_latitude_that_cannot_be():
+    for place in (from_origin(28.9, 102, 1e-4, 1e-4), from_origin(300000, 3200000, 10, 10)):
+        with pytest.raises(InputError, match="none of the CRS 'WGS 84'.*-a_srs"):
+            Ground(CRS.from_epsg(4326), place, (10, 10)).pixel_size_m()
+
+
 LOCAL = 'LOCAL_CS["Local Coordinates (m)",UNIT["{}",{}],AXIS["X",EAST],AXIS["Y",NORTH]]'
 
 

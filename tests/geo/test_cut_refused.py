@@ -83,7 +83,7 @@ def test_scenes_and_dems_that_do_not_serve(scene, tmp_path, rng):
     away = write_raster(
         tmp_path / "away.tif", values[..., 0], crs=CRS, transform=from_origin(0, 0, 10, 10)
     )
-    check_refused(scene, polygons, tmp_path, "no tile of", dem=away)
+    check_refused(scene, polygons, tmp_path, "do not overlap", dem=away)
     away = write_raster(
         tmp_path / "away.tif",
         values[..., 0],
@@ -91,7 +91,7 @@ def test_scenes_and_dems_that_do_not_serve(scene, tmp_path, rng):
         transform=from_origin(0, 0, 10, 10),
         nodata=0,
     )
-    check_refused(scene, polygons, tmp_path, "no tile of", dem=away)
+    check_refused(scene, polygons, tmp_path, "do not overlap", dem=away)
     content = scene.read_bytes()
     (tmp_path / "cut.tif").write_bytes(content[: len(content) // 2])
     check_refused(tmp_path / "cut.tif", polygons, tmp_path, "cut.tif: cannot be read")
@@ -161,3 +161,16 @@ def test_a_mask_whose_background_would_be_unknown(scene, tmp_path):
         nodata=0,
     )
     check_refused(scene, mask, tmp_path, "m.tif: says that 0 is no data", "gdal_edit")
+
+
+@pytest.mark.parametrize("what", ["image", "dem", "mask"])
+@pytest.mark.parametrize("west, north", [(300000, 3200000), (28.9, 102)])  # metres; turned about
+def test_degrees_that_cannot_be(what, west, north, scene, tmp_path):
+    lost = {"crs": "EPSG:4326", "transform": from_origin(west, north, 1e-4, 1e-4)}
+    bands = 3 if what == "image" else 1
+    path = write_raster(tmp_path / "lost.tif", np.ones((32, 32, bands), "uint8"), **lost)
+    good = write_polygons(tmp_path / "p.gpkg", [rectangle(4, 10, 8, 20)])
+    image, polygons = path if what == "image" else scene, path if what == "mask" else good
+    dem = path if what == "dem" else None
+    words = ("lost.tif: its middle lies at", "has no such latitude", "-a_srs")
+    check_refused(image, polygons, tmp_path, *words, dem=dem)

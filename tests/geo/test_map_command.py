@@ -32,6 +32,8 @@ def bad_scene(kind, tmp_path, make_scene):
     path = tmp_path / f"{kind}.tif"
     if kind == "no crs":
         return (write_raster(path, values), dem), [], "has no georeference"
+    if kind == "image as dem":
+        return (image, image), [], "has 3 different bands, expected one band of elevation"
     if kind == "elsewhere":
         place = {"crs": "EPSG:32647", "transform": from_origin(100000, 3445000, 2, 2)}
         return (image, write_raster(path, values[..., 0], **place)), [], "do not overlap"
@@ -61,8 +63,8 @@ def bad_scene(kind, tmp_path, make_scene):
 
 @pytest.mark.parametrize(
     "kind",
-    ["no crs", "elsewhere", "four bands", "no data at all", "no dem", "missing", "not an image",
-     "threshold", "overlap", "scale", "bands", "area", "both"],
+    ["no crs", "image as dem", "elsewhere", "four bands", "no data at all", "no dem", "missing",
+     "not an image", "threshold", "overlap", "scale", "bands", "area", "both"],
 )  # fmt: skip
 def test_bad_input_is_one_line_and_nothing_is_written(
     kind, constant_run, make_scene, tmp_path, capsys
