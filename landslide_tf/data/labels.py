@@ -78,7 +78,7 @@ def label_numbers(file) -> dict[int, int] | None:
         _check_transparency(file)
         numbers = _meanings(file)
         if tags or np.dtype(file.dtypes[0]).kind == "f":
-            _check_background(file, tags, numbers or {})
+            _check_background(file, numbers or {})
     return numbers
 
 
@@ -98,10 +98,13 @@ def _meanings(file) -> dict[int, int] | None:
     return {0: 255, high: 0}
 
 
-def _check_background(file, tags, numbers) -> None:
+def _check_background(file, numbers) -> None:
     """Refuse a mask that is landslide wherever it is known, unless a straight rim is unknown."""
-    used = {number for number in _used(file) if number == number}  # without NaN
-    labels = {numbers.get(number, number) for number in used - tags}
+    known = set()
+    for window in _strips(file):
+        raster = read_window(file, window, kind="mask")
+        known |= set(np.unique(raster.known()).tolist())
+    labels = {numbers.get(number, number) for number in known}
     if not labels or 0 in labels:
         return
     if file.height * file.width <= STRIP_PX:

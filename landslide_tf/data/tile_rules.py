@@ -90,7 +90,7 @@ def check_mask(mask: Raster, path) -> Raster:
     if not _bands_agree(mask):
         raise InputError(
             f"{path}: a mask has one band; its {values.shape[-1]} bands differ; write one "
-            "of 0 and 255 (gdal_translate -b 1)"
+            f"of 0 and 255 (gdal_translate -b {np.ptp(mask.known(), axis=0).argmax() + 1})"
         )
     found = mask.known()[:, 0]
     found = np.flatnonzero(np.bincount(found)) if values.dtype == "uint8" else np.unique(found)

@@ -279,3 +279,22 @@ def test_any_tags_give_the_drawn_labels_or_a_refusal(
         assert ((found == 1) == (drawn > 0))[known].all()
     else:  # of one class: the numbers
         assert ((found == 1) == (numbers > 0))[known].all()
+
+
+@pytest.mark.parametrize("colour", [0, 1, 2])
+def test_a_mask_in_one_colour_is_told_the_band_that_has_it(colour, tmp_path):
+    values = np.zeros((8, 8, 3), "uint8")
+    values[2:4, 2:4, colour] = 255
+    path = write_raster(tmp_path / "a.png", values)
+    with pytest.raises(InputError, match=rf"gdal_translate -b {colour + 1}\)"):
+        check_mask(read_mask(path), path)
+
+
+def test_a_fraction_as_tag_hides_the_number_below_it(tmp_path):
+    # GDAL compares whole numbers with 0.5 as with 0
+    labels = np.zeros((8, 8), "uint8")
+    labels[2:4, 2:4] = 1
+    path = tmp_path / "a.tif"
+    Image.fromarray(labels).save(path, tiffinfo={42113: "0.5"})
+    with pytest.raises(InputError, match="all that is known of it is landslide"):
+        read_mask(path)
