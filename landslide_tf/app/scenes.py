@@ -9,6 +9,7 @@ from landslide_tf.app.jobs import names_only
 from landslide_tf.app.warm import loaded
 from landslide_tf.data.crs import crs_name
 from landslide_tf.data.opening import open_raster
+from landslide_tf.data.tags import colour_bands
 from landslide_tf.geo.job import MapOptions, open_for
 from landslide_tf.geo.joining import open_reference
 from landslide_tf.geo.mapping import scene_warnings
@@ -35,7 +36,7 @@ def _looked(model: str, image: str, dem: str | None, options: MapOptions, _chang
     run = loaded(model)
     scene = open_for(run, image, dem, options)
     with open_raster(image) as file:
-        bands = scene.bands or tuple(range(1, min(3, file.count) + 1))
+        bands = scene.bands or colour_bands(file)[:3]
         names = [file.descriptions[i - 1] if i <= file.count else None for i in bands]
         facts = [
             ("Bands", f"{file.count} ({file.dtypes[0]})"),

@@ -50,7 +50,22 @@ def open_raster(path):
                 f"{path}: has {file.count} bands, more than {MOST_BANDS}; restore the file, or "
                 "write the bands that are meant to another (gdal_translate -b)"
             )
+        _check_pages(path, file)
         return file
+
+
+def _check_pages(path, file) -> None:
+    """Refuse a TIFF of several images of one size, of which GDAL shows the first alone."""
+    pages = file.subdatasets if file.driver == "GTiff" else []
+    if len(pages) < 2:
+        return
+    with DatasetReader(pages[1]) as second:  # a preview is smaller
+        if second.shape != file.shape:
+            return
+    raise InputError(
+        f"{path}: holds {len(pages)} images (pages); write the one that is meant to a file of its "
+        f"own (gdal_translate GTIFF_DIR:1:{Path(path).name})"
+    )
 
 
 @contextlib.contextmanager
@@ -117,6 +132,8 @@ def reading(path):
         reason, repair = not_a_file(path) or (_first_line(error), "restore the file")
         if "not recognized" in reason:
             reason, repair = "no format of images that is known", "give a GeoTIFF, or restore it"
+        elif "codec" in reason:
+            repair = "write it with another compression (gdal_translate -co COMPRESS=DEFLATE)"
         raise InputError(f"{path}: cannot be read ({reason}); {repair}") from None
 
 

@@ -17,6 +17,8 @@ from landslide_tf.data.opening import open_raster, reading, strictly
 from landslide_tf.data.orientation import is_nowhere, upright
 from landslide_tf.files import atomic_path
 
+HIGHEST_BRIGHTNESS = 65535
+
 
 @dataclass(frozen=True)
 class Raster:
@@ -77,9 +79,11 @@ def read_raster(path, *, nodata=None, bands=None, kind: str = "image") -> Raster
     """Read PNG, JPEG, BMP, GeoTIFF or what else GDAL reads, of any bit depth.
 
     A pixel is not `valid` where all its bands carry the file's nodata tag or `nodata`, where one of
-    them is NaN, and where an alpha band is 0. `nodata` is a number or several, as they are stored.
-    Only `bands` (numbers from 1) are read; default all but alpha. An alpha band that `bands` names
-    is a band like the others.
+    them is NaN or a mark that no brightness has (-9999), and where an alpha band is 0.
+    `nodata` is a number or several, as they are stored.
+    Only `bands` (numbers from 1) are read; default all but alpha, and of an image those called or
+    tagged red, green and blue in this order. An alpha band that `bands` names is a band like the
+    others.
 
     The file's tags are obeyed. A colour table, MINISWHITE, scale and offset are applied; with
     `kind` 'dem', elevations in feet or another unit become metres; an image without georeference is
@@ -129,6 +133,8 @@ def read_window(
             notes = ()
             if kind != "mask" and table is None:
                 values, notes = _interpret(tagged or file, values, numbers, kind)
+            if kind == "image" and not bands and (note := tags.order_note(file, numbers)):
+                notes = (*notes, note)
         # PNG and plain TIFF come with the identity transform
         transform = None if is_nowhere(file.transform) else file.transform
         if window is not None and transform is not None:
@@ -138,7 +144,7 @@ def read_window(
 
 def _band_numbers(file, bands, kind) -> list[int]:
     """The bands to read: those asked for, or all but alpha."""
-    numbers = list(bands or tags.data_bands(file))
+    numbers = list(bands or (tags.colour_bands if kind == "image" else tags.data_bands)(file))
     if numbers and max(numbers) > file.count:
         raise InputError(
             f"{file.name}: has {file.count} bands, --bands asks for {max(numbers)}; "
@@ -170,8 +176,10 @@ def _read(file, numbers, window):
     if any(MaskFlags.all_valid in kinds for kinds in flags):
         return values, valid
     if all(MaskFlags.nodata in kinds and MaskFlags.per_dataset not in kinds for kinds in flags):
-        # a pixel is valid where one of its bands is
-        valid &= np.any([file.read_masks(n, window=window) > 0 for n in numbers], axis=0)
+        known = [file.read_masks(n, window=window) > 0 for n in numbers]
+        # 0 in one band is a colour
+        join = np.all if all(_no_brightness(file.nodatavals[n - 1]) for n in numbers) else np.any
+        valid &= join(known, axis=0)
     elif all(MaskFlags.alpha not in kinds for kinds in flags):
         valid &= file.dataset_mask(window=window) > 0
     return values, valid
@@ -207,7 +215,8 @@ def _interpret(file, values, numbers, kind):
 def mark_invalid(values, valid, nodata=None):
     """`valid` (H, W) without pixels that are NaN in any band, or no data in all of (H, W, C).
 
-    `nodata` is a number or several; they are compared as floats, which no dtype is too small for.
+    What no brightness can be, as -9999, is no data in any band. `nodata` is a number or several;
+    they are compared as floats, which no dtype is too small for.
 
     >>> values = np.array([[[1.0], [np.nan], [-9999.0], [-32768.0]]])
     >>> mark_invalid(values, np.ones((1, 4), bool), nodata=(-9999, -32768)).tolist()
@@ -215,10 +224,16 @@ def mark_invalid(values, valid, nodata=None):
     """
     if np.issubdtype(values.dtype, np.floating):
         valid = valid & np.isfinite(values).all(axis=-1)
-    marked = [values == mark for mark in nodata_values(nodata)]
-    if marked:
-        valid = valid & ~np.any(marked, axis=0).all(axis=-1)
+    marks = nodata_values(nodata)
+    if marks:
+        valid = valid & ~np.any([values == mark for mark in marks], axis=0).all(axis=-1)
+    for mark in filter(_no_brightness, marks):
+        valid = valid & (values != mark).all(axis=-1)
     return valid
+
+
+def _no_brightness(mark) -> bool:
+    return not 0 <= mark <= HIGHEST_BRIGHTNESS
 
 
 def nodata_values(nodata) -> tuple[float, ...]:

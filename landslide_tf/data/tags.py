@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from rasterio.enums import ColorInterp
 
 from landslide_tf.checks import InputError, naming
 from landslide_tf.data.crs import height_unit, unit_m
 
+COLOURS = ("red", "green", "blue")
+BAND_NUMBER = re.compile(r"(?:^|[^a-z0-9])b(?:and)?[ _]?0?(\d+)(?:$|[^a-z0-9])")
 FOOT, US_FOOT = 0.3048, 1200 / 3937
 UNITS_M = {
     **dict.fromkeys(("m", "metre", "meter", "metres", "meters"), 1.0),
@@ -24,6 +28,35 @@ UNITS_M = {
 def data_bands(file) -> list[int]:
     """Numbers from 1 of the bands of an open raster that are not alpha."""
     return [i for i, kind in enumerate(file.colorinterp, 1) if kind != ColorInterp.alpha]
+
+
+def colour_bands(file) -> list[int]:
+    """`data_bands` in the order red, green, blue, where three are called so or tagged so."""
+    numbers, kinds = data_bands(file), file.colorinterp
+    if len(numbers) != 3:
+        return numbers
+    names = [_name(file, number) for number in numbers]
+    for said in (names, [kinds[number - 1].name for number in numbers]):
+        if set(said) == set(COLOURS):
+            return [numbers[said.index(colour)] for colour in COLOURS]
+    return numbers
+
+
+def order_note(file, numbers) -> str | None:
+    """A line where bands that are read as red, green, blue have names of blue, green, red."""
+    names = [_name(file, number) for number in numbers]
+    found = [BAND_NUMBER.search(name) for name in names]
+    if [match and match[1] for match in found] != ["2", "3", "4"]:
+        return None
+    shown = ",".join(str(number) for number in numbers[::-1])
+    return (
+        f"its bands {', '.join(file.descriptions[n - 1] for n in numbers)} are read as red, green, "
+        f"blue, and are blue, green, red of Sentinel-2 and Landsat 8; give --bands {shown}"
+    )
+
+
+def _name(file, number) -> str:
+    return (file.descriptions[number - 1] or "").strip().lower()
 
 
 def scale_and_offset(file, bands) -> tuple[np.ndarray, np.ndarray] | None:

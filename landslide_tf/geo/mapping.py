@@ -21,7 +21,7 @@ from landslide_tf.geo import cluster
 from landslide_tf.geo.infer import compute_blocks
 from landslide_tf.geo.job import Job, MapOptions, describe, make_job, outputs, sources
 from landslide_tf.geo.joining import About, join, open_reference
-from landslide_tf.geo.notes import scale_note
+from landslide_tf.geo.notes import image_notes, scale_note
 from landslide_tf.geo.oddities import dem_oddities, reference_oddities
 from landslide_tf.geo.outputs import CACHE_MB, write_error
 from landslide_tf.geo.overlay import Grid
@@ -208,6 +208,7 @@ def scene_warnings(run: Run, scene: Scene, options: MapOptions, labels=None) -> 
         )
     values, valid, _ = thumbnail(scene)
     notes = resolution_notes(options.resolution_m, used, run.metrics.get("resolution_m"), own)
+    notes += image_notes(scene)
     notes += filter(None, [scale_note(scene, values, valid, run.spec)])
     notes += one_colour(Raster(values, valid))
     if scene.dem is not None:

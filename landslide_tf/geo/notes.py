@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
+from rasterio.windows import Window
 
 from landslide_tf.checks import InputError
 from landslide_tf.data.opening import open_raster
-from landslide_tf.data.raster import Raster
+from landslide_tf.data.raster import Raster, read_window
 from landslide_tf.data.tags import unit_note
 from landslide_tf.data.tile_rules import check_brightness
 from landslide_tf.geo.overlay import Grid, same_grid
@@ -36,6 +39,20 @@ def dem_note(scene: Scene) -> str | None:
             f"resampled onto the image's grid by bilinear interpolation, from {dem.height} x "
             f"{dem.width} pixels in {crs}{said}"
         )
+
+
+def image_notes(scene: Scene) -> list[str]:
+    """What is done because of the image's tags, and what is odd about them, a line each.
+
+    >>> from landslide_tf.inputs import InputSpec
+    >>> from landslide_tf.geo.source import open_scene
+    >>> image_notes(open_scene("scene.tif", "dem.tif", InputSpec()))
+    []
+    """
+    with open_raster(scene.image) as file, contextlib.suppress(InputError):  # told where it counts
+        corner = read_window(file, Window(0, 0, 1, 1), bands=scene.bands)
+        return [f"{scene.image}: {line}" for line in corner.notes]
+    return []
 
 
 def scale_note(scene: Scene, values, valid, spec) -> str | None:

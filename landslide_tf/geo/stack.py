@@ -14,7 +14,7 @@ from landslide_tf.data.crs import horizontal
 from landslide_tf.data.opening import open_raster
 from landslide_tf.files import atomic_path, check_outputs
 from landslide_tf.geo.job import sources
-from landslide_tf.geo.notes import dem_note
+from landslide_tf.geo.notes import dem_note, image_notes
 from landslide_tf.geo.outputs import STRIP_PX
 from landslide_tf.geo.reader import Reader
 from landslide_tf.geo.settings import SceneOptions
@@ -93,7 +93,7 @@ def write_stack(
         "size": scene.size,
         "valid": valid / (height * width),
         "dem": dem_note(scene),
-        "notes": _notes(image),
+        "notes": [*image_notes(scene), *_notes(image)],
     }
 
 

@@ -265,3 +265,80 @@ def test_a_file_cut_off_anywhere_is_one_line(name, tmp_path, rng):
             np.testing.assert_array_equal(read_raster(path).values, whole)
         except InputError as error:
             assert str(path) in str(error) and "\n" not in str(error)
+
+
+# ---- the order of colours ----------------------------------------------------------------------
+
+BGR = (ColorInterp.blue, ColorInterp.green, ColorInterp.red)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [{"colorinterp": BGR}, {"descriptions": ("Blue", "green ", "RED")}],
+)
+def test_bands_tagged_or_called_by_colours_are_read_as_red_green_blue(tags, tmp_path):
+    values = np.full((1, 2, 3), (1, 2, 3), "uint8")
+    path = tagged(tmp_path / "a.tif", values, **tags)
+    assert read_raster(path).values[0, 0].tolist() == [3, 2, 1]
+    assert read_raster(path, bands=(1, 2, 3)).values[0, 0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "names, told",
+    [
+        (("B2", "B3", "B4"), True),
+        (("B02_10m", "B03_10m", "B04_10m"), True),
+        (("SR_B2", "SR_B3", "SR_B4"), True),
+        (("B4", "B3", "B2"), False),
+        (("Band 1", "Band 2", "Band 3"), False),
+    ],
+)
+def test_bands_called_by_the_numbers_of_a_satellite_are_told(names, told, tmp_path):
+    values = np.full((1, 2, 3), (1, 2, 3), "uint8")
+    path = tagged(tmp_path / "a.tif", values, descriptions=names)
+    image = read_raster(path)
+    assert image.values[0, 0].tolist() == [1, 2, 3]  # Landsat 7 has other numbers
+    assert [("--bands 3,2,1" in note, names[0] in note) for note in image.notes] == (
+        [(True, True)] if told else []
+    )
+    assert read_raster(path, bands=(3, 2, 1)).notes == ()
+
+
+# ---- no data in one band -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tag", [-9999, -3.4028234663852886e38, 1e20])
+def test_a_mark_that_no_brightness_has_is_no_data_in_any_band(tag, tmp_path):
+    values = np.full((1, 3, 3), 0.5, "float32")
+    values[0, 0, 1] = values[0, 1] = tag
+    by_tag = read_raster(tagged(tmp_path / "a.tif", values, nodata=tag))
+    by_option = read_raster(tagged(tmp_path / "b.tif", values), nodata=tag)
+    for image in (by_tag, by_option):
+        assert image.valid.tolist() == [[False, False, True]]
+
+
+def test_a_number_that_is_a_colour_is_no_data_in_all_bands(tmp_path):
+    values = np.array([[[0, 9, 9], [0, 0, 0], [9, 9, 9]]], "uint8")
+    assert read_raster(tagged(tmp_path / "a.tif", values, nodata=0)).valid.tolist() == [
+        [True, False, True]
+    ]
+
+
+# ---- what cannot be read by this GDAL ----------------------------------------------------------
+
+
+def test_a_tiff_of_several_pages_is_refused(tmp_path):
+    page, preview = (Image.fromarray(np.zeros((n, n), "uint8")) for n in (8, 4))
+    page.save(tmp_path / "a.tif", save_all=True, append_images=[page, preview])
+    refused(tmp_path / "a.tif", "holds 3 images (pages)", "gdal_translate GTIFF_DIR:1:a.tif")
+    page.save(tmp_path / "b.tif", save_all=True, append_images=[preview])
+    assert read_raster(tmp_path / "b.tif").size == (8, 8)
+
+
+def test_a_compression_that_is_not_known_is_no_damage(tmp_path):
+    path = write_raster(tmp_path / "a.tif", np.zeros((4, 4, 3), "uint8"))
+    content = bytearray(path.read_bytes())
+    at = content.index((259).to_bytes(2, "little") + (3).to_bytes(2, "little"))  # the tag
+    content[at + 8 : at + 10] = (50002).to_bytes(2, "little")  # JPEG XL
+    path.write_bytes(content)
+    refused(path, "codec", "COMPRESS=DEFLATE")

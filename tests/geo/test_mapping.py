@@ -224,6 +224,16 @@ def test_a_dark_image_is_warned_of(red_run, make_scene, tmp_path, capsys):
     assert "0.02 of full scale" in capsys.readouterr().out
 
 
+def test_what_the_tags_of_the_image_say_is_told(red_run, make_scene, tmp_path, capsys):
+    scene = make_scene((40, 40))
+    with rasterio.open(scene[0], "r+") as file:
+        file.descriptions = ("B2", "B3", "B4")
+    report = make_map(red_run, scene, tmp_path / "map")
+    (note,) = report["notes"]
+    assert note.startswith(f"{scene[0]}: its bands B2, B3, B4") and "--bands 3,2,1" in note
+    assert note in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("bands", ["4,2,1", "Red, green,blue"])
 def test_bands_by_number_and_description(red_run, make_scene, tmp_path, bands):
     image = np.random.default_rng(1).integers(0, 255, (40, 40, 4)).astype("uint8")
