@@ -89,6 +89,14 @@ def test_absolute_paths_stay(tmp_path):
     assert read_list(tmp_path / "list.txt", None) == [("/data/s.tif", "/data/d.tif")]
 
 
+def test_lines_that_a_spreadsheet_filled_up(tmp_path):
+    (tmp_path / "list.csv").write_text("/a.tif,/d.tif,,\n/b.tif,,,\n")
+    assert read_list(tmp_path / "list.csv", "d") == [("/a.tif", "/d.tif"), ("/b.tif", "d")]
+    (tmp_path / "list.csv").write_text(",/d.tif,\n")
+    with pytest.raises(InputError, match="line 1 is not"):
+        read_list(tmp_path / "list.csv", "d")
+
+
 def test_a_list_that_powershell_wrote_is_mapped(constant_run, make_scene, tmp_path):
     image, dem = make_scene()
     (tmp_path / "list.txt").write_bytes(f'"{image}"\r\n'.encode("utf-16"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ LAYOUT = "landslide/{image,dem,mask}/NAME.*, {images,dem,masks}/NAME.* or {img,m
 # Files that lie beside others by nature, or that systems leave behind: nobody misses them.
 SIDECARS = (".xml", ".tfw", ".tifw", ".tiffw", ".pgw", ".pngw", ".jgw", ".jpgw", ".bpw", ".bmpw",
             ".wld", ".j2w", ".ovr", ".msk", ".prj", ".hdr", ".aux", ".rrd", ".stx", ".clr",
-            ".sgrd", ".mgrd", ".db", ".ini")  # fmt: skip
+            ".sgrd", ".mgrd", ".db", ".ini", ".identifier")  # fmt: skip
 KNOWN = {*SUFFIXES, HDF5}
 FOLDERS = (  # names of the folders of images, DEMs and masks, by layout
     ("image", "dem", "mask"),  # Bijie: within landslide/ and non-landslide/
@@ -117,6 +118,12 @@ def _find_root(folder: Path) -> Path:
     for depth in range(3):
         pattern = "/".join("*" * depth)
         level = [folder] if depth == 0 else sorted(folder.glob(pattern))
+        # what systems leave behind: rubbish bins, and the shadows of a Mac's archive
+        level = [
+            path
+            for path in level
+            if not any(p.startswith((".", "__MACOSX")) for p in path.relative_to(folder).parts)
+        ]
         found = [
             path for path in level if _folders(path) or (path / "landslide" / "image").is_dir()
         ]
@@ -159,22 +166,23 @@ def _pair(folder: Path, root: Path, *, negative: bool, need_mask: bool):
                 continue
             if suffix == HDF5 and kind == "mask":  # Landslide4Sense: mask_7.h5 is of image_7.h5
                 stem = stem.replace("mask_", "image_", 1)
-            if stem in files:
+            key = unicodedata.normalize("NFC", stem)  # a Mac writes an umlaut as two characters
+            if key in files:
                 unpaired.append(
-                    f"{path.relative_to(root)}: second file of that name beside {files[stem].name}"
+                    f"{path.relative_to(root)}: second file of that name beside {files[key].name}"
                 )
                 continue
-            files[stem] = path
+            files[key] = path
         by_kind[kind] = files
     samples = []
-    for name, image in by_kind["image"].items():
-        mask = by_kind["mask"].get(name)
+    for key, image in by_kind["image"].items():
+        mask, name = by_kind["mask"].get(key), os.path.splitext(image.name)[0]
         if need_mask and mask is None:
             other = others["mask"].get(name)
             why = f" ({other.name} is of a format that is not read; write TIFF)" if other else ""
             unpaired.append(f"{image.relative_to(root)}: has no mask{why}")
             continue
-        dem = by_kind["dem"].get(name) or (image if image.suffix.lower() == HDF5 else None)
+        dem = by_kind["dem"].get(key) or (image if image.suffix.lower() == HDF5 else None)
         samples.append(Sample(name, image, dem, mask if need_mask else None, negative))
     for kind in ("dem", "mask"):
         for name, path in by_kind[kind].items():

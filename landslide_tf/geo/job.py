@@ -260,7 +260,10 @@ def _entries(line: str) -> list[str]:
     """What commas separate, without the quotes around it."""
     quote = "'" if line.startswith("'") else '"'
     (entries,) = csv.reader([line], skipinitialspace=True, quotechar=quote)
-    return [entry.strip() for entry in entries]
+    entries = [entry.strip() for entry in entries]
+    while len(entries) > 1 and not entries[-1]:  # a spreadsheet fills up short lines with commas
+        entries.pop()
+    return entries
 
 
 def _is_unicode(text: str) -> bool:

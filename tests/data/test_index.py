@@ -201,3 +201,20 @@ def test_no_pair_at_all_names_a_file(tmp_path):
 def test_several_data_sets_are_refused(tmp_path):
     touch(tmp_path, *tile("a", "one/landslide"), *tile("a", "two/landslide"))
     check_refused(tmp_path, "several data sets", "one", "two")
+
+
+def test_one_name_in_two_spellings_of_its_umlaut(tmp_path):
+    composed, apart = "G\u00e4", "Ga\u0308"
+    touch(tmp_path, *tile(composed, mask=None), f"landslide/mask/{apart}.png")
+    (sample,) = find_samples(tmp_path).samples
+    assert sample.name == composed and sample.mask.name == f"{apart}.png"
+    touch(tmp_path, f"landslide/image/{apart}.tif")
+    assert "second file of that name" in find_samples(tmp_path).unpaired[0]
+
+
+@pytest.mark.parametrize("left", ["__MACOSX/data/tiles", ".Trash-1000/tiles", "data/.old"])
+def test_what_systems_leave_behind_is_no_data_set(left, tmp_path):
+    touch(tmp_path / "data/tiles", *tile("good"), "landslide/image/good.png:Zone.Identifier")
+    touch(tmp_path / left, *tile("._good"))
+    index = find_samples(tmp_path)
+    assert index.root == tmp_path / "data/tiles" and index.passed_over == ()
