@@ -16,7 +16,7 @@ from landslide_tf.data import landslide4sense
 from landslide_tf.data.alignment import LEAST_TILES, alignment_warnings, looked_at, mask_fit
 from landslide_tf.data.decode import FORMAT, array_shapes, decode
 from landslide_tf.data.index import Sample, find_samples
-from landslide_tf.data.plausible import group_warnings
+from landslide_tf.data.plausible import LEAST_MASKS, group_warnings, share_warnings
 from landslide_tf.data.tile import read_file
 from landslide_tf.files import atomic_path
 from landslide_tf.inputs.spec import InputSpec
@@ -112,17 +112,22 @@ def load_tiles(
             f"{data}: {missing} of {len(tiles)} tiles have no DEM, which --fusion {spec.fusion} "
             "needs; add dem/NAME.*, or use --fusion rgb"
         )
-    return dataclasses.replace(tiles, warnings=(*tiles.warnings, *_misplaced(tiles)))
+    return dataclasses.replace(tiles, warnings=(*tiles.warnings, *_masks(tiles)))
 
 
-def _misplaced(tiles: Tiles) -> list[str]:
-    """A warning where the masks of the data set look turned or shifted."""
+def _masks(tiles: Tiles) -> list[str]:
+    """Warnings where the masks of the data set look exchanged, turned or shifted."""
     drawn = np.flatnonzero(~tiles.negative)
-    if len(drawn) < LEAST_TILES:
-        return []
     chosen = drawn[sorted(looked_at(len(drawn)))]
+    lines = []
+    if len(drawn) >= LEAST_MASKS:
+        labels, known = ([array[i] for i in chosen] for array in (tiles.mask, tiles.valid))
+        landslide = sum(int((m * v).sum()) for m, v in zip(labels, known, strict=True))
+        lines += share_warnings(landslide, sum(int(v.sum()) for v in known))
+    if len(drawn) < LEAST_TILES:
+        return lines
     arrays = (tiles.rgb, tiles.mask, tiles.valid)
-    return alignment_warnings(mask_fit(*(array[i] for array in arrays)) for i in chosen)
+    return lines + alignment_warnings(mask_fit(*(array[i] for array in arrays)) for i in chosen)
 
 
 def resolve_spec(spec: InputSpec, samples: list[Sample]) -> InputSpec:

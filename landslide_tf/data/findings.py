@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from landslide_tf.data.plausible import LEAST_MASKS, share_warnings
 from landslide_tf.data.split import name_prefix, overlapping
 from landslide_tf.data.tile_facts import texts
 
@@ -206,6 +207,11 @@ def _masks(names, mask):
         "a landslide that was not drawn teaches the model to overlook it",
         "draw it, or move the tile's image and DEM to non-landslide/ (train --negatives)",
     )
+    if drawn.sum() >= LEAST_MASKS:
+        for line in share_warnings(int(mask["positive"].sum()), int(mask["known"][drawn].sum())):
+            what, _, repair = line.partition("; ")
+            why = "a model of exchanged labels finds what is no landslide, and no score shows it"
+            yield Finding("warning", what, why, repair, [])
     prefixes = Counter(name_prefix(names[i]) for i in np.flatnonzero(drawn))
     if 1 < len(prefixes) <= 50:
         shown = ", ".join(f"{name} ({count})" for name, count in prefixes.most_common(10))

@@ -17,6 +17,10 @@ LOWEST_M, HIGHEST_M = -11_000.0, 9_000.0  # the ocean's depth, the highest mount
 JUMP_M = 50.0  # a gap without any elevation, beside one single value
 MARKS = (0, 9999, -999, -9999, -99999, -32768, -32767, 32767, 65535)  # that software writes
 MAX_MARKS = 3
+STEEP_OVER_M = 10.0
+STEEP_DEG, STEEP_TILE_DEG = 70.0, 80.0  # half of no ground is as steep; a tile may show a cliff
+PICTURE = 230  # of 8 bits: level ground has 180 in a hillshade, slopes of 20 degrees have 230
+MOST_LANDSLIDE, LEAST_MASKS = 0.6, 10
 DARK_8_BIT, DARK = 0.05, 0.25  # brightest pixels below this share of full scale
 
 
@@ -42,7 +46,7 @@ def tile_warnings(image: Raster, dem: Raster | None, mask: Raster | None) -> lis
     """
     lines = [*image.notes, *image_warnings(image)]
     if dem is not None:
-        lines += [*dem.notes, *dem_warnings(dem)]
+        lines += [*dem.notes, *dem_warnings(dem), *steep_warnings(slopes(dem), STEEP_TILE_DEG)]
     if mask is not None:
         lines += mask_warnings(mask)
     return lines
@@ -114,7 +118,9 @@ def dem_warnings(dem: Raster) -> list[str]:
     >>> dem_warnings(Raster(dem[..., None], np.ones((8, 8), bool)))
     ['the DEM holds the value 0, which is no elevation here: ... give --nodata=0']
     """
-    heights = dem.known()[:, 0].astype("float64")
+    heights = dem.known()[:, 0]
+    picture = heights.dtype == np.uint8
+    heights = heights.astype("float64")
     heights = heights[np.isfinite(heights)]
     if len(heights) < 2:
         return []
@@ -136,6 +142,11 @@ def dem_warnings(dem: Raster) -> list[str]:
             f"it seems, that the file does not declare; give --nodata={','.join(shown)}"
         )
     low, high = heights.min(), heights.max()
+    if picture and high >= PICTURE:
+        lines.append(
+            f"the DEM has 8 bits and goes from {low:g} to {high:g}, as pictures do: a hillshade, "
+            "or elevations stretched for the eye, not metres; give the DEM that it was made of"
+        )
     if low < LOWEST_M or high > HIGHEST_M:
         lines.append(
             f"the DEM goes from {low:.6g} to {high:.6g}, where the Earth has {LOWEST_M:g} to "
@@ -143,6 +154,64 @@ def dem_warnings(dem: Raster) -> list[str]:
             "convert it (gdal_calc), or mark its missing data before resampling"
         )
     return lines
+
+
+def slopes(dem: Raster) -> np.ndarray:
+    """Rise over run (N,) between pixels of a DEM that are 10 m apart or one pixel, some of them.
+
+    Empty where the size of a pixel is not known.
+
+    >>> from rasterio.crs import CRS
+    >>> from rasterio.transform import from_origin
+    >>> z = np.add.outer(np.zeros(8), 3.0 * np.arange(8))[..., None]  # pixels of 2 m
+    >>> place = {"crs": CRS.from_epsg(32647), "transform": from_origin(470000, 3445000, 2, 2)}
+    >>> set(slopes(Raster(z, np.ones((8, 8), bool), **place)).tolist())
+    {1.5}
+    """
+    metres = dem.resolution_m()
+    if metres is None:
+        return np.empty(0)
+    down, across = (max(1, round(STEEP_OVER_M / side)) for side in metres)
+    z, valid = dem.values[..., 0].astype("float64"), dem.valid
+    if z.shape[0] <= down or z.shape[1] <= across:
+        return np.empty(0)
+    here, below, beside = np.s_[:-down, :-across], np.s_[down:, :-across], np.s_[:-down, across:]
+    known = valid[here] & valid[below] & valid[beside]
+    rise = [
+        (z[there] - z[here])[known] / (step * side)
+        for there, step, side in ((below, down, metres[0]), (beside, across, metres[1]))
+    ]
+    return np.hypot(*rise)[:: max(1, known.sum() // 2**16)]
+
+
+def steep_warnings(rises, most: float = STEEP_DEG) -> list[str]:
+    """The warning where half of a DEM is steeper than `most` degrees; see `slopes`.
+
+    >>> steep_warnings(np.full(9, 0.6))  # 31 degrees
+    []
+    """
+    steep = np.degrees(np.arctan(np.median(rises))) if len(rises) else 0
+    if steep <= most:
+        return []
+    return [
+        f"half of the DEM is steeper than {steep:.0f} degrees: its unit is not metres, or its "
+        "pixels are larger than its georeference says; convert it (gdal_calc), or correct the unit "
+        "(gdal_edit -units dm)"
+    ]
+
+
+def share_warnings(landslide: int, known: int) -> list[str]:
+    """The warning where most of the pixels of a scene's mask, or of many tiles', are landslide.
+
+    >>> share_warnings(landslide=20, known=100)
+    []
+    """
+    if landslide <= MOST_LANDSLIDE * known:
+        return []
+    return [
+        f"landslides cover {landslide / known:.0%} of the mask: landslide and background are "
+        "exchanged, or the outline of the whole area is among the polygons; look at it in a GIS"
+    ]
 
 
 def _mark(heights) -> float | None:

@@ -11,12 +11,20 @@ from landslide_tf.checks import InputError
 from landslide_tf.data.alignment import SCENE_TILE_PX, scene_alignment_warnings
 from landslide_tf.data.crs import horizontal
 from landslide_tf.data.opening import open_raster
-from landslide_tf.data.plausible import MAX_MARKS, dem_warnings, image_warnings
+from landslide_tf.data.plausible import (
+    MAX_MARKS,
+    dem_warnings,
+    image_warnings,
+    share_warnings,
+    slopes,
+    steep_warnings,
+)
 from landslide_tf.data.raster import Raster, read_window
 from landslide_tf.data.tile_rules import check_dem
 from landslide_tf.geo.overlay import Grid, moved_bounds, sorted_bounds
 
 KEPT_PX = 1200  # of the longer side
+SAMPLED_ROWS = 64
 STRIP_PX = 2**22
 
 
@@ -44,20 +52,25 @@ def dem_oddities(path, grid: Grid, *, nodata=None) -> list[str]:
     with open_raster(path) as file:
         left, top, width, height = (int(n) for n in window_beneath(file, grid).flatten())
         step, rows = -(-max(width, height) // KEPT_PX), max(1, STRIP_PX // width)
-        strips, kept = [], []
+        strips, kept, rises = [], [], []
         for y in range(top, top + height, rows):
             window = Window(left, y, width, min(rows, top + height - y))
             for strip in _read(file, window, nodata, None, "dem"):
                 check_dem(strip, path)
                 strips = [strip]  # the last one tells the notes
                 kept += [_thin(strip, step), _ends(strip)]
-    return _lines(path, strips, kept, dem_warnings)
+                rises.append(slopes(strip))
+    steep = steep_warnings(np.concatenate(rises)) if rises else []
+    return [
+        *_lines(path, strips, kept, dem_warnings),
+        *(f"{path}: {line}" for line in steep),
+    ]
 
 
 def reference_oddities(
     path, image, labels, *, nodata=None, bands=None, tile_px: int = SCENE_TILE_PX
 ) -> list[str]:
-    """The warning where a reference looks shifted or turned against its image.
+    """Warnings where a reference looks shifted or turned against its image, or is landslide mostly.
 
     `labels` is what `open_labels` returns for the file `path`.
 
@@ -72,7 +85,13 @@ def reference_oddities(
         return Window(box[1], box[0], box[3] - box[1], box[2] - box[0])
 
     with open_raster(image) as file:
-        lines = scene_alignment_warnings(
+        step = -(-file.height // SAMPLED_ROWS)
+        rows = [labels(Window(0, y, file.width, 1)) for y in range(0, file.height, step)]
+        lines = share_warnings(
+            sum(int(row.values[..., 0][row.valid].sum()) for row in rows),
+            sum(int(row.valid.sum()) for row in rows),
+        )
+        lines += scene_alignment_warnings(
             (file.height, file.width),
             lambda box: next(iter(_read(file, window(box), nodata, bands, "image")), None),
             lambda box: labels(window(box)),

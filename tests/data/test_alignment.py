@@ -136,6 +136,14 @@ def test_pixels_without_data_have_no_say(tmp_path):
     np.testing.assert_array_equal(look_at(InputSpec(), work).fits, expected)
 
 
+def test_check_and_train_tell_exchanged_labels_alike(folder):
+    bad = folder(lambda m: 255 * (np.asarray(m) == 0))
+    (line,) = load_tiles(bad, fusion="rgb", tile_px=64).warnings
+    assert "landslide and background are exchanged" in line
+    text = format_report(check_folder(bad))
+    assert f"warning: {line.split(';')[0]}" in text
+
+
 @pytest.fixture(scope="module")
 def scene():
     """A scene of 10 x 11 tiles, of which a third have a landslide, and its mask."""

@@ -1,11 +1,23 @@
 """Warnings about values that cannot be what they are taken for."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.crs import CRS
+from rasterio.transform import from_origin
 
-from landslide_tf.data.plausible import dem_warnings, image_warnings, mask_warnings, tile_warnings
+from landslide_tf.data.plausible import (
+    dem_warnings,
+    image_warnings,
+    mask_warnings,
+    share_warnings,
+    slopes,
+    steep_warnings,
+    tile_warnings,
+)
 from landslide_tf.data.raster import Raster
 
 
@@ -85,6 +97,48 @@ def test_centimetres_are_told_as_another_unit():
 def test_coarse_steps_of_another_unit_are_no_marks():
     (line,) = dem_warnings(raster(relief(1_000_000, 1_300_000)))  # mm, in steps of 293
     assert "unit" in line
+
+
+@pytest.mark.parametrize("high, told", [(229, False), (230, True), (255, True)])
+def test_a_picture_in_place_of_a_dem(high, told):
+    lines = dem_warnings(raster(relief(20, high, "uint8")))
+    assert ["hillshade" in line for line in lines] == [True] * told
+    assert dem_warnings(raster(relief(20, high, "int16"))) == []
+
+
+def on_ground(values, metres):
+    place = from_origin(470000, 3445000, metres, metres)
+    return dataclasses.replace(raster(values), crs=CRS.from_epsg(32647), transform=place)
+
+
+@pytest.mark.parametrize("metres", [0.5, 2, 10, 30])
+def test_ground_that_is_too_steep_has_another_unit(metres):
+    # 0.35 m a metre along x and y: a slope of 26.3 degrees; in decimetres 78.6, in centimetres 88.8
+    rise = 0.35 * metres * np.add.outer(np.arange(64.0), np.arange(64.0))
+    for factor, degrees in ((1, 26.3), (10, 78.6), (100, 88.8)):
+        rises = slopes(on_ground(factor * rise, metres))
+        assert np.degrees(np.arctan(np.median(rises))) == pytest.approx(degrees, abs=0.1)
+        assert len(steep_warnings(rises)) == (factor > 1)
+        image = raster(np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype("uint8"))
+        lines = tile_warnings(image, on_ground(factor * rise, metres), None)
+        assert any("half of the DEM" in line for line in lines) == (factor == 100)
+
+
+def test_trees_and_no_data_are_no_steep_ground(rng):
+    trees = on_ground(rng.choice([0.0, 15.0], (200, 200)), 0.5)  # 15 m high, at every second pixel
+    assert steep_warnings(slopes(trees)) == []
+    mark = np.full((64, 64), -9999.0)
+    mark[::2] = 5
+    dem = dataclasses.replace(on_ground(mark, 10), valid=mark > 0)
+    assert len(slopes(dem)) == 0 and steep_warnings(slopes(dem)) == []
+    assert len(slopes(raster(mark))) == 0  # of no known size
+
+
+@pytest.mark.parametrize("landslide, told", [(0, False), (60, False), (61, True), (100, True)])
+def test_a_mask_that_is_landslide_mostly(landslide, told):
+    lines = share_warnings(landslide, 100)
+    assert [f"cover {landslide}%" in line for line in lines] == [True] * told
+    assert share_warnings(0, 0) == []
 
 
 def test_flat_dem():

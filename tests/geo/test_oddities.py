@@ -1,7 +1,9 @@
 """Missing data in a DEM is found wherever it lies beneath the scene, and not elsewhere."""
 
+import geopandas
 import numpy as np
 import pytest
+import shapely
 from made_maps import landslide_image
 from rasterio.transform import from_origin
 from rasterio.warp import transform_bounds
@@ -113,3 +115,21 @@ def test_a_reference_upside_down_is_told_before_the_work(tmp_path, rng, capsys):
         assert all(line.startswith(f"{path}: the masks look misplaced") for line in lines)
         cut_scene(scene, path, tmp_path / f"tiles{told}")
         assert capsys.readouterr().out.splitlines() == [f"warning: {line}" for line in lines]
+
+
+def test_elevations_in_decimetres_are_too_steep(grid, tmp_path):
+    y, x = np.mgrid[:40, :40]
+    for factor, told in ((1, 0), (10, 1)):  # 0.4 m a metre: 29 degrees, or 80
+        values = (factor * (500 + 0.4 * 2 * (y + x))).astype("float32")
+        lines = dem_oddities(write_raster(tmp_path / "d.tif", values, **place()), grid)
+        assert ["half of the DEM" in line for line in lines] == [True] * told
+
+
+def test_an_outline_of_the_whole_area_among_the_polygons(grid, tmp_path):
+    left, bottom, right, top = grid.outline().bounds
+    few = [shapely.box(left, bottom, left + 10, top)]
+    for shapes, told in ((few, 0), ([*few, shapely.box(left - 5, bottom - 5, right, top)], 1)):
+        path = tmp_path / f"{told}.gpkg"
+        geopandas.GeoSeries(shapes, crs=grid.crs).to_file(path)
+        lines = reference_oddities(path, grid.path, open_labels(path, grid))
+        assert ["cover 100% of the mask" in line for line in lines] == [True] * told
