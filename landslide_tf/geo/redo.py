@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -17,7 +19,7 @@ from landslide_tf.checks import InputError
 from landslide_tf.console import warn
 from landslide_tf.data.opening import open_raster
 from landslide_tf.data.opening import reading as reading_raster
-from landslide_tf.files import check_outputs, read_json, reading, write_json
+from landslide_tf.files import check_outputs, read_json, reading, sha256, write_json
 from landslide_tf.geo.geopackage import LAYER
 from landslide_tf.geo.job import (
     UNFINISHED,
@@ -45,14 +47,15 @@ def redo_map(
     the rounded value.
 
     Args:
-        folder: of a finished map; its image, and its DEM, must be where they were.
+        folder: of a finished map; its image, and its DEM, must be where and what they were.
         out: folder to write to; default the same, which needs `overwrite`.
         changes: `threshold`, `min_area`, `formats`, `reference` of `MapOptions`; the others stay.
         overwrite: replace a map that is there.
         watch: hears of the progress and can stop the work.
 
     Raises:
-        InputError: no finished map, a file that is gone, a bad option, an output that exists.
+        InputError: no finished map, a file that is gone or another, a bad option, an output that
+            exists.
         JobError: failed on the way, or stopped; files that were there may be new or old.
 
     Example:
@@ -111,7 +114,7 @@ def open_map(folder: Path, out: Path, changes: dict | None = None) -> tuple[dict
     """The report of a finished map, and a job that would make it anew in `out`.
 
     Raises:
-        InputError: no finished map, a file that is gone, a bad option.
+        InputError: no finished map, a file that is gone or another, a bad option.
     """
     report = _read_report(folder)
     with reading(folder / "report.json", "map the scene again"):
@@ -160,9 +163,16 @@ def _job(folder: Path, out: Path, report: dict, changes: dict) -> Job:
         if list(file.shape) != list(inputs["size_px"]):
             raise ValueError(f"it tells of another size than {file.name} has")
     image, dem = inputs["image"]["path"], (inputs.get("dem") or {}).get("path")
+    made_of = {image: key["image_sha256"], dem: key["dem_sha256"]}
     for path in filter(None, (image, dem)):
         if not Path(path).is_file():
             raise InputError(f"{path}: no such file; the map in {folder} was made of it")
+        about = os.stat(path)
+        if _hash(path, about.st_size, about.st_mtime_ns) != made_of[path]:
+            raise InputError(
+                f"{path}: is not the file that the map in {folder} was made of any more; restore "
+                "it, or map the scene again"
+            )
     scene = Scene(
         image,
         dem,
@@ -176,6 +186,11 @@ def _job(folder: Path, out: Path, report: dict, changes: dict) -> Job:
         Layout(tuple(inputs["size_px"]), tuple(key["window_px"]), tuple(key["overlap_px"])),
     )
     return Job(out, scene, MapOptions(**options), key, "start")
+
+
+@functools.lru_cache(maxsize=16)  # the page redoes a map again and again
+def _hash(path, _size, _changed) -> str:
+    return sha256(path)
 
 
 def _strips(path, dtype: str):

@@ -97,7 +97,9 @@ def test_a_reference_may_come_later(red_run, grey_scene, tmp_path):
     assert (tmp_path / "scored/errors.png").exists()
 
 
-@pytest.mark.parametrize("kind", ["nothing", "no report", "not json", "image gone"])
+@pytest.mark.parametrize(
+    "kind", ["nothing", "no report", "not json", "image gone", "image changed", "dem changed"]
+)
 def test_what_cannot_be_redone(red_run, grey_scene, tmp_path, kind):
     out = tmp_path / "map"
     if kind != "nothing":
@@ -108,7 +110,11 @@ def test_what_cannot_be_redone(red_run, grey_scene, tmp_path, kind):
         (out / "report.json").write_text("{")
     if kind == "image gone":
         grey_scene[0].unlink()
-    with pytest.raises(InputError, match="no such file|is damaged"):
+    if "changed" in kind:
+        with rasterio.open(grey_scene[kind == "dem changed"], "r+") as file:
+            file.write(file.read()[:, ::-1])
+    words = "not the file that the map in .* was made of" if "changed" in kind else "no such file"
+    with pytest.raises(InputError, match=f"{words}|is damaged"):
         redo_map(out, tmp_path / "again")
     assert not (tmp_path / "again").exists()
 
