@@ -46,9 +46,20 @@ def check_image(image: Raster, path) -> None:
     """
     bands = image.values.shape[-1]
     if bands != 3:
-        raise InputError(
-            f"{path}: has {bands} bands, expected 3 (red, green, blue); name them with --bands"
-        )
+        raise other_bands(path, bands)
+
+
+def other_bands(path, count: int) -> InputError:
+    """The error about an image of more or fewer than three bands.
+
+    >>> str(other_bands("a.tif", 4))
+    'a.tif: has 4 bands, expected 3 (red, green, blue); name them with --bands (if band 4 is ...'
+    """
+    # else what it hides, often a white border, would count as image
+    alpha = " (if band 4 is alpha, say so: gdal_edit -colorinterp_4 alpha)" if count == 4 else ""
+    return InputError(
+        f"{path}: has {count} bands, expected 3 (red, green, blue); name them with --bands{alpha}"
+    )
 
 
 def check_has_dem(sample: Sample, spec: InputSpec) -> None:

@@ -11,6 +11,7 @@ from landslide_tf.data.ground import Ground
 from landslide_tf.data.opening import not_a_file, open_raster, reading
 from landslide_tf.data.raster import nodata_values
 from landslide_tf.data.tags import colour_table, data_bands
+from landslide_tf.data.tile_rules import other_bands
 from landslide_tf.geo.overlay import Grid, open_dem
 from landslide_tf.geo.reader import Scene, limits, thumbnail
 from landslide_tf.geo.settings import SceneOptions
@@ -133,9 +134,7 @@ def _check_window(spec: InputSpec, window_px: int, sees_locally: bool) -> None:
 def _check_bands(file, numbers) -> None:
     count = len(data_bands(file)) if colour_table(file) is None else 3
     if numbers is None and count != 3:
-        raise InputError(
-            f"{file.name}: has {count} bands, expected 3 (red, green, blue); name them with --bands"
-        )
+        raise other_bands(file.name, count)
     most = max(count, file.count)  # an alpha band that is named is a band like the others
     if numbers is not None and max(numbers) > most:
         raise InputError(

@@ -12,6 +12,7 @@ from made_maps import FLOAT, make_map, read
 from rasterio.transform import Affine, from_origin
 
 from conftest import write_raster
+from landslide_tf.checks import InputError
 from landslide_tf.geo.job import MapOptions
 from landslide_tf.runs.run import load_run
 
@@ -265,3 +266,13 @@ def test_flips_and_turns_are_averaged(make_scene, tmp_path):
     sides = [red[1:-1, :-2], red[1:-1, 2:], red[:-2, 1:-1], red[2:, 1:-1]]
     expected = np.mean([1 / (1 + np.exp(3 - 6 * side)) for side in sides], axis=0)
     np.testing.assert_allclose(read(tmp_path / "map/probability.tif"), expected, atol=1e-5)
+
+
+def test_a_fourth_band_that_may_be_alpha(red_run, make_scene, tmp_path):
+    image = np.full((40, 40, 4), 255, "uint8")
+    image[:20, :, 3] = 0
+    scene = make_scene((40, 40), image=image)
+    with rasterio.open(scene[0], "r+") as file:
+        file.colorinterp = [rasterio.enums.ColorInterp.undefined] * 4
+    with pytest.raises(InputError, match="has 4 bands.*--bands.*gdal_edit -colorinterp_4 alpha"):
+        make_map(red_run, scene, tmp_path / "map")
