@@ -20,6 +20,11 @@ MAX_MARKS = 3
 STEEP_OVER_M = 10.0
 STEEP_DEG, STEEP_TILE_DEG = 70.0, 80.0  # half of no ground is as steep; a tile may show a cliff
 PICTURE = 230  # of 8 bits: level ground has 180 in a hillshade, slopes of 20 degrees have 230
+REPAIRS = {
+    "--nodata": "gdal_edit -a_nodata",
+    "--rgb-scale": "gdal_translate -ot Byte -scale LOW HIGH 0 255",
+    "--bands": "gdal_translate -b 3 -b 2 -b 1",
+}
 MOST_LANDSLIDE, LEAST_MASKS = 0.6, 10
 DARK_8_BIT, DARK = 0.05, 0.25  # brightest pixels below this share of full scale
 
@@ -78,6 +83,20 @@ def group_warnings(found: Mapping[str, Iterable[str]]) -> list[str]:
         f"{', …' if len(same) > 3 else ''}): {same[0][1]}"
         for same in groups.values()
     ]
+
+
+def for_a_run(line: str) -> str:
+    """A line about files, with what to do where a run's options are fixed: predict and evaluate.
+
+    >>> for_a_run("the DEM holds the value 0; give --nodata=0")
+    'the DEM holds the value 0; give --nodata=0 (an option of train; here mend the files: ...'
+    >>> for_a_run("odd")
+    'odd'
+    """
+    for option, how in REPAIRS.items():
+        if option in line:
+            return f"{line} (an option of train; here mend the files: {how})"
+    return line
 
 
 def image_warnings(image: Raster) -> list[str]:

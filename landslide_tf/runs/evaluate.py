@@ -7,6 +7,7 @@ from landslide_tf.console import say, warn
 from landslide_tf.data.arrays import Tiles, load_tiles
 from landslide_tf.data.dataset import Part
 from landslide_tf.data.demo import demo_folder
+from landslide_tf.data.plausible import for_a_run
 from landslide_tf.data.split import PARTS
 from landslide_tf.files import reading
 from landslide_tf.runs.run import Run, load_run
@@ -53,7 +54,7 @@ def evaluate_run(
         check_choice("part", part, (*PARTS, "all"))
     run = load_run(run_dir)
     tiles = _load(run, data, negatives or run.config.negatives, skip_bad)
-    warn(tiles.warnings)
+    warn(map(for_a_run, tiles.warnings))
     own = _is_own(run, tiles)
     part = part or ("test" if own else "all")
     if part != "all" and not own:
@@ -110,7 +111,10 @@ def _in_words(row: dict) -> str:
 def _load(run: Run, data, negatives: bool, skip_bad: bool) -> Tiles:
     data = data or run.config.data or demo_folder()
     skip_bad = skip_bad or run.config.skip_bad
-    return load_tiles(data, run.spec, negatives=negatives, skip_bad=skip_bad)
+    try:
+        return load_tiles(data, run.spec, negatives=negatives, skip_bad=skip_bad)
+    except InputError as error:
+        raise InputError(for_a_run(str(error))) from None
 
 
 def _is_own(run: Run, tiles: Tiles) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from landslide_tf.checks import InputError
 from landslide_tf.console import progress_bar, say, warn, whole_streams
 from landslide_tf.data.index import Sample, find_samples
-from landslide_tf.data.plausible import group_warnings, tile_warnings
+from landslide_tf.data.plausible import for_a_run, group_warnings, tile_warnings
 from landslide_tf.data.raster import Raster, write_geotiff
 from landslide_tf.data.tile import read_file
 from landslide_tf.data.tile_rules import check_dem, check_fit, check_has_dem, check_image
@@ -59,11 +59,12 @@ def predict_folder(
             odd[sample.name] = tile_warnings(scaled, dem, None)
         except InputError as error:
             if not skip_bad:
-                raise InputError(f"{error} (or leave such tiles out with --skip-bad)") from None
+                line = for_a_run(str(error))
+                raise InputError(f"{line} (or leave such tiles out with --skip-bad)") from None
             say(f"left out: {error}")
             continue
         good.append((sample, *_outputs(out, sample)))
-    warn(group_warnings(odd))
+    warn(map(for_a_run, group_warnings(odd)))
     targets = [path for _, *paths in good for path in paths]
     read = (path for sample in samples for path in sample.files.values())
     check_outputs(targets, [*read, *run_files(run_dir)])

@@ -8,6 +8,7 @@ import pytest
 
 from conftest import write_raster
 from landslide_tf.checks import InputError
+from landslide_tf.cli import main
 from landslide_tf.config import TrainConfig
 from landslide_tf.inputs.resize import resize_map
 from landslide_tf.models.model_file import load_model
@@ -299,3 +300,25 @@ def test_onnx_predicts_only_when_asked_and_only_for_this_very_model(finished_run
     plain.model.save(folder / "model.keras")  # the export is now of another model
     with pytest.raises(InputError, match="not an export of this very model"):
         load_run(folder, runtime="onnx")
+
+
+@pytest.mark.parametrize(
+    "bands, code, advice",
+    [
+        (3, 0, "give --nodata=-9999 (an option of train; here mend the files: gdal_edit"),
+        (5, 2, "gdal_translate -b 3 -b 2 -b 1"),
+    ],
+)
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_advice_is_about_the_files_where_a_run_has_no_options(
+    command, bands, code, advice, finished_run, tmp_path, rng, capsys
+):
+    image, dem = rng.integers(0, 255, (32, 32, bands)), rng.normal(1000, 9, (32, 32))
+    dem[:2] = -9999
+    write_raster(tmp_path / "t/images/a.tif", image.astype("uint8"))
+    write_raster(tmp_path / "t/dem/a.tif", dem.astype("float32"))
+    write_raster(tmp_path / "t/masks/a.tif", np.eye(32, dtype="uint8"))
+    words = [command, finished_run, "--data", tmp_path / "t"]
+    words += ["--out", tmp_path / "out"] if command == "predict" else []
+    assert main([str(word) for word in words]) == code
+    assert advice in "".join(capsys.readouterr())
