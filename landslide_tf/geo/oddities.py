@@ -70,7 +70,9 @@ def dem_oddities(path, grid: Grid, *, nodata=None) -> list[str]:
 def reference_oddities(
     path, image, labels, *, nodata=None, bands=None, tile_px: int = SCENE_TILE_PX
 ) -> list[str]:
-    """Warnings where a reference looks shifted or turned against its image, or is landslide mostly.
+    """Warnings where a reference looks shifted or turned against its image, and about its labels.
+
+    Those are mostly landslide, or from polygons too small for the image's pixels.
 
     `labels` is what `open_labels` returns for the file `path`.
 
@@ -96,6 +98,11 @@ def reference_oddities(
             lambda box: next(iter(_read(file, window(box), nodata, bands, "image")), None),
             lambda box: labels(window(box)),
             tile_px,
+        )
+    if unseen := getattr(labels, "unseen", 0):
+        lines.append(
+            f"{unseen} of its polygons are so small or narrow that they hold no pixel's centre, "
+            "and count as background; draw them larger, or cut tiles with --all-touched"
         )
     return [f"{path}: {line}" for line in lines]
 

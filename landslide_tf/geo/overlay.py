@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
+import shapely
+import shapely.affinity
 from rasterio.enums import Resampling
 from rasterio.features import rasterize
 from rasterio.vrt import WarpedVRT
@@ -22,6 +25,7 @@ from landslide_tf.geo.vector import is_vector, read_polygons
 from landslide_tf.geo.virtual import views
 
 FARTHEST_NORTH = 90.0
+SMALL_PX = 4.0  # of an area that may hold no centre of a pixel
 TOLERANCE_PX = 0.01  # of the places that GDAL computes; its default is 0.125
 
 
@@ -234,7 +238,8 @@ def open_labels(path, grid: Grid, all_touched: bool = False):
 
     `path` is a vector file, whose polygons may have any CRS and are taken to be all landslides
     of the scene, or a mask raster on any grid, beyond which nothing is known (not valid). What a
-    mask's numbers mean is told in `landslide_tf.data.labels`.
+    mask's numbers mean is told in `landslide_tf.data.labels`. Of polygons the function has the
+    attribute `unseen`: how many hold no pixel's centre, and leave no landslide.
 
     Raises:
         InputError: no polygons, no CRS, nothing within the scene, an ambiguous mask.
@@ -256,7 +261,23 @@ def open_labels(path, grid: Grid, all_touched: bool = False):
             rasterize(inside, out=values, transform=transform, all_touched=all_touched)
         return Raster(values[..., None], np.ones(values.shape, bool))
 
+    burn.unseen = 0 if all_touched else sum(not _has_centre(shape, grid) for shape in shapes)
     return burn
+
+
+def _has_centre(shape, grid: Grid) -> bool:
+    """Whether a polygon holds the centre of a pixel, which makes that pixel landslide."""
+    inverse = ~grid.transform
+    in_pixels = (inverse.a, inverse.b, inverse.d, inverse.e, inverse.c, inverse.f)
+    shape = shapely.affinity.affine_transform(shape, in_pixels)
+    if shape.area >= SMALL_PX:
+        return True
+    left, top, right, bottom = np.array(shape.bounds) - 0.5
+    x, y = np.meshgrid(
+        np.arange(math.ceil(left), math.floor(right) + 1) + 0.5,
+        np.arange(math.ceil(top), math.floor(bottom) + 1) + 0.5,
+    )
+    return bool(shapely.contains_xy(shape, x, y).any())
 
 
 def _open_mask(path, grid: Grid):

@@ -12,7 +12,7 @@ from landslide_tf.console import progress_bar, say, warn, whole_streams
 from landslide_tf.data.index import Sample, find_samples
 from landslide_tf.data.plausible import for_a_run, group_warnings, tile_warnings
 from landslide_tf.data.raster import Raster, write_geotiff
-from landslide_tf.data.tile import read_file
+from landslide_tf.data.tile import known_in_all, read_file
 from landslide_tf.data.tile_rules import check_dem, check_fit, check_has_dem, check_image
 from landslide_tf.files import check_outputs
 from landslide_tf.models.probability import PREDICT_BATCH
@@ -57,6 +57,8 @@ def predict_folder(
             image, dem = _read(sample, run)
             scaled = dataclasses.replace(image, scale=run.spec.rgb_scale or image.scale)
             odd[sample.name] = tile_warnings(scaled, dem, None)
+            if not known_in_all(image, dem, None).any():
+                odd[sample.name].append("image or DEM is no data everywhere: nothing is predicted")
         except InputError as error:
             if not skip_bad:
                 line = for_a_run(str(error))

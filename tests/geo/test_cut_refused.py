@@ -174,3 +174,13 @@ def test_degrees_that_cannot_be(what, west, north, scene, tmp_path):
     dem = path if what == "dem" else None
     words = ("lost.tif: its middle lies at", "has no such latitude", "-a_srs")
     check_refused(image, polygons, tmp_path, *words, dem=dem)
+
+
+def test_polygons_between_the_centres_of_pixels_are_told(scene, tmp_path, capsys):
+    seen = [rectangle(4, 10, 8, 20), rectangle(12.4, 5.4, 12.6, 5.6)]  # the second: one centre
+    thin, small = rectangle(4.1, 1, 4.4, 9), rectangle(12.6, 5.6, 13.4, 6.4)
+    polygons = write_polygons(tmp_path / "p.gpkg", [*seen, thin, small])
+    cut_scene(scene, polygons, tmp_path / "out", CutOptions(tile_px=16))
+    assert "p.gpkg: 2 of its polygons are so small or narrow" in capsys.readouterr().out
+    cut_scene(scene, polygons, tmp_path / "touched", CutOptions(tile_px=16, all_touched=True))
+    assert "narrow" not in capsys.readouterr().out

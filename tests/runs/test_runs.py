@@ -244,6 +244,20 @@ def test_finished_run_predicts_files(finished_run, tmp_path, rng):
         predict_folder(finished_run, tmp_path / "in", tmp_path / "out")
 
 
+def test_a_tile_without_any_elevation_is_told(finished_run, tmp_path, rng, capsys):
+    from landslide_tf.runs.predict import predict_folder
+
+    for name, height in (("known", 100.0), ("void", np.nan)):
+        dem = height + rng.random((32, 32)).astype("float32")
+        image = rng.integers(1, 255, (32, 32, 3), dtype="uint8")
+        write_raster(tmp_path / f"in/image/{name}.tif", image)
+        write_raster(tmp_path / f"in/dem/{name}.tif", dem)
+    predict_folder(finished_run, tmp_path / "in", tmp_path / "out")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "no data" in line]
+    assert "image or DEM is no data everywhere: nothing is predicted" in line
+    assert "void" in line and "known" not in line
+
+
 def test_prediction_is_compiled_once_for_all_batch_sizes(finished_run, rng):
     import tensorflow as tf
 
