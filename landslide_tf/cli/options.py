@@ -166,6 +166,9 @@ def _help(f) -> str:
 def import_keras_quietly() -> None:
     """Import Keras without the notes that TensorFlow's C++ code prints while it starts.
 
+    pyogrio comes before it: to what is loaded later TensorFlow gives its own SQLite, which knows
+    no spatial index, and GeoPackages would be written without one.
+
     >>> import_keras_quietly()
     >>> "keras" in sys.modules
     True
@@ -175,6 +178,8 @@ def import_keras_quietly() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # It warns of retracing when several models predict in one process, as they are meant to.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    import pyogrio  # noqa: F401
+
     with _silent_stderr():
         import keras
 

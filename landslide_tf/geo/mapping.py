@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pyogrio  # noqa: F401, before TensorFlow: see `import_keras_quietly`
 import rasterio
 from rasterio.errors import RasterioError
 

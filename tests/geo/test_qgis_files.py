@@ -1,6 +1,10 @@
 """Styles, project and tags: well-formed, complete, and about the files that are there."""
 
+import os
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -99,3 +103,33 @@ def test_a_map_without_a_reference_leaves_no_errors_behind(
     make_map(red_run, scene, tmp_path / "map", MapOptions(), overwrite=True)
     names = {path.name for path in (tmp_path / "map").iterdir()}
     assert not [n for n in names if n.startswith("errors") or n.endswith((".shp", ".dbf", ".prj"))]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "from landslide_tf.cli.options import import_keras_quietly as load; load()",
+        "from landslide_tf.geo.mapping import map_scenes",
+    ],
+)
+def test_polygons_have_a_spatial_index(tmp_path, first):
+    """In a new process, in which TensorFlow brings its own SQLite."""
+    program = f"""{first}
+import sqlite3, sys, shapely
+from landslide_tf.geo.geopackage import FeatureFile
+assert "tensorflow" in sys.modules
+file = FeatureFile("map.gpkg", "EPSG:32647", {{"id": "int32"}})
+file.add(id=1, geometry=shapely.box(0, 0, 2, 3))
+file.end()
+rows = "SELECT rowid FROM rtree_landslides_geom_rowid"
+print(sqlite3.connect("map.gpkg").execute(rows).fetchall())"""
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.stdout == "[(1,)]\n", ended.stderr
