@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import queue
+import re
 import secrets
 import shutil
 import threading
@@ -25,6 +26,8 @@ from landslide_tf.geo.settings import MapOptions
 from landslide_tf.geo.watch import Cancelled, Watch
 
 STAGES = {"windows": "Running the model", "polygons": "Tracing polygons", "files": "Writing files"}
+PAGE_WORDS = {"--dem": "the DEM", "--bands": "Bands", "--scale": "Scale", "--nodata": "No data",
+              "--min-area": "the minimum area", "--threshold": "the threshold"}  # fmt: skip
 
 
 @dataclass
@@ -173,14 +176,19 @@ def plain(error, job: MapJob) -> str:
 
 
 def names_only(text: str, *paths) -> str:
-    """A text with file names in place of `paths`, and the page's word in place of --dem.
+    """A text with file names in place of `paths`, and the page's words in place of options.
 
     >>> names_only("/x/a.tif: no relief; give --dem", "/x/a.tif")
     'a.tif: no relief; give the DEM'
+    >>> names_only("a.tif: cannot be read; what is done is kept: continue with --resume, or ...")
+    'a.tif: cannot be read'
     """
     for path in filter(None, paths):
         text = text.replace(str(path), Path(path).name)
-    return text.replace("--dem", "the DEM")
+    text = re.sub(r"; (what is done is kept: )?continue with --resume.*", "", text)
+    for option, word in PAGE_WORDS.items():
+        text = text.replace(option, word)
+    return text
 
 
 def read_map(job: MapJob):

@@ -18,7 +18,9 @@ def theme():
     import gradio as gr
 
     letters = ["system-ui", "sans-serif"]
-    looks = gr.themes.Default(primary_hue="teal", font=letters, font_mono=letters)
+    looks = gr.themes.Default(primary_hue="teal", font=letters, font_mono=letters).set(
+        body_text_color_subdued="*neutral_600", block_info_text_color="*neutral_600"
+    )
     dark = {  # white on it can be read
         f"button_primary_background_fill{state}": colour
         for state, colour in (("", "*primary_700"), ("_hover", "*primary_800"))
@@ -61,7 +63,7 @@ def build(site: Site):
 
 
 def _run_tab(gr, site: Site, page, model) -> None:
-    plain = {"buttons": ["download", "fullscreen"]}
+    plain = {"buttons": ["download", "fullscreen"], "elem_classes": "picture"}
     card, scores = gr.HTML(elem_id="card"), gr.HTML(elem_id="scores")
     curves = gr.Image(label="Curves of the training", interactive=False, format="png", **plain)
     predictions = gr.Image(

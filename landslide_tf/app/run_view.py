@@ -9,11 +9,15 @@ import cv2
 import numpy as np
 
 from landslide_tf.training.figures import loss_curve
+from landslide_tf.training.packaged import packaged_models, read_card
 from landslide_tf.training.recorder import read_history
 from landslide_tf.training.run_folder import read_config, read_split_and_metrics
 
 SCORES = (("miou", "mIoU"), ("iou", "IoU"), ("precision", "Precision"), ("recall", "Recall"),
           ("f1", "F1"), ("accuracy", "Accuracy"), ("auc", "AUC"))  # fmt: skip
+# Of the card of a model that comes with the package.
+TOLD = (("About", "title"), ("Good for", "use"), ("Not for", "not_for"), ("Data", "data"),
+        ("Terms of the data", "terms"))  # fmt: skip
 PARTS = (("validation", "Validation, threshold 0.5"), ("test", "Test, threshold 0.5"),
          ("test_chosen", "Test, chosen threshold"))  # fmt: skip
 
@@ -24,12 +28,16 @@ def card(folder) -> list[tuple[str, str]]:
     >>> dict(card("runs/first"))["Model"]
     'unet, attention none, 2 filters'
     """
+    folder = Path(folder)
     config = read_config(folder)
     split, metrics = read_split_and_metrics(folder)
     spec, resolution = config.input, metrics.get("resolution_m")
-    facts = {
+    told = read_card(folder.name) if folder in packaged_models().values() else {}
+    facts = {title: told[key] for title, key in TOLD if key in told}
+    bands = ", ".join(spec.channel_names).replace("dem", "elevation")
+    facts |= {
         "Model": f"{config.model}, attention {config.attention}, {config.filters} filters",
-        "Reads": f"{' '.join(spec.channel_names)} at {spec.tile_px} x {spec.tile_px} pixels",
+        "Reads": f"{bands}; {spec.tile_px} x {spec.tile_px} pixels at once",
         "Trained on": Path(config.data).name if config.data else "the built-in demo terrain",
         "Pixel size in training": f"{resolution:.3g} m" if resolution else "not known",
         "Tiles": ", ".join(
@@ -43,6 +51,15 @@ def card(folder) -> list[tuple[str, str]]:
         "or seasons expect less.",
     }
     return list(facts.items())
+
+
+def needs(folder) -> list[tuple[str, str]]:
+    """What an image for the model of a run must be like: (title, text).
+
+    >>> needs("runs/first")[0]
+    ('Reads', 'red, green, blue, elevation; 32 x 32 pixels at once')
+    """
+    return [row for row in card(folder) if row[0] in ("Reads", "Pixel size in training")]
 
 
 def scores(folder) -> list[list[str]]:

@@ -7,8 +7,8 @@ from html import escape
 
 import pandas as pd
 
-from landslide_tf.app import jobs, maps, scenes, words
-from landslide_tf.app.site_folders import QUIET, Site, choose_file
+from landslide_tf.app import jobs, maps, run_view, scenes, words
+from landslide_tf.app.site_folders import QUIET, WITHIN, Site, choose_file, choose_threshold
 from landslide_tf.checks import InputError, JobError
 from landslide_tf.geo.settings import MapOptions
 
@@ -40,32 +40,31 @@ def scene_tab(gr, site: Site, page, model) -> None:
             with gr.Accordion("Reference and options", open=False):
                 reference = choose_file(gr, site, "Reference (polygons, mask)", "reference")
                 bands = gr.Textbox(label="Bands", placeholder="4,3,2",
-                                   info="red, green, blue; --bands in messages")  # fmt: skip
-                scale = gr.Textbox("run", label="Scale", info="run, percentile, or two values: "
-                                   "what becomes 0 and 1; --scale in messages")  # fmt: skip
+                                   info="red, green, blue")  # fmt: skip
+                scale = gr.Textbox("run", label="Scale", info="run (as in training), percentile, "
+                                   "or LOW,HIGH: the values that become 0 and 1")  # fmt: skip
                 nodata = gr.Textbox(label="No data", placeholder="-9999",
-                                    info="a value beside the files' own; --nodata")  # fmt: skip
+                                    info="a value beside the files' own")  # fmt: skip
             about = gr.HTML(elem_id="about")
             start = gr.Button("Start mapping", variant="primary")
         with gr.Column(scale=5, min_width=300):
             said = gr.HTML(words.sentence("Choose an image, or map the example scene."),
                            elem_id="said")  # fmt: skip
             with gr.Row():
-                cancel = gr.Button("Cancel", variant="stop", visible=False)
-                go_on = gr.Button("Continue", visible=False)
+                cancel = gr.Button("Cancel", visible=False, scale=0, min_width=160)
+                go_on = gr.Button("Continue", visible=False, scale=0, min_width=160)
             with gr.Column(visible=False) as result:
                 shown_map = gr.HTML(elem_id="map")
                 with gr.Row():
-                    threshold = gr.Slider(
-                        0.01, 0.99, 0.5, step=0.01, label="Threshold of probability"
-                    )
-                    area = gr.Number(0, label="Minimum area (m²)", minimum=0, precision=0)
+                    threshold = choose_threshold(gr, "Threshold of probability")
+                    area = gr.Number(0, label="Minimum area (m²)", precision=0)
                 found = gr.HTML(elem_id="found")
                 with gr.Row():
                     zip_button = gr.Button("Download all files (zip)")
                     gpkg_button = gr.Button("Download the polygons (GeoPackage)")
                 table = gr.Dataframe(
-                    label="Landslides: click on a row to see it on the map", interactive=False,
+                    label="Landslides: click on a row to see it on the map; ⋮ in a column's head "
+                    "sorts", interactive=False,
                     max_height=420, elem_id="table",
                 )  # fmt: skip
     job_id = gr.Textbox(visible=False)
@@ -102,9 +101,9 @@ def scene_tab(gr, site: Site, page, model) -> None:
     def look(*values):
         try:
             _, known = read(values)
+            return words.facts(*(known or (run_view.needs(site.model(values[0])),)))
         except InputError as error:
             return words.sentence(str(error), "error")
-        return words.facts(*known) if known else ""
 
     def begin(*values):
         try:
@@ -112,8 +111,8 @@ def scene_tab(gr, site: Site, page, model) -> None:
             if known is None:
                 raise InputError("choose an image, or map the example scene")
         except InputError as error:
-            return gr.skip(), gr.skip(), words.sentence(str(error), "error"), gr.skip()
-        return started(site.jobs.start(*asked))
+            return *[gr.skip()] * 4, words.sentence(str(error), "error")
+        return *started(site.jobs.start(*asked)), gr.skip()
 
     def started(job):
         return job.id, "", words.progress(job, site.jobs.ahead(job)), gr.Timer(active=True)
@@ -166,17 +165,17 @@ def scene_tab(gr, site: Site, page, model) -> None:
             '<iframe title="Map of landslides" sandbox="allow-scripts" srcdoc="'
             f'{escape(maps.map_page(job.map, polygons))}"></iframe>'
         )
-        return (gr.Column(visible=True), frame, gr.Slider(value=share), gr.Number(value=least),
+        return (gr.Column(visible=True), frame, share, least,
                 words.found(about), _rows(polygons))  # fmt: skip
 
     def redraw(identifier, share, least):
         job = site.jobs.get(identifier)
         if job is None:
-            return gr.skip(), gr.skip(), gr.skip()
+            return gr.skip(), gr.skip(), ""
         try:
             about, polygons = jobs.redraw(job, share, least or 0)
         except (InputError, JobError) as error:
-            return words.sentence(jobs.plain(error, job), "error"), gr.skip(), gr.skip()
+            return words.sentence(jobs.plain(error, job), "error"), gr.skip(), ""
         features = maps.features(polygons, maps.place_of(job.map))
         return words.found(about), _rows(polygons), features
 
@@ -196,7 +195,8 @@ def scene_tab(gr, site: Site, page, model) -> None:
     gr.on([part.change for part in inputs], look, inputs, about, trigger_mode="always_last",
                  **QUIET)  # fmt: skip
     outputs = [job_id, ready, said, timer]
-    for press in (start.click(begin, inputs, outputs, **QUIET),
+    page.load(look, inputs, about, **QUIET)
+    for press in (start.click(begin, inputs, [*outputs, about], **QUIET),
                   example.click(begin_example, model, [*outputs, model], **QUIET)):  # fmt: skip
         press.then(None, job_id, None, js=REMEMBER)
     cancel.click(stop, job_id, timer, **QUIET)
@@ -206,8 +206,9 @@ def scene_tab(gr, site: Site, page, model) -> None:
     ready.change(show, ready, [result, shown_map, threshold, area, found, table],
                  concurrency_limit=None, **QUIET)  # fmt: skip
     gr.on([threshold.input, area.input], redraw, [job_id, threshold, area],
-          [found, table, new_polygons], trigger_mode="always_last", show_progress="minimal",
-          show_progress_on=found, api_visibility="private").then(
+          [found, table, new_polygons], js=f"(id, share, area) => [id, {WITHIN}, area]",
+          trigger_mode="always_last", show_progress="minimal", show_progress_on=found,
+          api_visibility="private").then(
         None, new_polygons, None, js=TO_MAP)  # fmt: skip
 
     def pick(event: gr.SelectData):
@@ -242,8 +243,6 @@ def _numbers(text):
 def _rows(polygons):
     """The table of the landslides, the largest first."""
     shown = polygons.nlargest(MOST_ROWS, "area_m2")
-    columns = {}
-    for name, title, digits in COLUMNS:
-        if name in shown:
-            columns[title] = shown[name].astype(float).round(digits)
-    return pd.DataFrame(columns)
+    known = [column for column in COLUMNS if column[0] in shown]
+    frame = pd.DataFrame({title: shown[name].astype(float) for name, title, _ in known})
+    return frame.style.format({title: f"{{:,.{n}f}}" for _, title, n in known}, na_rep="–")

@@ -14,6 +14,7 @@ from landslide_tf.geo.job import MapOptions, open_for
 from landslide_tf.geo.joining import open_reference
 from landslide_tf.geo.mapping import scene_warnings
 from landslide_tf.geo.notes import dem_note
+from landslide_tf.geo.resolution import model_resolution
 
 
 def look_at_scene(model, image, dem, options: MapOptions) -> tuple[list, list[str]]:
@@ -48,7 +49,9 @@ def _looked(model: str, image: str, dem: str | None, options: MapOptions, _chang
     height, width = scene.size
     y, x = scene.resolution_m
     pixel = f"{x:.3g} m" if abs(x - y) < 0.01 * x else f"{x:.3g} x {y:.3g} m"
-    facts.append(("Size", f"{width} x {height} pixels of {pixel}"))
+    facts.append(("Size", f"{width:,} x {height:,} pixels of {pixel}"))
+    if used := model_resolution(run, scene.image):
+        facts.append(("The model sees", f"{used:.3g} m a pixel, as in its training"))
     if dem is not None:
         read = "" if scene.dem_in_model else "; for the table alone, this model reads no elevation"
         facts.append(("Elevation", dem_note(scene) + read))

@@ -17,6 +17,9 @@ from landslide_tf.data.demo import write_demo_scene, write_demo_tile
 EXAMPLE = ("demo-rgb-dem (included)", 10.0)
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}  # of what happens by itself
 
+# In the browser: what is typed beyond the ends of a slider is sent as the end that it then shows.
+WITHIN = "Math.min(Math.max(share, 0.01), 0.99)"
+
 
 @dataclass(frozen=True)
 class Site:
@@ -96,6 +99,11 @@ class Site:
             if not folder.is_dir():
                 {"scene": write_demo_scene, "tile": write_demo_tile}[kind](folder)
         return folder
+
+
+def choose_threshold(gr, label: str):
+    """A slider of a probability; what its button to reset it would go back to is no map's own."""
+    return gr.Slider(0.01, 0.99, 0.5, step=0.01, label=label, buttons=[])
 
 
 def choose_file(gr, site: Site, label: str, kind: str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from landslide_tf.app import jobs, tiles, words
-from landslide_tf.app.site_folders import QUIET, Site, choose_file
+from landslide_tf.app.site_folders import QUIET, WITHIN, Site, choose_file, choose_threshold
 from landslide_tf.app.warm import loaded
 from landslide_tf.checks import InputError, JobError
 
@@ -19,12 +19,13 @@ def tile_tab(gr, site: Site, model) -> None:
         with gr.Column(scale=5, min_width=300):
             said = gr.HTML(words.sentence("Choose a picture, or try the example tile."))
             with gr.Column(visible=False) as result:
-                threshold = gr.Slider(0.01, 0.99, 0.5, step=0.01, label="Threshold of the outline")
+                threshold = choose_threshold(gr, "Threshold of the outline")
                 with gr.Row():
                     kinds = ("Outline", "Probability", "Grad-CAM")
                     outline, probability, cam = (
                         gr.Image(label=label, interactive=False, format="png", min_width=240,
-                                 buttons=["download", "fullscreen"]) for label in kinds
+                                 buttons=["download", "fullscreen"], elem_classes="picture")
+                        for label in kinds
                     )  # fmt: skip
                 hidden = gr.HTML()
     trial = gr.State()
@@ -34,8 +35,9 @@ def tile_tab(gr, site: Site, model) -> None:
                        (i, d))  # fmt: skip
 
     def predict_example(model):
+        name, _ = site.example_model(model)
         folder = site.demo("tile")
-        return attempt(model, lambda: (folder / "image.tif", folder / "dem.tif"), ())
+        return *attempt(name, lambda: (folder / "image.tif", folder / "dem.tif"), ()), name
 
     def attempt(model, choose, paths):
         try:
@@ -47,10 +49,10 @@ def tile_tab(gr, site: Site, model) -> None:
         except (InputError, JobError) as error:
             text = words.sentence(jobs.names_only(str(error), *paths), "error")
             return text, gr.Column(visible=False), None, *[gr.skip()] * 5
-        head = ("Without", "mean change of probability", "pixels that change sides")
+        head = ("Without", "Mean change of probability", "Pixels that change sides")
         return (
             said_of(found, found.threshold), gr.Column(visible=True), found,
-            gr.Slider(value=found.threshold), tiles.outlined(found, found.threshold),
+            found.threshold, tiles.outlined(found, found.threshold),
             tiles.probability_picture(found), tiles.cam_picture(found),
             words.table("Occlusion: what the model needs", head, tiles.occlusion_rows(found)),
         )  # fmt: skip
@@ -67,5 +69,6 @@ def tile_tab(gr, site: Site, model) -> None:
     outputs = [said, result, trial, threshold, outline, probability, cam, hidden]
     options = {"api_visibility": "private"}
     go.click(predict, [model, *image, *dem], outputs, **options)
-    example.click(predict_example, model, outputs, **options)
-    threshold.input(again, [trial, threshold], [said, outline], trigger_mode="always_last", **QUIET)
+    example.click(predict_example, model, [*outputs, model], **options)
+    threshold.input(again, [trial, threshold], [said, outline], trigger_mode="always_last",
+                    js=f"(trial, share) => [trial, {WITHIN}]", **QUIET)  # fmt: skip

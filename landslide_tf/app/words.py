@@ -61,7 +61,7 @@ def progress(job: MapJob, ahead: int) -> str:
         return sentence(f"{name}: cancelled. What is computed is kept.")
     if job.state == "failed":
         return sentence(job.message, "error")
-    return sentence(f"{name}: the map is ready.")
+    return sentence(f"{name}: the map is ready, made by {job.model.name}.")
 
 
 def _running(job: MapJob, name: str) -> str:
@@ -82,7 +82,7 @@ def _running(job: MapJob, name: str) -> str:
 def link(job: MapJob) -> str:
     """A link that leads back to the map while the server runs."""
     return (
-        f'<p class="small"><a href="?job={escape(job.id)}">Link to this map</a>: it works until '
+        f'<p class="small"><a href="?job={escape(job.id)}">Link to this map</a>. It works until '
         "the server ends, also after this page was closed. Who has it sees the map.</p>"
     )
 

@@ -119,7 +119,11 @@ def _map(run: Run, job: Job, client, watch: Watch) -> dict:
                 f"{job.scene.image}: nothing is left of image{both} without the {len(bad)} blocks "
                 "that cannot be read; restore the damaged file"
             )
-        raise InputError(f"{job.scene.image}: image{both} have no data in common; look at both")
+        if job.scene.dem_in_model:
+            raise InputError(
+                f"{job.scene.image}: image and DEM have no data in common; look at both"
+            )
+        raise InputError(f"{job.scene.image}: is no data throughout; look at its nodata value")
     described = describe(job, run)
     threshold = run.threshold if job.options.threshold is None else job.options.threshold
     about = About(threshold, described["model"])

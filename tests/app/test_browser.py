@@ -8,6 +8,8 @@ import zipfile
 import pyogrio
 import pytest
 
+from landslide_tf.app import jobs
+
 pytestmark = pytest.mark.browser
 api = pytest.importorskip("playwright.sync_api", reason="needs playwright (requirements-dev.txt)")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
@@ -95,6 +97,8 @@ def map_files(page):
     choose_file(page, "Reference (polygons, mask)", "landslides.gpkg")
     press(page, "Start mapping")
     page.locator("#map iframe").wait_for()
+    page.get_by_text("landslides at threshold 0.50").wait_for()
+    page.wait_for_timeout(1500)  # nothing redraws it by itself
 
 
 # Elements within another that are moved from side to side to see all of them.
@@ -112,13 +116,16 @@ def wait_until(page, condition):
 
 
 @pytest.mark.parametrize("width", [1280, 400])
-def test_a_scene_is_mapped_redrawn_and_downloaded(open_page, tmp_path, width):
+def test_a_scene_is_mapped_redrawn_and_downloaded(open_page, served_page, tmp_path, width):
     page = open_page(width=width)
     map_files(page)
     frame = page.frame_locator("#map iframe")
     frame.get_by_label(re.compile("Map of landslides")).wait_for()
     assert page.get_by_text("Against the reference").is_visible()
     assert fits(page)
+    assert page.get_by_label("Minimum area (m²)").input_value() == "899"  # nine pixels, rounded
+    (job,) = [job for job in served_page.jobs._jobs.values() if job.id in page.url]
+    assert landslides(page) == jobs.read_map(job)[0]["landslides"]
     # the slider, with the keyboard: a higher threshold, other polygons, without the model
     before = landslides(page)
     slider = page.get_by_label("range slider for Threshold of probability")
@@ -128,6 +135,7 @@ def test_a_scene_is_mapped_redrawn_and_downloaded(open_page, tmp_path, width):
     page.get_by_text("landslides at threshold 0.65").wait_for()
     shown = landslides(page)
     assert shown != before
+    assert page.get_by_label("Reset to default value").count() == 0  # it would not redraw
     # the table: sorted by probability, a row clicked, and the map moves there
     scale = frame.locator(".leaflet-control-scale-line")
     wide = scale.inner_text()
@@ -138,6 +146,17 @@ def test_a_scene_is_mapped_redrawn_and_downloaded(open_page, tmp_path, width):
     frame.locator(".leaflet-popup-content").get_by_text("mean slope").wait_for()
     if width == 1280:
         assert page.evaluate(WIDER, "#table") == []
+    # a popup of a landslide that is no longer drawn goes; what cannot be is said, or is the end
+    area = page.get_by_label("Minimum area (m²)")
+    area.fill("-5")
+    page.get_by_text("the minimum area must be at least 0 m2").wait_for()
+    area.fill("900")
+    typed = page.get_by_label("number input for Threshold of probability")
+    typed.fill("5")
+    page.get_by_text("landslides at threshold 0.99").wait_for()
+    wait_until(page, lambda: frame.locator(".leaflet-popup-content").count() == 0)
+    typed.fill("0.65")
+    page.get_by_text("landslides at threshold 0.65").wait_for()
     # each layer fades
     if width < 500:
         frame.get_by_text("Layers").click()
@@ -209,6 +228,17 @@ def test_a_tile_is_tried(open_page, served_page, width):
     assert fits(page)
 
 
+def test_the_example_tile_has_a_model_of_its_own(open_page):
+    page = open_page()
+    choose_model(page, "mars-rgb-dem")
+    page.get_by_role("tab", name="Try a tile").click()
+    press(page, "Try the example tile")
+    said = page.get_by_text("of the tile lies above the threshold")
+    assert 10 < float(said.inner_text().split("%")[0]) < 30  # a fifth of it is landslide
+    model = page.get_by_role("combobox", name="Model", exact=True)
+    assert model.input_value() == "demo-rgb-dem (included)"
+
+
 def test_a_run_is_looked_at(open_page):
     page = open_page(width=400)
     page.get_by_role("tab", name="Try a tile").wait_for()
@@ -235,10 +265,10 @@ def test_a_broken_upload_is_a_sentence_on_the_page(open_page, tmp_path):
     alert = page.locator("#about [role=alert]")
     alert.wait_for()
     assert "cannot be read" in alert.inner_text()
-    press(page, "Start mapping")
-    alert = page.locator("#said [role=alert]")
-    alert.wait_for()
+    press(page, "Start mapping")  # nothing starts, and the sentence stays where it is
+    page.wait_for_timeout(1000)
     assert "cannot be read" in alert.inner_text()
+    assert "?job=" not in page.url and page.locator("#said [role=alert]").count() == 0
     assert page.locator("img[src=x]").count() == 0
 
 

@@ -161,7 +161,9 @@ def test_an_upload_lies_beside_its_map(queue, monkeypatch, tmp_path):
 
 def test_words_of_users_are_escaped():
     text = "<img src=x onerror=alert(1)>"
-    job = module.MapJob("a", None, None, module.Path(text + ".tif"), None, MapOptions())
+    job = module.MapJob(
+        "a", None, module.Path(text), module.Path(text + ".tif"), None, MapOptions()
+    )
     for state in ("waiting", "running", "stopped", "failed", "done"):
         job.state, job.message = state, text
         assert "<img" not in words.progress(job, 0)

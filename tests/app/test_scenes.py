@@ -1,5 +1,8 @@
 """What the page says of a scene before it is mapped, of a tile, and of a run."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from landslide_tf.app.scenes import look_at_scene
 from landslide_tf.app.warm import loaded
 from landslide_tf.checks import InputError
 from landslide_tf.geo.job import MapOptions
+from landslide_tf.training.packaged import packaged_models, read_card
 
 
 def test_facts_and_warnings_of_a_scene(red_run, make_scene):
@@ -25,6 +29,19 @@ def test_facts_and_warnings_of_a_scene(red_run, make_scene):
     assert len(warnings) == 2
     with pytest.raises(InputError, match="reads elevation"):
         look_at_scene(red_run, image, None, MapOptions())
+
+
+def test_the_resolution_of_the_model_is_told(red_run, make_scene, tmp_path):
+    run = shutil.copytree(red_run, tmp_path / "run")
+    metrics = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps(metrics | {"resolution_m": 4.0}))
+    image, dem = make_scene()  # pixels of 2 m
+    facts, _ = look_at_scene(run, image, dem, MapOptions())
+    assert dict(facts)["The model sees"] == "4 m a pixel, as in its training"
+    assert dict(run_view.needs(run)) == {
+        "Reads": "red, green, blue, elevation; 32 x 32 pixels at once",
+        "Pixel size in training": "4 m",
+    }
 
 
 def test_a_file_that_changes_is_looked_at_again(red_run, make_scene):
@@ -54,6 +71,12 @@ def test_a_tile_of_half_red(red_run, tmp_path):
     write_raster(tmp_path / "large.tif", np.ones((8, 3000, 3), "uint8"))
     with pytest.raises(InputError, match="is a scene"):
         tiles.try_tile(loaded(red_run), tmp_path / "large.tif", tmp_path / "dem.png")
+
+
+def test_the_card_of_a_packaged_model_tells_its_terms_and_limits():
+    for name, folder in packaged_models().items():
+        shown, card = dict(run_view.card(folder)), read_card(name)
+        assert (shown["Terms of the data"], shown["Not for"]) == (card["terms"], card["not_for"])
 
 
 def test_a_run_without_pictures_is_shown_as_far_as_it_goes(red_run):

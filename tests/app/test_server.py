@@ -223,6 +223,9 @@ def test_two_users_do_not_see_each_other(served_page, visitor):
         assert (served_page.folder / "jobs" / job / name).exists()
         for person in (visitor, other):
             assert person.read(served_page.folder / "jobs" / job / name) == 403
+    # an area that cannot be is a sentence, and leaves the polygons on the map as they are
+    said, _, polygons = visitor.call("redraw", job, 0.5, -5)["data"]
+    assert "must be at least 0 m2" in said and polygons == ""
 
 
 def test_bad_options_are_one_line(tmp_path, capsys):

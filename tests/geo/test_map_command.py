@@ -78,6 +78,14 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert not out.exists()
 
 
+def test_an_image_without_data_is_told_alone(tmp_path, capsys):
+    values = np.zeros((40, 40, 3), "uint8")
+    image = write_raster(tmp_path / "dark.tif", values, nodata=0, **UTM)
+    words = ["map", "--model", "bijie-rgb", "--image", str(image), "--out", str(tmp_path / "map")]
+    assert main(words) == 2
+    assert "dark.tif: is no data throughout; look at its nodata" in capsys.readouterr().err
+
+
 def test_a_map_that_exists_is_not_replaced_unasked(constant_run, make_scene, tmp_path, capsys):
     scene, out = make_scene(), tmp_path / "map"
     assert main(command(constant_run, scene, out)) == 0
