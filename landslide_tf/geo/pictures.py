@@ -265,8 +265,10 @@ def _coordinates(axes, sheet: Sheet) -> None:
         ]  # fmt: skip
         axis.set_ticks((at - start) / step - 0.5, labels)
     axes.tick_params(labelsize=7, color="0.4", labelcolor="0.3", length=3)
-    for label in axes.get_yticklabels():
-        label.set(rotation=90, va="center")
+    end = height * LABEL / LONG * max(width, tall) / tall / 2  # nearer, a label would stick out
+    for row, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True):
+        anchor = "top" if row < end else "bottom" if row > height - end else "center"
+        label.set(rotation=90, va=anchor)
 
 
 def _scale_bar(axes, width, metres_px, thick) -> None:
