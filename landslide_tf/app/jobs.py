@@ -194,17 +194,30 @@ def names_only(text: str, *paths) -> str:
 def read_map(job: MapJob):
     """The report of a finished map, and its polygons."""
     with job.lock:
-        report = read_json(job.map / "report.json", "map the scene again")
-        return report, pyogrio.read_dataframe(job.map / "landslides.gpkg", layer=LAYER)
+        return _read_report(job), _read_polygons(job)
+
+
+def _read_report(job: MapJob) -> dict:
+    return read_json(job.map / "report.json", "map the scene again")
+
+
+def _read_polygons(job: MapJob):
+    return pyogrio.read_dataframe(job.map / "landslides.gpkg", layer=LAYER)
 
 
 def redraw(job: MapJob, threshold: float, min_area: float):
     """What a map finds at another threshold and minimum area, and its polygons.
 
+    With those of its files these are the files' own polygons, which are traced from probabilities
+    that are not rounded to a hundredth.
+
     Raises:
         InputError, JobError: as `redo_polygons`.
     """
     with job.lock:
+        report = _read_report(job)
+        if settings(report) == (round(threshold, 3), min_area):
+            return report, _read_polygons(job)
         return redo_polygons(job.map, {"threshold": threshold, "min_area": min_area})
 
 
@@ -226,8 +239,7 @@ def bring_up_to_date(job: MapJob, threshold: float, min_area: float) -> None:
         InputError, JobError: as `redo_map`.
     """
     with job.lock:
-        report = read_json(job.map / "report.json", "map the scene again")
-        if settings(report) != (round(threshold, 3), min_area):
+        if settings(_read_report(job)) != (round(threshold, 3), min_area):
             changes = {"threshold": threshold, "min_area": min_area}
             redo_map(job.map, None, changes, overwrite=True)
 

@@ -70,6 +70,15 @@ def test_what_is_shown_needs_no_new_files(queue, red_run, scene):
     assert (job.map / "landslides.gpkg").stat().st_mtime_ns == before
 
 
+def test_back_at_its_threshold_a_map_shows_what_its_files_hold(queue, red_run, scene):
+    # The square of probability 0.2968 is no landslide; the map keeps 30 %, which would be one.
+    job = queue.start(red_run, *scene, MapOptions(threshold=0.299))
+    wait(lambda: job.state == "done")
+    about, polygons = read_map(job)
+    assert len(redraw(job, 0.2, 0)[1]) == 3
+    assert len(redraw(job, *module.settings(about))[1]) == len(polygons) == 2
+
+
 def test_the_second_map_waits_its_turn(queue, monkeypatch, red_run, scene):
     running, go = threading.Event(), threading.Event()
 
