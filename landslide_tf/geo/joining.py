@@ -16,6 +16,8 @@ from rasterio.transform import Affine
 
 from landslide_tf import __version__
 from landslide_tf.data.ground import Ground
+from landslide_tf.data.opening import open_raster
+from landslide_tf.data.tags import colour_bands, colour_table
 from landslide_tf.files import atomic_path
 from landslide_tf.geo import pictures
 from landslide_tf.geo.accuracy import ObjectScorer
@@ -247,7 +249,9 @@ def _draw(job: Job, grid, about: About, found: dict, areas) -> set[str]:
     if len(areas["map"]) >= FEWEST:
         area_frequency(out / "area_frequency.png", areas, found["min_area_m2"])
         made.add("area_frequency.png")
-    shown = scene.image, scene.bands or (1, 2, 3), limits(image, valid).T
+    with open_raster(scene.image) as file:
+        bands = scene.bands or (colour_bands(file) if colour_table(file) is None else (1, 2, 3))
+    shown = scene.image, bands, limits(image, valid).T
     write_project(
         out, f"Landslides in {name}", grid, shown,
         percent=job.options.dtype == "uint8", with_dem=scene.dem is not None,

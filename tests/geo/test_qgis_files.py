@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 from made_maps import make_map
+from rasterio.enums import ColorInterp
 
 from conftest import write_raster
 from landslide_tf import __version__
@@ -92,6 +93,20 @@ def test_the_project_opens_what_is_there(scored_map):
     assert {e.text for e in root.iter("authid")} == {"EPSG:32647"}
     extent = {side.tag: float(side.text) for side in root.find("mapcanvas/extent")}
     assert extent == {"xmin": 470000, "xmax": 470160, "ymin": 3445000 - 120, "ymax": 3445000}
+
+
+def test_the_project_shows_the_bands_that_are_tagged_red_green_and_blue(
+    red_run, make_scene, tmp_path
+):
+    scene = make_scene((60, 60))
+    with rasterio.open(scene[0], "r+") as file:
+        file.colorinterp = [ColorInterp.blue, ColorInterp.red, ColorInterp.green]
+    make_map(red_run, scene, tmp_path / "map")
+    with zipfile.ZipFile(tmp_path / "map/map.qgz") as file:
+        (name,) = (name for name in file.namelist() if name.endswith(".qgs"))
+        root = ElementTree.fromstring(file.read(name))
+    (shown,) = root.iterfind(".//rasterrenderer[@type='multibandcolor']")
+    assert [shown.get(f"{colour}Band") for colour in ("red", "green", "blue")] == ["2", "3", "1"]
 
 
 def test_a_map_without_a_reference_leaves_no_errors_behind(
