@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 import numpy as np
 from rasterio.windows import Window
@@ -49,10 +50,35 @@ def image_notes(scene: Scene) -> list[str]:
     >>> image_notes(open_scene("scene.tif", "dem.tif", InputSpec()))
     []
     """
+    lines = []
     with open_raster(scene.image) as file, contextlib.suppress(InputError):  # told where it counts
-        corner = read_window(file, Window(0, 0, 1, 1), bands=scene.bands)
-        return [f"{scene.image}: {line}" for line in corner.notes]
-    return []
+        if missing := missing_bytes(file):
+            lines.append(
+                f"the file is cut off, {missing:,} bytes are missing at its end; restore it (copy "
+                "or download it again)"
+            )
+        lines += read_window(file, Window(0, 0, 1, 1), bands=scene.bands).notes
+    return [f"{scene.image}: {line}" for line in lines]
+
+
+def missing_bytes(file) -> int:
+    """How much of an open TIFF's last block lies beyond the end of its file.
+
+    >>> with open_raster("scene.tif") as scene:
+    ...     missing_bytes(scene)
+    0
+    """
+    if file.driver != "GTiff" or not os.path.isfile(file.name):
+        return 0
+    height, width = file.block_shapes[-1]
+    block = f"{(file.width - 1) // width}_{(file.height - 1) // height}"
+    about = [
+        file.get_tag_item(f"BLOCK_{what}_{block}", "TIFF", bidx=file.count)
+        for what in ("OFFSET", "SIZE")
+    ]
+    if None in about:  # a block that was never written
+        return 0
+    return max(0, sum(map(int, about)) - os.path.getsize(file.name))
 
 
 def scale_note(scene: Scene, values, valid, spec) -> str | None:

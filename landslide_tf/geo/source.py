@@ -50,14 +50,14 @@ def open_scene(
         (16, 16)
         >>> open_scene("scene.tif", None, spec)
         Traceback (most recent call last):
-        landslide_tf.checks.InputError: this model (fusion 'early') reads elevation; give --dem
+        landslide_tf.checks.InputError: this model reads elevation; give --dem
     """
     for path in filter(None, (image, dem)):
         wrong = not_a_file(path)
         if wrong:
             raise InputError(f"{path}: {wrong[0]}; {wrong[1]}")
     if spec.uses_dem and dem is None:
-        raise InputError(f"this model (fusion {spec.fusion!r}) reads elevation; give --dem")
+        raise InputError("this model reads elevation; give --dem")
     options = options or SceneOptions()
     several = nodata_values(spec.nodata if options.nodata is None else options.nodata)
     nodata = list(several) if len(several) > 1 else several[0] if several else None

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 
 import geopandas
 import numpy as np
@@ -14,6 +15,9 @@ from rasterio.transform import Affine, from_origin
 from conftest import write_raster
 from landslide_tf.checks import InputError
 from landslide_tf.geo.job import MapOptions
+from landslide_tf.geo.mapping import scene_warnings
+from landslide_tf.geo.source import open_scene
+from landslide_tf.inputs import InputSpec
 from landslide_tf.runs.run import load_run
 
 
@@ -233,6 +237,21 @@ def test_what_the_tags_of_the_image_say_is_told(red_run, make_scene, tmp_path, c
     (note,) = report["notes"]
     assert note.startswith(f"{scene[0]}: its bands B2, B3, B4") and "--bands 3,2,1" in note
     assert note in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("layout", [{}, {"tiled": True, "blockxsize": 32, "blockysize": 32},
+                                    {"compress": "deflate"}])  # fmt: skip
+def test_an_image_that_is_cut_off_is_told_before_the_work(layout, red_run, rng, tmp_path):
+    path = tmp_path / "scene.tif"
+    place = {"crs": "EPSG:32647", "transform": from_origin(470000, 3445000, 2, 2)}
+    shape = {"height": 80, "width": 100, "count": 3, "dtype": "uint8"}
+    with rasterio.open(path, "w", driver="GTiff", **shape, **place, **layout) as file:
+        file.write(rng.integers(1, 255, (3, 80, 100), "uint8"))
+    scene, run = open_scene(path, None, InputSpec(fusion="rgb", tile_px=32)), load_run(red_run)
+    assert scene_warnings(run, scene, FLOAT) == []
+    os.truncate(path, path.stat().st_size - 300)
+    (line,) = scene_warnings(run, scene, FLOAT)
+    assert "the file is cut off, 300 bytes are missing at its end; restore it" in line
 
 
 @pytest.mark.parametrize("bands", ["4,2,1", "Red, green,blue"])
