@@ -13,8 +13,10 @@ from landslide_tf.config import TrainConfig
 from landslide_tf.files import sha256, write_json
 from landslide_tf.study.experiments import Study, read_study, write_study
 from landslide_tf.study.records import DEM_SCORES, Record, all_records, read_results
+from landslide_tf.training.recorder import read_history, write_history
+from landslide_tf.training.tile_scores import read_tile_scores
 
-KEPT = ("history.csv", "metrics.json", "tile_scores.npz", "validation_scores.npz")
+SCORES = ("tile_scores.npz", "validation_scores.npz")
 # Figures that show tiles, whose terms may forbid to pass them on.
 TILE_FIGURES = ("figure1-samples", "figure5-predictions", "figure6-gradcam-*")
 
@@ -101,9 +103,11 @@ def _keep_run(record: Record, folder: Path, split: str, digest: str) -> None:
     if "script" in record.environment:
         environment["command"] += f"  # the same options, trained by {record.environment['script']}"
     write_json(folder / "environment.json", {**record.environment, **environment})
-    for name in KEPT:
+    shutil.copyfile(record.folder / "metrics.json", folder / "metrics.json")
+    write_history(folder / "history.csv", read_history(record.folder / "history.csv"))
+    for name in SCORES:
         if (record.folder / name).is_file():
-            shutil.copyfile(record.folder / name, folder / name)
+            read_tile_scores(record.folder / name).save(folder / name)
     for name in DEM_SCORES.values():
         if (record.folder / name).is_file():
             content = json.loads((record.folder / name).read_text())
