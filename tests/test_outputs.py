@@ -78,6 +78,7 @@ def test_map_of_several_scenes_keeps_each_others(refuse, map_words, tmp_path):
            "--out", tmp_path / "maps", "--overwrite")  # fmt: skip
 
 
+@pytest.mark.slow
 def test_train_keeps_its_tiles_and_its_split(refuse, finished_run, tmp_path):
     run = shutil.copytree(finished_run, tmp_path / "run")
     write_tiles(run / "tiles", count=6)

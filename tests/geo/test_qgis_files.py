@@ -120,6 +120,7 @@ def test_a_map_without_a_reference_leaves_no_errors_behind(
     assert not [n for n in names if n.startswith("errors") or n.endswith((".shp", ".dbf", ".prj"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "first",
     [
