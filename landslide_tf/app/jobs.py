@@ -21,10 +21,12 @@ from landslide_tf.checks import InputError, JobError
 from landslide_tf.files import read_json
 from landslide_tf.geo.geopackage import LAYER
 from landslide_tf.geo.mapping import map_scenes
+from landslide_tf.geo.project import PROJECT, project_beside
 from landslide_tf.geo.redo import redo_map, redo_polygons
 from landslide_tf.geo.settings import MapOptions
 from landslide_tf.geo.watch import Cancelled, Watch
 
+PACKED_MB = 200  # of an image that goes into the zip of its map
 STAGES = {"windows": "Running the model", "polygons": "Tracing polygons", "files": "Writing files"}
 PAGE_WORDS = {"--dem": "the DEM", "--bands": "Bands", "--scale": "Scale", "--nodata": "No data",
               "--min-area": "the minimum area", "--threshold": "the threshold"}  # fmt: skip
@@ -247,13 +249,19 @@ def bring_up_to_date(job: MapJob, threshold: float, min_area: float) -> None:
 def pack(job: MapJob, folder) -> Path:
     """A zip of a finished map, in a new folder within `folder`.
 
-    The raster files in it are compressed already, so that nothing is gained by doing it again.
+    The project in it expects the image beside itself, and there it is unless it is large. The
+    raster files are compressed already, so that nothing is gained by doing it again.
     """
-    path = _new_folder(folder) / f"landslides-{job.image.stem}.zip"
+    name = f"landslides-{job.image.stem}"
+    path = _new_folder(folder) / f"{name}.zip"
     with job.lock, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for file in sorted(job.map.iterdir()):
-            if file.is_file():
-                archive.write(file, f"landslides-{job.image.stem}/{file.name}")
+        files = {file.name: file for file in sorted(job.map.iterdir()) if file.is_file()}
+        if job.image.stat().st_size <= PACKED_MB * 2**20:
+            files.setdefault(job.image.name, job.image)
+        del files[PROJECT]
+        archive.writestr(f"{name}/{PROJECT}", project_beside(job.image, job.map))
+        for beside, file in files.items():
+            archive.write(file, f"{name}/{beside}")
     return path
 
 

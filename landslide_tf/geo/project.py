@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zipfile
 from pathlib import Path
 from xml.etree.ElementTree import Element, tostring
+from xml.sax.saxutils import escape
 
 from landslide_tf.files import atomic_path
 from landslide_tf.geo.geopackage import LAYER
@@ -62,8 +64,25 @@ def write_project(folder, title: str, grid, image: tuple, *, percent: bool, with
     root = _project(title, srs, grid.outline().bounds, layers)
     text = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
     text += tostring(root, encoding="unicode")
-    with atomic_path(folder / PROJECT) as scratch, zipfile.ZipFile(scratch, "w") as file:
-        file.writestr("map.qgs", text, zipfile.ZIP_DEFLATED)
+    with atomic_path(folder / PROJECT) as scratch:
+        scratch.write_bytes(_packed(text))
+
+
+def project_beside(image, folder) -> bytes:
+    """The project of the map in `folder` as a file for where `image` lies in that folder too."""
+    with zipfile.ZipFile(Path(folder) / PROJECT) as file:
+        text = file.read("map.qgs").decode()
+    for more in ({}, {'"': "&quot;"}):  # between tags, and as an attribute
+        there, here = _relative(image, folder), f"./{Path(image).name}"
+        text = text.replace(escape(there, more), escape(here, more))
+    return _packed(text)
+
+
+def _packed(text: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("map.qgs", text)
+    return content.getvalue()
 
 
 def _project(title, srs, extent, layers) -> Element:

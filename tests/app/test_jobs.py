@@ -3,6 +3,7 @@
 import threading
 import time
 import zipfile
+from xml.etree import ElementTree
 
 import numpy as np
 import pyogrio
@@ -56,6 +57,13 @@ def test_a_map_from_start_to_end(queue, red_run, scene, tmp_path):
         archive.extractall(tmp_path / "out")
     folder = "landslides-scene"
     assert {f"{folder}/{name}" for name in ("landslides.gpkg", "report.json", "map.qgz")} <= names
+    with zipfile.ZipFile(tmp_path / "out" / folder / "map.qgz") as file:
+        project = ElementTree.fromstring(file.read("map.qgs"))
+    sources = [part.text.partition("|")[0] for part in project.iter("datasource")]
+    assert "./scene.tif" in sources  # as for the others, QGIS finds it beside the project
+    assert all((tmp_path / "out" / folder / source).is_file() for source in sources)
+    tree = {part.get("source") for part in project.iter("layer-tree-layer")}
+    assert "./scene.tif" in tree and not any(source.startswith("../") for source in tree)
     assert len(pyogrio.read_dataframe(tmp_path / f"out/{folder}/landslides.gpkg")) == 3
     assert len(pyogrio.read_dataframe(geopackage(job, tmp_path / "downloads"))) == 3
     assert path.parent.name != geopackage(job, tmp_path / "downloads").parent.name
