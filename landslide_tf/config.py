@@ -213,14 +213,11 @@ class TrainConfig:
         if self.weights is not None and not isinstance(self.weights, str):
             raise InputError(f"`weights` must be text. Received: {self.weights!r}")
         check_augment(self.augment)
-        object.__setattr__(self, "augment", tuple(self.augment))
         for name in ("data", "split"):
             value = getattr(self, name)
             if not isinstance(value, str) and not (name == "data" and value is None):
                 raise InputError(f"`{name}` must be text. Received: {value!r}")
         if self.wce_weights is not None:
-            if isinstance(self.wce_weights, (list, tuple)):
-                object.__setattr__(self, "wce_weights", tuple(self.wce_weights))
             if not isinstance(self.wce_weights, tuple) or len(self.wce_weights) != 2:
                 raise InputError(f"`wce_weights` must be two numbers. Received: {self.wce_weights}")
             for weight in self.wce_weights:

@@ -33,7 +33,8 @@ def plain(value):
     """
     if isinstance(value, (list, tuple)):
         return tuple(plain(item) for item in value)
-    return value.item() if getattr(value, "shape", None) == () else value
+    scalar = getattr(value, "shape", None) == () and hasattr(value, "item")
+    return value.item() if scalar else value
 
 
 def make_plain(options) -> None:

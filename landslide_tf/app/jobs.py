@@ -184,10 +184,14 @@ def names_only(text: str, *paths) -> str:
     'a.tif: no relief; give the DEM'
     >>> names_only("a.tif: cannot be read; what is done is kept: continue with --resume, or ...")
     'a.tif: cannot be read'
+    >>> names_only("a.tif: holds -9999; give --nodata=-9999")
+    'a.tif: holds -9999; give No data -9999'
     """
     for path in filter(None, paths):
         text = text.replace(str(path), Path(path).name)
     text = re.sub(r"; (what is done is kept: )?continue with --resume.*", "", text)
+    text = re.sub(r"--(nodata|scale)[= ]", lambda m: PAGE_WORDS[m[0][:-1]] + " ", text)
+    text = text.replace(", or --rgb-scale, that value", "")
     for option, word in PAGE_WORDS.items():
         text = text.replace(option, word)
     return text

@@ -14,8 +14,9 @@ from landslide_tf.geo.settings import MapOptions
 
 MOST_ROWS = 2000  # of the table; the largest landslides
 COLUMNS = (  # few enough for a narrow page; a click on a row tells the others
-    ("id", "Number", 0), ("area_m2", "Area (m²)", 0), ("height_m", "Height (m)", 0),
-    ("slope_deg", "Slope (°)", 1), ("prob_mean", "Probability", 2),
+    ("id", "Number", "{:.0f}"), ("area_m2", "Area (m²)", "{:,.0f}"),
+    ("height_m", "Height (m)", "{:,.0f}"), ("slope_deg", "Slope (°)", "{:.1f}"),
+    ("prob_mean", "Probability", "{:.2f}"),
 )  # fmt: skip
 TO_MAP = """content => { const frame = document.querySelector('#map iframe');
   if (frame && content) frame.contentWindow.postMessage({polygons: JSON.parse(content)}, '*'); }"""
@@ -245,4 +246,4 @@ def _rows(polygons):
     shown = polygons.nlargest(MOST_ROWS, "area_m2")
     known = [column for column in COLUMNS if column[0] in shown]
     frame = pd.DataFrame({title: shown[name].astype(float) for name, title, _ in known})
-    return frame.style.format({title: f"{{:,.{n}f}}" for _, title, n in known}, na_rep="–")
+    return frame.style.format({title: form for _, title, form in known}, na_rep="–")

@@ -20,7 +20,7 @@ from landslide_tf.config import check_augment
 from landslide_tf.data.arrays import Tiles
 from landslide_tf.data.augment import DRAWS, augment, draw
 from landslide_tf.data.split import PARTS, make_split
-from landslide_tf.fields import check_number
+from landslide_tf.fields import check_number, plain
 from landslide_tf.inputs.preprocess import Preprocessor, Sized
 from landslide_tf.inputs.spec import InputSpec
 
@@ -169,6 +169,7 @@ def tile_datasets(
     """
     if not _use_tensorflow():
         raise InputError("tile_datasets makes tf.data: set KERAS_BACKEND=tensorflow")
+    batch_size, seed = plain((batch_size, seed))
     check_number("batch_size", batch_size, low=1, whole=True)
     check_number("seed", seed, low=0, whole=True)
     check_augment(augment)

@@ -19,7 +19,7 @@ from landslide_tf.data.tile import read_tile
 from landslide_tf.files import read_json, reading, sha256
 from landslide_tf.inputs.spec import InputSpec
 
-FORMAT = 3  # of cache folders and pack files
+FORMAT = 4  # of cache folders and pack files
 KEYS = ("files", "place", "warnings")  # facts of a tile that can be used
 
 

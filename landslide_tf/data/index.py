@@ -155,6 +155,7 @@ def _pair(folder: Path, root: Path, *, negative: bool, need_mask: bool):
         # Work on names, not on paths, takes a tenth of the time, which 100,000 files feel.
         for file in sorted(os.listdir(kind_folder)) if kind_folder.is_dir() else []:
             stem, suffix = os.path.splitext(file)
+            stem = unicodedata.normalize("NFC", stem)  # a Mac writes an umlaut as two characters
             suffix = suffix.lower()
             if file.startswith(".") or suffix in SIDECARS:
                 continue
@@ -166,23 +167,23 @@ def _pair(folder: Path, root: Path, *, negative: bool, need_mask: bool):
                 continue
             if suffix == HDF5 and kind == "mask":  # Landslide4Sense: mask_7.h5 is of image_7.h5
                 stem = stem.replace("mask_", "image_", 1)
-            key = unicodedata.normalize("NFC", stem)  # a Mac writes an umlaut as two characters
-            if key in files:
+            if stem in files:
                 unpaired.append(
-                    f"{path.relative_to(root)}: second file of that name beside {files[key].name}"
+                    f"{path.relative_to(root)}: second file of that name beside {files[stem].name}"
                 )
                 continue
-            files[key] = path
+            files[stem] = path
         by_kind[kind] = files
     samples = []
-    for key, image in by_kind["image"].items():
-        mask, name = by_kind["mask"].get(key), os.path.splitext(image.name)[0]
+    for stem, image in by_kind["image"].items():
+        mask = by_kind["mask"].get(stem)
         if need_mask and mask is None:
-            other = others["mask"].get(name)
+            other = others["mask"].get(stem)
             why = f" ({other.name} is of a format that is not read; write TIFF)" if other else ""
             unpaired.append(f"{image.relative_to(root)}: has no mask{why}")
             continue
-        dem = by_kind["dem"].get(key) or (image if image.suffix.lower() == HDF5 else None)
+        dem = by_kind["dem"].get(stem) or (image if image.suffix.lower() == HDF5 else None)
+        name = os.path.splitext(image.name)[0]
         samples.append(Sample(name, image, dem, mask if need_mask else None, negative))
     for kind in ("dem", "mask"):
         for name, path in by_kind[kind].items():

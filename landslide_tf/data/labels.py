@@ -33,6 +33,7 @@ from landslide_tf.data.tags import (
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 PLAIN = "write it as plain grey, 0 for background and 255 for landslide"
+MOST_NUMBERS = 512  # no mask has more: its values are refused where they are checked
 STRIP_PX = 2**22
 
 
@@ -100,12 +101,13 @@ def _meanings(file) -> dict[int, int] | None:
 
 def _check_background(file, numbers) -> None:
     """Refuse a mask that is landslide wherever it is known, unless a straight rim is unknown."""
-    known = set()
+    labels = set()
     for window in _strips(file):
-        raster = read_window(file, window, kind="mask")
-        known |= set(np.unique(raster.known()).tolist())
-    labels = {numbers.get(number, number) for number in known}
-    if not labels or 0 in labels:
+        known = np.unique(read_window(file, window, kind="mask").known())[: MOST_NUMBERS + 1]
+        labels |= {numbers.get(number, number) for number in known.tolist()}
+        if 0 in labels or len(labels) > MOST_NUMBERS:
+            return
+    if not labels:
         return
     if file.height * file.width <= STRIP_PX:
         known = read_window(file, kind="mask").valid
@@ -200,7 +202,7 @@ def _used(file, band=None) -> set:
     found = set()
     for window in _strips(file):
         found |= set(np.unique(file.read(bands, window=window)).tolist())
-        if len(found) > 512:  # no mask has as many: its values are refused where they are checked
+        if len(found) > MOST_NUMBERS:
             break
     return found
 

@@ -57,15 +57,13 @@ def open_raster(path):
 def _check_pages(path, file) -> None:
     """Refuse a TIFF of several images of one size, of which GDAL shows the first alone."""
     pages = file.subdatasets if file.driver == "GTiff" else []
-    if len(pages) < 2:
-        return
-    with DatasetReader(pages[1]) as second:  # a preview is smaller
-        if second.shape != file.shape:
-            return
-    raise InputError(
-        f"{path}: holds {len(pages)} images (pages); write the one that is meant to a file of its "
-        f"own (gdal_translate GTIFF_DIR:1:{Path(path).name})"
-    )
+    for name in pages[1:]:
+        with DatasetReader(name) as page:
+            if page.shape == file.shape:  # a preview is smaller
+                raise InputError(
+                    f"{path}: holds {len(pages)} images (pages); write the one that is meant to a "
+                    f"file of its own (gdal_translate GTIFF_DIR:1:{Path(path).name})"
+                )
 
 
 @contextlib.contextmanager

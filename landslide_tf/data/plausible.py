@@ -18,13 +18,9 @@ JUMP_M = 50.0  # a gap without any elevation, beside one single value
 MARKS = (0, 9999, -999, -9999, -99999, -32768, -32767, 32767, 65535)  # that software writes
 MAX_MARKS = 3
 STEEP_OVER_M = 10.0
+LEAST_RISES = 1000  # of a slope to judge by: the rim of a survey is odd
 STEEP_DEG, STEEP_TILE_DEG = 70.0, 80.0  # half of no ground is as steep; a tile may show a cliff
 PICTURE = 230  # of 8 bits: level ground has 180 in a hillshade, slopes of 20 degrees have 230
-REPAIRS = {
-    "--nodata": "gdal_edit -a_nodata",
-    "--rgb-scale": "gdal_translate -ot Byte -scale LOW HIGH 0 255",
-    "--bands": "gdal_translate -b 3 -b 2 -b 1",
-}
 MOST_LANDSLIDE, LEAST_MASKS = 0.6, 10
 DARK_8_BIT, DARK = 0.05, 0.25  # brightest pixels below this share of full scale
 
@@ -83,20 +79,6 @@ def group_warnings(found: Mapping[str, Iterable[str]]) -> list[str]:
         f"{', …' if len(same) > 3 else ''}): {same[0][1]}"
         for same in groups.values()
     ]
-
-
-def for_a_run(line: str) -> str:
-    """A line about files, with what to do where a run's options are fixed: predict and evaluate.
-
-    >>> for_a_run("the DEM holds the value 0; give --nodata=0")
-    'the DEM holds the value 0; give --nodata=0 (an option of train; here mend the files: ...'
-    >>> for_a_run("odd")
-    'odd'
-    """
-    for option, how in REPAIRS.items():
-        if option in line:
-            return f"{line} (an option of train; here mend the files: {how})"
-    return line
 
 
 def image_warnings(image: Raster) -> list[str]:
@@ -197,7 +179,7 @@ def slopes(dem: Raster) -> np.ndarray:
     here, below, beside = np.s_[:-down, :-across], np.s_[down:, :-across], np.s_[:-down, across:]
     known = valid[here] & valid[below] & valid[beside]
     rise = [
-        (z[there] - z[here])[known] / (step * side)
+        (z[there][known] - z[here][known]) / (step * side)
         for there, step, side in ((below, down, metres[0]), (beside, across, metres[1]))
     ]
     return np.hypot(*rise)[:: max(1, known.sum() // 2**16)]
@@ -206,10 +188,10 @@ def slopes(dem: Raster) -> np.ndarray:
 def steep_warnings(rises, most: float = STEEP_DEG) -> list[str]:
     """The warning where half of a DEM is steeper than `most` degrees; see `slopes`.
 
-    >>> steep_warnings(np.full(9, 0.6))  # 31 degrees
+    >>> steep_warnings(np.full(2000, 0.6))  # 31 degrees
     []
     """
-    steep = np.degrees(np.arctan(np.median(rises))) if len(rises) else 0
+    steep = np.degrees(np.arctan(np.median(rises))) if len(rises) >= LEAST_RISES else 0
     if steep <= most:
         return []
     return [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -94,7 +95,8 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
     except (OSError, JobError, InputError):
         raise
     except Exception as error:  # TensorFlow, ONNX and LiteRT each have their own for a full disk
-        if shutil.disk_usage(out.parent).free > FULL_DISK and "No space left" not in str(error):
+        said = re.search("No space left|quota exceeded", str(error))
+        if shutil.disk_usage(out.parent).free > FULL_DISK and not said:
             raise
         raise OSError(errno.ENOSPC, "No space left on device", str(out)) from None
     finally:

@@ -193,13 +193,18 @@ def _publish(job: Job, grid, about: About, found: dict, areas) -> None:
     describe_layer(work / "landslides.gpkg", title, abstract, with_dem)
     for name in parse_formats(job.options.formats):
         files = convert_polygons(work / "landslides.gpkg", work, name)
-        for file in reversed(files):  # whoever sees the first finds the others
-            (work / file).replace(out / file)
         made |= set(files)
-    (work / "landslides.gpkg").replace(out / "landslides.gpkg")
+        for file in reversed(files):  # whoever sees the first finds the others
+            _move(work / file, out / file)
+    _move(work / "landslides.gpkg", out / "landslides.gpkg")
     made |= _draw(job, grid, about, found, areas)
     for name in set(OUTPUTS) - made:  # of the map that is replaced
         (out / name).unlink(missing_ok=True)
+
+
+def _move(path: Path, target: Path) -> None:
+    with atomic_path(target) as scratch:
+        path.rename(scratch)
 
 
 def _draw(job: Job, grid, about: About, found: dict, areas) -> set[str]:

@@ -101,8 +101,8 @@ def reference_oddities(
         )
     if unseen := getattr(labels, "unseen", 0):
         lines.append(
-            f"{unseen} of its polygons are so small or narrow that they hold no pixel's centre, "
-            "and count as background; draw them larger, or cut tiles with --all-touched"
+            f"polygons too small or narrow to hold a pixel's centre: {unseen}; they count as "
+            "background; draw them larger ('landslide data tiles --all-touched' counts them)"
         )
     return [f"{path}: {line}" for line in lines]
 

@@ -48,8 +48,6 @@ class Grid:
 
     def outline(self, window=None):
         """The ground that a window, or the scene, covers, as a shapely polygon."""
-        import shapely
-
         x, y, width, height = (window or Window(0, 0, self.width, self.height)).flatten()
         t = self.transform
         return shapely.Polygon(
@@ -273,6 +271,8 @@ def _has_centre(shape, grid: Grid) -> bool:
     if shape.area >= SMALL_PX:
         return True
     left, top, right, bottom = np.array(shape.bounds) - 0.5
+    if (right - left) * (bottom - top) > 1e6:  # a line across the scene: not worth the search
+        return True
     x, y = np.meshgrid(
         np.arange(math.ceil(left), math.floor(right) + 1) + 0.5,
         np.arange(math.ceil(top), math.floor(bottom) + 1) + 0.5,

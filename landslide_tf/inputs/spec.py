@@ -107,13 +107,12 @@ class InputSpec:
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name), above=0)
         nodata = () if self.nodata is None else self.nodata
-        nodata = tuple(nodata) if isinstance(nodata, (list, tuple)) else (nodata,)
+        nodata = nodata if isinstance(nodata, tuple) else (nodata,)
         object.__setattr__(self, "nodata", nodata)
         for value in self.nodata:
             check_number("nodata", value)
-        if not isinstance(self.terrain, (list, tuple)):
+        if not isinstance(self.terrain, tuple):
             raise InputError(f"`terrain` must be a list of {TERRAIN}. Received: {self.terrain!r}")
-        object.__setattr__(self, "terrain", tuple(self.terrain))
         for name in self.terrain:
             check_choice("terrain", name, TERRAIN)
         if len(set(self.terrain)) != len(self.terrain):
@@ -121,13 +120,10 @@ class InputSpec:
         if self.terrain and self.fusion == "rgb":
             raise InputError("`terrain` needs the DEM: use it with fusion 'early' or 'bottleneck'")
         if self.bands is not None:
-            if not isinstance(self.bands, (list, tuple)) or len(self.bands) != 3:
+            if not isinstance(self.bands, tuple) or len(self.bands) != 3:
                 raise InputError(f"`bands` must be three numbers. Received: {self.bands!r}")
-            object.__setattr__(self, "bands", tuple(self.bands))
             for band in self.bands:
                 check_number("bands", band, low=1, whole=True)
-        if self.dem_statistics is not None:
-            object.__setattr__(self, "dem_statistics", tuple(self.dem_statistics))
 
     @property
     def uses_dem(self) -> bool:

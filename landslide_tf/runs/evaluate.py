@@ -7,10 +7,9 @@ from landslide_tf.console import say, warn
 from landslide_tf.data.arrays import Tiles, load_tiles
 from landslide_tf.data.dataset import Part
 from landslide_tf.data.demo import demo_folder
-from landslide_tf.data.plausible import for_a_run
 from landslide_tf.data.split import PARTS
 from landslide_tf.files import reading
-from landslide_tf.runs.run import Run, load_run
+from landslide_tf.runs.run import Run, for_a_run, load_run
 from landslide_tf.training import evaluation
 from landslide_tf.training.run_folder import NEW_RUN
 

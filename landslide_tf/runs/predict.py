@@ -10,13 +10,13 @@ import numpy as np
 from landslide_tf.checks import InputError
 from landslide_tf.console import progress_bar, say, warn, whole_streams
 from landslide_tf.data.index import Sample, find_samples
-from landslide_tf.data.plausible import for_a_run, group_warnings, tile_warnings
+from landslide_tf.data.plausible import group_warnings, tile_warnings
 from landslide_tf.data.raster import Raster, write_geotiff
 from landslide_tf.data.tile import known_in_all, read_file
 from landslide_tf.data.tile_rules import check_dem, check_fit, check_has_dem, check_image
 from landslide_tf.files import check_outputs
 from landslide_tf.models.probability import PREDICT_BATCH
-from landslide_tf.runs.run import Run, load_run
+from landslide_tf.runs.run import Run, for_a_run, load_run
 from landslide_tf.training.run_folder import run_files
 
 
@@ -60,10 +60,10 @@ def predict_folder(
             if not known_in_all(image, dem, None).any():
                 odd[sample.name].append("image or DEM is no data everywhere: nothing is predicted")
         except InputError as error:
+            line = for_a_run(str(error))
             if not skip_bad:
-                line = for_a_run(str(error))
                 raise InputError(f"{line} (or leave such tiles out with --skip-bad)") from None
-            say(f"left out: {error}")
+            say(f"left out: {line}")
             continue
         good.append((sample, *_outputs(out, sample)))
     warn(map(for_a_run, group_warnings(odd)))

@@ -26,6 +26,12 @@ from landslide_tf.training.packaged import find_run
 from landslide_tf.training.run_folder import is_complete, read_config, read_split_and_metrics
 
 RUNTIMES = ("keras", "onnx")
+# What mends a file where an option of training would.
+REPAIRS = {
+    "--nodata": "gdal_edit -a_nodata, which takes one value",
+    "--rgb-scale": "gdal_translate -ot Byte -scale LOW HIGH 0 255",
+    "--bands": "gdal_translate -b RED -b GREEN -b BLUE, by their numbers",
+}
 
 
 @dataclass(frozen=True, repr=False)
@@ -188,6 +194,20 @@ def load_run(path: str | Path, *, runtime: str = "keras") -> Run:
         split=split,
         metrics=metrics,
     )
+
+
+def for_a_run(line: str) -> str:
+    """A line about files, with what to do where a run's options are fixed: predict and evaluate.
+
+    >>> for_a_run("the DEM holds the value 0; give --nodata=0")
+    'the DEM holds the value 0; give --nodata=0 (an option of train; here mend the files: ...'
+    >>> for_a_run("odd")
+    'odd'
+    """
+    for option, how in REPAIRS.items():
+        if option in line:
+            return f"{line} (an option of train; here mend the files: {how})"
+    return line
 
 
 def _onnx_predictor(folder: Path) -> OnnxPredictor:

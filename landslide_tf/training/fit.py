@@ -163,7 +163,7 @@ def _check_model(model: keras.Model, config: TrainConfig) -> None:
 
 def _ends_in_sigmoid(model: keras.Model) -> bool:
     last = model.outputs[0]._keras_history.operation
-    if isinstance(last, keras.Model):
+    if isinstance(last, keras.Model) and getattr(last, "outputs", None):
         return _ends_in_sigmoid(last)
     activation = getattr(last, "activation", None)
     return activation is keras.activations.sigmoid or type(last).__name__ == "Sigmoid"

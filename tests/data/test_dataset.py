@@ -276,3 +276,8 @@ def test_tile_datasets_shuffle_anew_at_each_pass(tiles):
 def test_tile_datasets_refuse_what_they_cannot_do(tiles, options, message):
     with pytest.raises(InputError, match=message):
         tile_datasets(tiles, **options)
+
+
+def test_numpy_numbers_are_taken_for_batch_size_and_seed(tiles):
+    train, _, _ = tile_datasets(tiles, batch_size=np.int64(2), seed=np.int64(3))
+    assert next(iter(train))[0].shape[0] == 2

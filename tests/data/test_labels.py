@@ -11,6 +11,7 @@ from rasterio.transform import from_origin
 
 from conftest import write_raster
 from landslide_tf.checks import InputError
+from landslide_tf.data import labels as module
 from landslide_tf.data.labels import read_mask
 from landslide_tf.data.tile_rules import check_mask
 
@@ -298,3 +299,19 @@ def test_a_fraction_as_tag_hides_the_number_below_it(tmp_path):
     Image.fromarray(labels).save(path, tiffinfo={42113: "0.5"})
     with pytest.raises(InputError, match="all that is known of it is landslide"):
         read_mask(path)
+
+
+def test_a_raster_of_many_numbers_is_not_read_to_its_end(tmp_path, monkeypatch):
+    values = np.linspace(0.1, 0.9, 4000, dtype="float32").reshape(40, 100)  # without any 0
+    path, read = write_raster(tmp_path / "probability.tif", values), []
+
+    def window(file, part, **options):
+        read.append(part)
+        return real(file, part, **options)
+
+    real = module.read_window
+    monkeypatch.setattr(module, "read_window", window)
+    monkeypatch.setattr(module, "STRIP_PX", 1000)  # ten rows
+    with rasterio.open(path) as file:
+        assert module.label_numbers(file) is None  # check_mask refuses its values
+    assert len(read) == 1

@@ -132,6 +132,17 @@ def test_trees_and_no_data_are_no_steep_ground(rng):
     dem = dataclasses.replace(on_ground(mark, 10), valid=mark > 0)
     assert len(slopes(dem)) == 0 and steep_warnings(slopes(dem)) == []
     assert len(slopes(raster(mark))) == 0  # of no known size
+    # the rim of a survey: 20 x 20 pixels with data, 10 m a pixel, have 19 x 19 slopes of 87 degrees
+    steep = 200.0 * np.add.outer(np.arange(64), np.zeros(64))
+    valid = np.zeros((64, 64), bool)
+    valid[:20, :20] = True
+    assert len(slopes(dataclasses.replace(on_ground(steep, 10), valid=valid))) == 361
+    assert steep_warnings(slopes(dataclasses.replace(on_ground(steep, 10), valid=valid))) == []
+    assert len(steep_warnings(slopes(on_ground(steep, 10)))) == 1
+    # no data that is infinite gives no warning of NumPy's
+    nowhere = np.zeros((64, 64), bool)
+    infinite = dataclasses.replace(on_ground(np.full((64, 64), np.inf), 10), valid=nowhere)
+    assert slopes(infinite).size == 0
 
 
 @pytest.mark.parametrize("landslide, told", [(0, False), (60, False), (61, True), (100, True)])

@@ -331,6 +331,8 @@ def test_a_tiff_of_several_pages_is_refused(tmp_path):
     page, preview = (Image.fromarray(np.zeros((n, n), "uint8")) for n in (8, 4))
     page.save(tmp_path / "a.tif", save_all=True, append_images=[page, preview])
     refused(tmp_path / "a.tif", "holds 3 images (pages)", "gdal_translate GTIFF_DIR:1:a.tif")
+    page.save(tmp_path / "c.tif", save_all=True, append_images=[preview, page])
+    refused(tmp_path / "c.tif", "holds 3 images (pages)")
     page.save(tmp_path / "b.tif", save_all=True, append_images=[preview])
     assert read_raster(tmp_path / "b.tif").size == (8, 8)
 

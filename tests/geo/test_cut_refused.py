@@ -181,6 +181,7 @@ def test_polygons_between_the_centres_of_pixels_are_told(scene, tmp_path, capsys
     thin, small = rectangle(4.1, 1, 4.4, 9), rectangle(12.6, 5.6, 13.4, 6.4)
     polygons = write_polygons(tmp_path / "p.gpkg", [*seen, thin, small])
     cut_scene(scene, polygons, tmp_path / "out", CutOptions(tile_px=16))
-    assert "p.gpkg: 2 of its polygons are so small or narrow" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "p.gpkg: polygons too small or narrow to hold a pixel's centre: 2;" in told
     cut_scene(scene, polygons, tmp_path / "touched", CutOptions(tile_px=16, all_touched=True))
     assert "narrow" not in capsys.readouterr().out

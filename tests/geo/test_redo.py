@@ -113,8 +113,10 @@ def test_what_cannot_be_redone(red_run, grey_scene, tmp_path, kind):
     if "changed" in kind:
         with rasterio.open(grey_scene[kind == "dem changed"], "r+") as file:
             file.write(file.read()[:, ::-1])
-    words = "not the file that the map in .* was made of" if "changed" in kind else "no such file"
-    with pytest.raises(InputError, match=f"{words}|is damaged"):
+    words = "is damaged" if kind == "not json" else "no such file"
+    if "changed" in kind:
+        words = "not the file that the map in .* was made of"
+    with pytest.raises(InputError, match=words):
         redo_map(out, tmp_path / "again")
     assert not (tmp_path / "again").exists()
 

@@ -320,7 +320,7 @@ def test_onnx_predicts_only_when_asked_and_only_for_this_very_model(finished_run
     "bands, code, advice",
     [
         (3, 0, "give --nodata=-9999 (an option of train; here mend the files: gdal_edit"),
-        (5, 2, "gdal_translate -b 3 -b 2 -b 1"),
+        (5, 2, "gdal_translate -b RED -b GREEN -b BLUE"),
     ],
 )
 @pytest.mark.parametrize("command", ["predict", "evaluate"])

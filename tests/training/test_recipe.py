@@ -102,6 +102,12 @@ def test_an_own_model_is_scored_whatever_it_calls_as_a_layer(kind, tiny_config, 
     assert ("with the moving averages of batch normalisation: 'backbone'" not in out) == known
 
 
+def test_an_own_model_may_end_in_a_model_with_a_call_of_its_own():
+    x = keras.Input((32, 32, 4))
+    ends = keras.Model(x, OwnNormalisation()(keras.layers.Conv2D(1, 1)(x)))
+    assert not training._ends_in_sigmoid(ends)
+
+
 def one_convolution(shape=(32, 32, 4), **options):
     x = keras.Input(shape)
     return keras.Model(x, keras.layers.Conv2D(1, 1, **options)(x))
