@@ -203,7 +203,8 @@ def scene_warnings(run: Run, scene: Scene, options: MapOptions, labels=None) -> 
     `labels` is the opened reference, if there is one (see `open_reference`).
 
     Raises:
-        InputError: a float image beyond [0, 1] that nothing scales; nothing can be read.
+        InputError: an image whose type does not say what becomes 1 and that nothing scales; a DEM
+            of bands that differ; a reference mask that is ambiguous; nothing can be read.
     """
     own = float(np.sqrt(np.prod(scene.resolution_m)))
     used = options.resolution_m or model_resolution(run, scene.image)

@@ -85,7 +85,7 @@ def scale_note(scene: Scene, values, valid, spec) -> str | None:
     """A warning where the scaled image is far darker than what a model is trained on, or None.
 
     Raises:
-        InputError: a float image beyond [0, 1].
+        InputError: an image whose type does not say what becomes 1, as floats beyond [0, 1].
     """
     if scene.stretch is not None or not valid.any():
         return None
