@@ -133,11 +133,19 @@ def _counted(found: list[str]) -> str:
     """How often each verdict was found, in words.
 
     >>> _counted(["better", "worse", "better", "not run"])
-    'of 4 comparisons 2 better, 1 worse, 1 not run'
+    'of 4 comparisons: 2 better, 1 worse, 1 not run'
+    >>> _counted(["not run"] * 9)
+    'none of the 9 comparisons was run'
     """
+    if len(found) > 1 and len(set(found)) == 1:
+        none, every = (
+            f"none of the {len(found)} comparisons was run",
+            f"all {len(found)} comparisons",
+        )
+        return none if found[0] == NOT_RUN else f"{every}: {found[0]}"
     kinds = (BETTER, WORSE, CANNOT_TELL, TOO_FEW, NO_COUNTS, NOT_RUN)
     counts = ", ".join(f"{found.count(kind)} {kind}" for kind in kinds if kind in found)
-    return f"of {len(found)} comparisons {counts}" if len(found) > 1 else counts
+    return f"of {len(found)} comparisons: {counts}" if len(found) > 1 else counts
 
 
 def _bce_is_unsuitable(results: Results, compared: pd.DataFrame) -> Claim:

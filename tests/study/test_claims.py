@@ -46,7 +46,7 @@ def test_one_seed_gives_no_verdict_however_large_the_difference(make_results):
     assert {v for n, v in verdicts(results).items() if n not in ("balanced", "epoch", "image")} == {
         CANNOT_TELL
     }
-    assert "9 not enough seeds" in claims(results)[1].short
+    assert "all 9 comparisons: not enough seeds" in claims(results)[1].short
     assert "No comparison has three seeds" in what_it_means(results, paper_comparisons(results))[0]
 
 
@@ -89,7 +89,7 @@ def test_a_missing_run_leaves_it_open(seeded):
     assert verdicts(found)["unetpp"] == CANNOT_TELL
     claim = claims(found)[NAMES.index("unetpp")]
     assert claim.figures[-1] == "not run: U-Net++ (Dice) - ResUNet (WCE)"
-    assert claim.short == "of 4 comparisons 3 better, 1 not run"
+    assert claim.short == "of 4 comparisons: 3 better, 1 not run"
 
 
 def test_worse_than_one_is_enough_against_it(seeded):
