@@ -77,7 +77,8 @@ class _Segmentation:
         options |= {
             "validation_split": validation_split,
             "validation_data": validation_data,
-            "shuffle": shuffle,
+            # A tf.data.Dataset has its own order; Keras warns where it is asked to shuffle one.
+            "shuffle": shuffle and not hasattr(x, "element_spec"),
         }
         weights = _class_weights(class_weight)
         if not isinstance(callbacks, keras.callbacks.CallbackList):

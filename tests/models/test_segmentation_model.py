@@ -197,6 +197,14 @@ def test_the_arguments_of_fit_have_keras_order(batch):
     assert history["val_loss"] == pytest.approx([bce(batch[1][3:], batch[0][3:])], rel=1e-5)
 
 
+@pytest.mark.filterwarnings("error:.*shuffle=True")
+def test_a_dataset_keeps_its_order_without_a_warning(batch):
+    model = one_pixel_model()
+    compile_quickly(model, BCELoss())
+    data = tf.data.Dataset.from_tensor_slices(batch).batch(2)
+    assert len(model.fit(data, verbose=0).history["loss"]) == 1
+
+
 @pytest.mark.parametrize("heads", [1, 2])
 def test_two_metrics_of_one_name_are_refused(batch, heads):
     model = one_pixel_model(heads)
