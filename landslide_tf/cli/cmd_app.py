@@ -57,7 +57,7 @@ def _app(arguments) -> None:
         upload_mb=arguments.upload_mb,
     )  # fmt: skip
     try:
-        say(f"the page is at {server.url}; end it with Ctrl-C")
+        say(f"the page is at {server.url} (Ctrl-C ends it)")
         if not arguments.no_browser and is_own_machine(arguments.host):
             webbrowser.open(server.url)
         while not ended.wait(1):  # Windows hears Ctrl-C between the waits
