@@ -56,19 +56,23 @@ def atomic_path(path):
         scratch.unlink(missing_ok=True)
 
 
-def disk_is_full(error: OSError) -> bool:
-    """Whether the disk is full, or the user's share of it (quota).
+def disk_is_full(error: Exception) -> bool:
+    """Whether the disk is full, or the user's share of it (quota), by an error of any library.
 
     >>> disk_is_full(OSError(errno.EDQUOT, "Disk quota exceeded"))
     True
     >>> disk_is_full(OSError("451584 requested and 26592 written"))  # NumPy's, without a number
     True
+    >>> disk_is_full(RuntimeError("a.tmp; No space left on device"))  # TensorFlow's
+    True
     >>> disk_is_full(OSError(errno.EACCES, "Permission denied"))
     False
     """
     # Windows knows no EDQUOT
-    full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-    return full or bool(re.fullmatch(r"\d+ requested and \d+ written", str(error)))
+    full = getattr(error, "errno", None) in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+    return full or bool(
+        re.search(r"\d+ requested and \d+ written|No space left|quota exceeded", str(error))
+    )
 
 
 def remove_scratch(folder) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import errno
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from landslide_tf.data.arrays import load_tiles
 from landslide_tf.data.dataset import Part
 from landslide_tf.data.demo import demo_folder
 from landslide_tf.export import formats, qgis
-from landslide_tf.files import SCRATCH, sha256, write_json
+from landslide_tf.files import SCRATCH, disk_is_full, sha256, write_json
 from landslide_tf.inputs.resize import resize_nearest
 from landslide_tf.models.probability import Predictor
 from landslide_tf.runs.run import Run, load_run
@@ -95,8 +94,7 @@ def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = 
     except (OSError, JobError, InputError):
         raise
     except Exception as error:  # TensorFlow, ONNX and LiteRT each have their own for a full disk
-        said = re.search("No space left|quota exceeded", str(error))
-        if shutil.disk_usage(out.parent).free > FULL_DISK and not said:
+        if shutil.disk_usage(out.parent).free > FULL_DISK and not disk_is_full(error):
             raise
         raise OSError(errno.ENOSPC, "No space left on device", str(out)) from None
     finally:

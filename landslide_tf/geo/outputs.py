@@ -13,7 +13,7 @@ from rasterio.shutil import copy
 from rasterio.windows import Window
 
 from landslide_tf.checks import JobError
-from landslide_tf.files import atomic_path
+from landslide_tf.files import atomic_path, disk_is_full
 from landslide_tf.geo.styles import ERROR_CLASSES, LANDSLIDE_COLOUR, rgb
 
 NO_DATA = 255  # of bytes
@@ -116,7 +116,7 @@ def write_error(path, error) -> Exception:
     >>> write_error("map.tif", "write failed")
     JobError('map.tif: cannot be written (write failed); continue with --resume')
     """
-    if shutil.disk_usage(Path(path).parent).free < FULL_DISK:
+    if shutil.disk_usage(Path(path).parent).free < FULL_DISK or disk_is_full(error):
         return OSError(errno.ENOSPC, "No space left on device", str(path))
     return JobError(f"{path}: cannot be written ({error}); continue with --resume")
 
