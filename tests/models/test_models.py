@@ -394,10 +394,7 @@ def test_saved_model_loads_without_the_package(saved, backend, tolerance):
     pytest.importorskip(backend)
     folder, logits = saved
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    subprocess.run(
-        [sys.executable, "-c", LOAD_WITHOUT_THE_PACKAGE],
-        cwd=folder,
-        env={**environment, "KERAS_BACKEND": backend},
-        check=True,
-    )
+    environment["KERAS_BACKEND"] = backend
+    command = [sys.executable, "-c", LOAD_WITHOUT_THE_PACKAGE]
+    subprocess.run(command, cwd=folder, env=environment, check=True)
     np.testing.assert_allclose(np.load(folder / f"{backend}.npy"), logits, atol=tolerance)
