@@ -125,6 +125,15 @@ def test_elevations_in_decimetres_are_too_steep(grid, tmp_path):
         assert ["half of the DEM" in line for line in lines] == [True] * told
 
 
+def test_the_slopes_that_are_kept_do_not_grow_with_the_dem(grid, tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr(oddities, "STRIP_PX", 400)  # four strips of 10 rows
+    monkeypatch.setattr(oddities, "steep_warnings", lambda rises: kept.append(len(rises)) or [])
+    dem_oddities(dem(tmp_path), grid)
+    # at 2 m a pixel slopes reach over 5: 5 x 35 in a strip, of which every fourth is kept
+    assert kept == [4 * 44]
+
+
 def test_an_outline_of_the_whole_area_among_the_polygons(grid, tmp_path):
     left, bottom, right, top = grid.outline().bounds
     few = [shapely.box(left, bottom, left + 10, top)]
