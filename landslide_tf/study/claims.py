@@ -138,11 +138,9 @@ def _counted(found: list[str]) -> str:
     'none of the 9 comparisons was run'
     """
     if len(found) > 1 and len(set(found)) == 1:
-        none, every = (
-            f"none of the {len(found)} comparisons was run",
-            f"all {len(found)} comparisons",
-        )
-        return none if found[0] == NOT_RUN else f"{every}: {found[0]}"
+        if found[0] == NOT_RUN:
+            return f"none of the {len(found)} comparisons was run"
+        return f"all {len(found)} comparisons: {found[0]}"
     kinds = (BETTER, WORSE, CANNOT_TELL, TOO_FEW, NO_COUNTS, NOT_RUN)
     counts = ", ".join(f"{found.count(kind)} {kind}" for kind in kinds if kind in found)
     return f"of {len(found)} comparisons: {counts}" if len(found) > 1 else counts
