@@ -98,6 +98,8 @@ def qgis_metadata(run: Run) -> dict:
         "tile_size": spec.tile_px,
         "tiles_overlap": 50,
         "seg_thresh": run.threshold,
+        # The median filter of 9 pixels that Deepness else runs over the answer drops small slides.
+        "seg_small_segment": 0,
         # in centimetres
         **({"resolution": round(100 * resolution, 3)} if resolution else {}),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from keras import layers
 
@@ -15,21 +15,20 @@ def encode(
     block: Callable,
     filters: int,
     attention: str | Callable,
-    dropout: float,
-    dropout_levels: int = 1,
+    dropout: Sequence[float],
     name: str = "encoder",
 ) -> list:
     """Feature maps of levels 0 to 4; level i is (B, H / 2^i, W / 2^i, filters * 2^i).
 
     Dropout comes after the block of the bottleneck, the end of the contracting path, where
-    Ronneberger et al. (2015) name it; `dropout_levels` counts the deepest levels that have it.
+    Ronneberger et al. (2015) name it; `dropout` holds the rates from there upwards, one a level.
     With two levels the batch normalisation behind the first one sees another variance in training
     than in inference (Li et al. 2018, arXiv 1801.05134), and the model predicts too few landslides.
 
     >>> import keras
     >>> from landslide_tf.models.blocks import conv_block
     >>> x = keras.Input((64, 64, 4))
-    >>> [f.shape[1:] for f in encode(x, block=conv_block, filters=4, attention="none", dropout=0.5)]
+    >>> [f.shape[1:] for f in encode(x, block=conv_block, filters=4, attention="none", dropout=())]
     [(64, 64, 4), (32, 32, 8), (16, 16, 16), (8, 8, 32), (4, 4, 64)]
     """
     features = []
@@ -37,8 +36,8 @@ def encode(
         if level > 0:
             x = layers.MaxPooling2D(2, name=f"{name}{level}_pool")(x)
         x = block(x, filters * 2**level, f"{name}{level}", attention)
-        if level >= LEVELS - dropout_levels and dropout > 0:
-            x = layers.Dropout(dropout, name=f"{name}{level}_dropout")(x)
+        if level >= LEVELS - len(dropout) and (rate := dropout[LEVELS - 1 - level]) > 0:
+            x = layers.Dropout(rate, name=f"{name}{level}_dropout")(x)
         features.append(x)
     return features
 
@@ -53,7 +52,7 @@ def encode_fused(x, *, fusion: str, **options) -> list:
     >>> import keras
     >>> from landslide_tf.models.blocks import conv_block
     >>> x = keras.Input((64, 64, 4))
-    >>> options = dict(filters=4, block=conv_block, attention="none", dropout=0.0)
+    >>> options = dict(filters=4, block=conv_block, attention="none", dropout=())
     >>> [f.shape[-1] for f in encode_fused(x, fusion="early", **options)]
     [4, 8, 16, 32, 64]
     >>> [f.shape[-1] for f in encode_fused(x, fusion="bottleneck", **options)]

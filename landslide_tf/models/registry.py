@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 
@@ -30,8 +30,7 @@ def build_model(
     attention: str | Callable = "none",
     fusion: str = "early",
     filters: int = 64,
-    dropout: float = 0.5,
-    dropout_levels: int = 1,
+    dropout: float | Sequence[float] = 0.5,
     input_shape: tuple | None = None,
     deep_supervision: bool = False,
 ) -> keras.Model:
@@ -48,9 +47,8 @@ def build_model(
         fusion: 'early' stacks RGB and DEM, 'bottleneck' gives channels 0-2 and the rest an
             encoder each, 'rgb' has no DEM.
         filters: of the first level; they double at each of the four poolings.
-        dropout: rate, in [0, 1).
-        dropout_levels: how many of the deepest encoder levels have dropout, 0 to 5; 1 is the
-            bottleneck alone. More than one spoils batch normalisation (see `encode`).
+        dropout: rate of the bottleneck, in [0, 1); or several rates, those of the bottleneck and
+            of the levels above it. More than one spoils batch normalisation (see `encode`).
         input_shape: (H, W, C) without the batch; H and W divisible by 16 or None. Default
             (128, 128, 4), with 3 channels for 'rgb'. A model of open size (None, None, C) refuses
             images of other sizes when it is called.
@@ -77,10 +75,13 @@ Received: 'unett'
         )
     if deep_supervision and name != "unetpp":
         raise InputError(f"`deep_supervision` needs model 'unetpp'. Received: {name!r}")
-    filters, dropout, dropout_levels = plain((filters, dropout, dropout_levels))
+    filters, dropout = plain((filters, dropout))
     check_number("filters", filters, low=1, whole=True)
-    check_number("dropout", dropout, low=0, below=1)
-    check_number("dropout_levels", dropout_levels, low=0, high=LEVELS, whole=True)
+    rates = dropout if isinstance(dropout, tuple) else (dropout,)
+    for rate in rates:
+        check_number("dropout", rate, low=0, below=1)
+    if len(rates) > LEVELS:
+        raise InputError(f"`dropout` must have at most {LEVELS} rates. Received: {len(rates)}")
     if input_shape is None:
         input_shape = (128, 128, 3 if fusion == "rgb" else 4)
     input_shape = plain(tuple(input_shape))
@@ -101,8 +102,7 @@ Received: 'unett'
         block=block,
         filters=filters,
         attention=attention,
-        dropout=dropout,
-        dropout_levels=dropout_levels,
+        dropout=rates,
     )
     logits = decoder(features, filters)
     label = name if attention_name == "none" else f"{name}_{attention_name}"

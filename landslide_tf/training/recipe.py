@@ -42,8 +42,7 @@ def build(config: TrainConfig, policy: str = "float32") -> keras.Model:
             attention=config.attention,
             fusion=config.input.fusion,
             filters=config.filters,
-            dropout=config.dropout,
-            dropout_levels=config.dropout_levels,
+            dropout=(config.dropout,) * config.dropout_levels,
             input_shape=config.input.shape,
             deep_supervision=config.deep_supervision,
         )

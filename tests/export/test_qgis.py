@@ -125,6 +125,7 @@ def test_both_files_say_what_they_are(make_scene, tmp_path, capsys):
     assert plain["input"]["tile_px"] == qgis["input"]["tile_px"] == WINDOW
     assert (qgis["resolution"], qgis["tile_size"], qgis["model_type"]) == (50, WINDOW, "Segmentor")
     assert (qgis["standardization_mean"], qgis["standardization_std"]) == ([0] * 4, [1] * 4)
+    assert qgis["seg_small_segment"] == 0  # Deepness else filters small landslides away
     assert "model_type" not in plain
     terrain = {"terrain": ("slope",), "resolution_m": 2.0}
     run = make_run(tmp_path / "slope", [1, 0, 0, 0, 0], 0.0, **terrain)

@@ -171,15 +171,18 @@ def test_dropout_rate():
     assert not layers_of(small("unet", dropout=0.0), layers.Dropout)
 
 
-def test_dropout_levels_count_from_the_bottleneck():
+def test_rates_of_dropout_count_from_the_bottleneck():
     def dropouts(**options):
-        return [layer.name for layer in layers_of(small("unet", **options), layers.Dropout)]
+        layers_found = layers_of(small("unet", **options), layers.Dropout)
+        return {layer.name: layer.rate for layer in layers_found}
 
-    assert dropouts(dropout_levels=0) == []
-    assert dropouts(dropout_levels=2) == ["encoder3_dropout", "encoder4_dropout"]
-    assert dropouts(fusion="bottleneck") == ["encoder_rgb4_dropout", "encoder_dem4_dropout"]
-    with pytest.raises(InputError, match="dropout_levels"):
-        small("unet", dropout_levels=6)
+    assert dropouts(dropout=()) == {}
+    assert dropouts(dropout=(0.5, 0.2)) == {"encoder3_dropout": 0.2, "encoder4_dropout": 0.5}
+    assert dropouts(dropout=[0, np.float32(0.25)]) == {"encoder3_dropout": 0.25}
+    both = {"encoder_rgb4_dropout": 0.5, "encoder_dem4_dropout": 0.5}
+    assert dropouts(fusion="bottleneck") == both
+    with pytest.raises(InputError, match="`dropout` must have at most 5 rates. Received: 6"):
+        small("unet", dropout=[0.1] * 6)
 
 
 @pytest.mark.parametrize(
@@ -309,6 +312,7 @@ def test_deep_supervision_has_four_outputs_and_inference_one():
         ({"filters": 2.5}, "filters.*whole number.*2.5"),
         ({"dropout": 1.0}, "dropout.*below 1.*1.0"),
         ({"dropout": -0.1}, "dropout.*at least 0.*-0.1"),
+        ({"dropout": [0.5, 1.5]}, "dropout.*below 1.*1.5"),
         ({"dropout": "0.5"}, "dropout.*at least 0.*'0.5'"),
         ({"input_shape": (250, 256, 4)}, "divisible by 16.*250 x 256.*256 x 256"),
         ({"input_shape": (64, 40, 4)}, "divisible by 16.*64 x 40.*64 x 48"),
