@@ -22,6 +22,7 @@ from landslide_tf.data.plausible import (
 from landslide_tf.data.raster import Raster, read_window
 from landslide_tf.data.tile_rules import check_dem
 from landslide_tf.geo.overlay import Grid, moved_bounds, sorted_bounds
+from landslide_tf.geo.vector import attribute_warnings, is_vector
 
 KEPT_PX = 1200  # of the longer side
 SAMPLED_ROWS = 64
@@ -72,7 +73,8 @@ def reference_oddities(
 ) -> list[str]:
     """Warnings where a reference looks shifted or turned against its image, and about its labels.
 
-    Those are mostly landslide, or from polygons too small for the image's pixels.
+    Those are mostly landslide, from polygons too small for the image's pixels, or from polygons
+    that an attribute calls something else.
 
     `labels` is what `open_labels` returns for the file `path`.
 
@@ -99,6 +101,8 @@ def reference_oddities(
             lambda box: labels(window(box)),
             tile_px,
         )
+    if is_vector(path):
+        lines += attribute_warnings(path)
     if unseen := getattr(labels, "unseen", 0):
         lines.append(
             f"polygons too small or narrow to hold a pixel's centre: {unseen}; they count as "

@@ -16,7 +16,15 @@ from rasterio.windows import Window
 from rasterio.windows import transform as window_transform
 
 from landslide_tf.checks import InputError, naming
-from landslide_tf.data.crs import SHIFT_PX, box_text, crs_name, flat_crs, horizontal, same_ground
+from landslide_tf.data.crs import (
+    SHIFT_PX,
+    box_text,
+    crs_name,
+    flat_crs,
+    horizontal,
+    same_ground,
+    unit_m,
+)
 from landslide_tf.data.labels import label_numbers, read_numbers
 from landslide_tf.data.opening import READ_ERRORS, open_raster, reading
 from landslide_tf.data.raster import Raster, nodata_values, read_window
@@ -24,7 +32,8 @@ from landslide_tf.data.tile_rules import check_dem, check_mask
 from landslide_tf.geo.vector import is_vector, read_polygons
 from landslide_tf.geo.virtual import views
 
-FARTHEST_NORTH = 90.0
+FARTHEST_NORTH, FARTHEST_EAST = 90.0, 180.0
+FINEST_M = 1e-3  # a smaller pixel is one of degrees, called metres
 SMALL_PX = 4.0  # of an area that may hold no centre of a pixel
 TOLERANCE_PX = 0.01  # of the places that GDAL computes; its default is 0.125
 
@@ -107,6 +116,14 @@ def check_georeference(file) -> None:
         raise InputError(
             f"{file.name}: its middle lies at {x:.6g}, {y:.6g}, and its CRS ({crs.name}) has no "
             "such latitude; assign the right one (gdal_edit -a_srs), or exchange x and y (-a_ullr)"
+        )
+    unit, side = unit_m(file.crs), math.sqrt(abs(t.determinant))
+    in_degrees = abs(x) <= FARTHEST_EAST and abs(y) <= FARTHEST_NORTH
+    if crs.is_projected and in_degrees and unit and unit * side < FINEST_M:
+        raise InputError(
+            f"{file.name}: its coordinates ({x:.6g}, {y:.6g}) and pixels of {side:.3g} look like "
+            f"degrees, and its CRS ({crs.name}) has none; assign the right one (gdal_edit -a_srs "
+            "EPSG:4326)"
         )
 
 

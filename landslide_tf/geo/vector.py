@@ -1,9 +1,10 @@
-"""Polygons of landslides from any vector file; only their geometry is read."""
+"""Polygons of landslides from any vector file."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,11 @@ TURN = 360.0
 # What GDAL, GEOS and PROJ raise of damaged files; pyogrio fails by a name of its own where the CRS
 # is damaged.
 ERRORS = (RuntimeError, ValueError, OSError, LookupError, ShapelyError, UnboundLocalError)
+# Field names and values may have any encoding; this one takes all bytes.
+ANY_BYTES = {"encoding": "ISO-8859-1"}
+# What an attribute calls ground without a landslide.
+NO_LANDSLIDE = re.compile(r"((no|non|not|without)[\W_]*(a[\W_]+)?(land)?slides?|background)", re.I)
+LOOKED_AT = 10_000  # polygons whose attributes are read
 
 
 def is_vector(path) -> bool:
@@ -51,8 +57,7 @@ def is_vector(path) -> bool:
 def read_polygons(path, grid):
     """The polygons of a vector file that reach into the scene, in its CRS, as a GeoSeries.
 
-    Attributes are not read, so their encoding does not matter. Across 180 degrees, polygons are
-    brought to the scene's side.
+    Attributes are not read. Across 180 degrees, polygons are brought to the scene's side.
 
     Raises:
         InputError: the file cannot be read, holds other than polygons, has no CRS, or several
@@ -95,6 +100,32 @@ def read_polygons(path, grid):
     return shapes.reset_index(drop=True)
 
 
+def attribute_warnings(path) -> list[str]:
+    """Warnings of polygons that an attribute calls ground without a landslide.
+
+    >>> attribute_warnings("landslides.geojson")
+    []
+    """
+    import pyogrio
+
+    try:
+        table = pyogrio.read_dataframe(
+            _for_pyogrio(path), read_geometry=False, max_features=LOOKED_AT, **ANY_BYTES
+        )
+    except ERRORS:  # attributes that cannot be read say nothing
+        return []
+    lines = []
+    for name in table.select_dtypes(exclude=("number", "bool", "datetime")).columns:
+        values = table[name].dropna().astype(str)
+        called = values[values.str.strip().str.fullmatch(NO_LANDSLIDE)]
+        if len(called):
+            lines.append(
+                f"{name} is {called.iloc[0]!r} in {len(called)} of {len(table)} polygons, which "
+                "count as landslides all the same; leave them out first (ogr2ogr -where)"
+            )
+    return lines
+
+
 def _read_around(path, grid, around):
     """Shapes near the scene in their own CRS, facts of the layer, and the boxes looked into."""
     import geopandas
@@ -107,8 +138,7 @@ def _read_around(path, grid, around):
         raise InputError(
             f"{path}: holds several layers ({', '.join(layers)}); export one (ogr2ogr)"
         )
-    # Field names may have any encoding; this one takes all bytes.
-    options = {"layer": layers[0] if layers else None, "encoding": "ISO-8859-1"}
+    options = {"layer": layers[0] if layers else None, **ANY_BYTES}
     info = pyogrio.read_info(source, force_total_bounds=True, **options)
     bounds = info["total_bounds"]
     if not layers or info["features"] == 0 or not np.isfinite(bounds or np.nan).all():

@@ -9,9 +9,11 @@ from rasterio.transform import from_origin
 
 from conftest import write_raster
 from landslide_tf.checks import InputError
+from landslide_tf.data.opening import open_raster
 from landslide_tf.data.raster import read_raster
 from landslide_tf.geo import cut
 from landslide_tf.geo.cut import cut_scene
+from landslide_tf.geo.overlay import check_georeference
 from landslide_tf.geo.settings import CutOptions
 
 
@@ -174,6 +176,25 @@ def test_degrees_that_cannot_be(what, west, north, scene, tmp_path):
     dem = path if what == "dem" else None
     words = ("lost.tif: its middle lies at", "has no such latitude", "-a_srs")
     check_refused(image, polygons, tmp_path, *words, dem=dem)
+
+
+@pytest.mark.parametrize("what", ["image", "dem", "mask"])
+def test_degrees_that_are_called_metres(what, scene, tmp_path):
+    lost = {"crs": "EPSG:32647", "transform": from_origin(98.6, 31.2, 1e-5, 1e-5)}
+    path = write_raster(
+        tmp_path / "lost.tif", np.ones((32, 32, 3 if what == "image" else 1), "uint8"), **lost
+    )
+    good = write_polygons(tmp_path / "p.gpkg", [rectangle(4, 10, 8, 20)])
+    image, polygons = path if what == "image" else scene, path if what == "mask" else good
+    words = ("lost.tif: its coordinates (98.6002, 31.1998)", "look like degrees", "EPSG:4326")
+    check_refused(image, polygons, tmp_path, *words, dem=path if what == "dem" else None)
+
+
+def test_pixels_of_a_millimetre_are_taken(tmp_path):
+    place = {"crs": "EPSG:32647", "transform": from_origin(LEFT, TOP, 5e-4, 5e-4)}
+    image = write_raster(tmp_path / "close.tif", np.ones((32, 32, 3), "uint8"), **place)
+    with open_raster(image) as file:
+        check_georeference(file)
 
 
 def test_polygons_between_the_centres_of_pixels_are_told(scene, tmp_path, capsys):

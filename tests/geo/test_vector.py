@@ -15,6 +15,7 @@ from conftest import write_raster
 from landslide_tf.checks import InputError
 from landslide_tf.data.opening import open_raster
 from landslide_tf.geo.overlay import Grid, open_labels
+from landslide_tf.geo.vector import attribute_warnings
 
 WEST, NORTH = 470000, 3445000
 PLACE = {"crs": "EPSG:32647", "transform": from_origin(WEST, NORTH, 2, 2)}
@@ -155,3 +156,34 @@ def test_geometry_in_a_column_of_a_table(grid, tmp_path):
         'field="WKT"/></OGRVRTLayer></OGRVRTDataSource>'
     )
     assert pixels(tmp_path / "a.vrt", grid) == 25
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        (["slide", "No landslide", "no landslide "], "kind is 'No landslide' in 2 of 3"),
+        (["a", "b", "non_landslide"], "kind is 'non_landslide' in 1 of 3"),
+        (["not a slide", None, "c"], "kind is 'not a slide' in 1 of 3"),
+        (["background", "landslide", "landslide"], "kind is 'background' in 1 of 3"),
+        # kinds and states of landslides, and remarks
+        (["rotational landslide", "stable", "no landslide inventory yet"], None),
+        ([0, 1, 2], None),
+        ([None, None, None], None),
+    ],
+)
+@pytest.mark.parametrize("name", ["p.gpkg", "p.geojson", "p.shp"])
+def test_polygons_that_an_attribute_calls_no_landslide(values, told, name, tmp_path):
+    shapes = [*TWO, square(1, 20)]
+    frame = geopandas.GeoDataFrame({"kind": values}, geometry=shapes, crs=32647)
+    frame.to_file(tmp_path / name)
+    lines = attribute_warnings(tmp_path / name)
+    assert [line.split(" of 3")[0] + " of 3" for line in lines] == ([told] if told else [])
+    assert all("count as landslides all the same" in line for line in lines)
+
+
+def test_attributes_in_any_encoding_say_nothing(tmp_path):
+    path = written(tmp_path / "p.shp")
+    frame = geopandas.GeoDataFrame({"类型": ["滑坡", "崩塌"]}, geometry=TWO, crs=32647)
+    frame.to_file(path, encoding="GBK")
+    path.with_suffix(".cpg").write_text("UTF-8")
+    assert attribute_warnings(path) == []
