@@ -134,7 +134,7 @@ def test_a_folder_belongs_to_its_choices(tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_from_top_to_bottom_and_again(path, tmp_path):
-    """Twice with the same parameters, then with more epochs, in one kernel and one folder.
+    """Twice with the same parameters in one kernel and folder; one also with more epochs.
 
     The set-up cell installs nothing that is there, so this runs in the present environment.
     """
@@ -143,7 +143,7 @@ def test_runs_from_top_to_bottom_and_again(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "", "language": "python"}
     cells, rounds = notebook.cells, []
-    for epochs in (1, 1, 2):
+    for epochs in (1, 1, 2) if path.stem == "quickstart" else (1, 1):
         rounds += copy.deepcopy(cells if not rounds else cells[PARAMETERS:])
         values = SMALL[path.stem] | {"EPOCHS": epochs, "DRIVE": False, "WORK": str(tmp_path)}
         at = len(rounds) - len(cells) + PARAMETERS
@@ -158,9 +158,9 @@ def test_runs_from_top_to_bottom_and_again(path, tmp_path):
     text = json.dumps(notebook.cells)
     assert "Traceback" not in text
     if path.stem == "map_a_scene":  # the movable map, and what was missed
-        assert text.count("leaflet") > 2
+        assert text.count("leaflet") > 1
         shown = [
             o for c in rounds if "errors.png" in c.source for o in c.outputs
             if "image/png" in o.get("data", {})
         ]  # fmt: skip
-        assert len(shown) == 3
+        assert len(shown) == 2
