@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from landslide_tf.config import ATTENTIONS, LOSSES, MODELS
 from landslide_tf.study.comparisons import CONTEXTUAL, SMALL_TABLE, find
-from landslide_tf.study.matrices import MODEL_TITLES, SIX
+from landslide_tf.study.matrices import ATTENTIONS, LOSSES, MODEL_TITLES, MODELS, SIX
 from landslide_tf.study.records import Results, all_records
 from landslide_tf.study.tables import best_on_validation, loss_results, times
 from landslide_tf.study.verdicts import BETTER, CANNOT_TELL, NO_COUNTS, NOT_RUN, TOO_FEW, WORSE

@@ -11,9 +11,8 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from landslide_tf.config import LOSSES, MODELS
 from landslide_tf.study.bootstrap import difference
-from landslide_tf.study.matrices import SIX
+from landslide_tf.study.matrices import LOSSES, MODELS, SIX
 from landslide_tf.study.records import Result, Results, all_records
 from landslide_tf.study.verdicts import BETTER, NOT_RUN, WORSE, holm, verdict
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from landslide_tf.config import ATTENTIONS, LOSSES, MODELS, PAPER_LOSS, TrainConfig
+from landslide_tf.config import PAPER_LOSS, TrainConfig
 
-# The shown names, as the paper writes them.
+# The paper's models, attentions and losses, and their names as it writes them. What is added to
+# those of `landslide_tf.config` is no part of its tables.
 MODEL_TITLES = {"unet": "U-Net", "resunet": "ResUNet", "unetpp": "U-Net++"}
 ATTENTION_TITLES = {
     "none": "",
@@ -18,6 +19,7 @@ ATTENTION_TITLES = {
     "spatial_contextual": " spatial + contextual",
 }
 LOSS_TITLES = {"bce": "BCE", "focal": "focal", "dice": "Dice", "wce": "WCE"}
+MODELS, ATTENTIONS, LOSSES = map(tuple, (MODEL_TITLES, ATTENTION_TITLES, LOSS_TITLES))
 ARCHITECTURE = ("model", "attention", "loss")
 
 

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from landslide_tf.config import MODELS
 from landslide_tf.study import tables
 from landslide_tf.study.audit import audit_table
 from landslide_tf.study.cells import DASH, between, bullets, listed, number, spread, table
 from landslide_tf.study.claims import DOES_NOT, HOLDS, Claim, claims
 from landslide_tf.study.comparisons import best_of, paper_comparisons
 from landslide_tf.study.experiments import Study
-from landslide_tf.study.matrices import SIX
+from landslide_tf.study.matrices import MODELS, SIX
 from landslide_tf.study.records import Result, Results, on_common_seeds
 from landslide_tf.study.tables import METRICS
 from landslide_tf.study.wording import (

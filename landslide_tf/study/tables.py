@@ -8,10 +8,16 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
-from landslide_tf.config import LOSSES, MODELS
 from landslide_tf.study.bootstrap import interval
 from landslide_tf.study.experiments import Study
-from landslide_tf.study.matrices import ATTENTION_TITLES, LOSS_TITLES, MODEL_TITLES, SIX
+from landslide_tf.study.matrices import (
+    ATTENTION_TITLES,
+    LOSS_TITLES,
+    LOSSES,
+    MODEL_TITLES,
+    MODELS,
+    SIX,
+)
 from landslide_tf.study.records import DEM_SCORES, Result, Results, all_records, on_common_seeds
 from landslide_tf.study.verdicts import LEAST_SEEDS
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from landslide_tf.config import MODELS, PAPER_LOSS
+from landslide_tf.config import PAPER_LOSS
 from landslide_tf.study.batch_norm_study import WAYS
-from landslide_tf.study.matrices import LOSS_TITLES, MODEL_TITLES
+from landslide_tf.study.matrices import LOSS_TITLES, MODEL_TITLES, MODELS
 from landslide_tf.study.plots.common import save
 from landslide_tf.study.records import Result, Results
 from landslide_tf.study.tables import paper_values
