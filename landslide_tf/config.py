@@ -240,7 +240,7 @@ class TrainConfig:
         return dataclasses.asdict(self)
 
     def options(self) -> dict:
-        """Every option by its name on the command line, those of the input among them."""
+        """Every option by field name (`tile_px` for `--tile-px`), those of `input` among them."""
         return {
             f.name: getattr(self.input if f.name in _INPUT else self, f.name)
             for f in option_fields()
@@ -266,7 +266,7 @@ class TrainConfig:
         return ["--preset", self.preset, *words]
 
     def with_options(self, **options) -> TrainConfig:
-        """The same with other values; names are those of the command line.
+        """A copy of this config with some options changed, given by field name (`tile_px`).
 
         >>> TrainConfig().with_options(fusion="rgb", filters=16).input.channels
         3

@@ -32,10 +32,10 @@ def warn(notes) -> None:
 
 @contextlib.contextmanager
 def whole_streams():
-    """Within the block stdout and stderr exist, and print '?' for what they cannot show.
+    """Make sure that stdout and stderr exist in the block, and print '?' for what they cannot show.
 
-    `pythonw` and some consoles inside other programs have none: what is printed is then lost, as
-    is meant there. It also serves as a decorator: `@whole_streams()`.
+    `pythonw` and the consoles inside some programs have no stdout or stderr. What is printed there
+    is lost, which is intended. The function also serves as a decorator: `@whole_streams()`.
 
     >>> with contextlib.redirect_stdout(None), whole_streams():
     ...     print("nobody reads this, and nothing fails")

@@ -23,9 +23,9 @@ def option(default, help, *, group="model", choices=None, metavar=None):  # noqa
 
 
 def plain(value):
-    """A NumPy number, or a list or tuple of them, as Python's own.
+    """Convert a NumPy number, or a list or tuple of such numbers, to Python's own types.
 
-    JSON can write those alone. A list becomes a tuple; all else stays as it is.
+    JSON can write only these types. A list becomes a tuple; any other value is returned unchanged.
 
     >>> import numpy as np
     >>> plain(np.int64(3)), plain((np.float32(0.5), 1)), plain("a")

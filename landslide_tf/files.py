@@ -163,8 +163,9 @@ def read_json(path, repair: str, kind=dict):
 def read_text(path, errors: str = "surrogateescape") -> str:
     """The text of a file in UTF-8, or in UTF-16 or UTF-32 with a byte order mark.
 
-    Windows writes each of them: PowerShell's `>` makes UTF-16, Notepad a mark before UTF-8. Other
-    bytes are kept as Python keeps the bytes of file names, or, with `errors='strict'`, refused.
+    Windows programs write such files: PowerShell's `>` makes UTF-16, and Notepad puts a mark before
+    UTF-8. Without a mark, bytes that are not UTF-8 become surrogate escapes, as in Python's file
+    names, or raise an error with `errors='strict'`.
 
     Raises:
         OSError: the file cannot be read.
@@ -184,9 +185,9 @@ def read_text(path, errors: str = "surrogateescape") -> str:
 def check_outputs(outputs, inputs) -> None:
     """Raise `InputError` where writing one of `outputs` would destroy one of `inputs`.
 
-    An output that is an input is refused under whatever name: a symbolic or hard link, upper for
-    lower case. So is a folder that holds an input, because a folder among `outputs` is one that
-    is replaced with all that is in it. A None among the inputs is left out.
+    An output that is also an input is refused, even under another name (a symbolic or hard link,
+    other letter case). A folder among `outputs` is going to be replaced with all its content, so it
+    is refused if an input lies in it. None among the inputs is ignored.
 
     >>> Path("map").mkdir()
     >>> Path("map/landslides.gpkg").touch()

@@ -1,8 +1,8 @@
-"""Scores of a binary segmentation: counted first, divided once.
+"""Scores of a binary segmentation, computed from pixel counts that are summed up first.
 
-Names say what is averaged: `iou` is the landslide's intersection over union pooled over all
-pixels, `miou` the mean of landslide and background IoU (the paper's mIoU), `iou_per_image` the
-mean over tiles. A ratio of nothing (0/0) is NaN; so is `miou` when one of its two IoU is.
+`iou` is the intersection over union of the landslide class, pooled over all pixels. `miou` is the
+mean of the IoU of landslide and of background (the paper's mIoU). `iou_per_image` is the mean over
+tiles. A score is NaN where its denominator is 0; `miou` is NaN where one of its two IoU is NaN.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from keras import ops
 
 from landslide_tf.checks import InputError
 
-# Bins of the streaming ROC curve. Logits are squeezed by z / (8 + |z|) to (-1, 1): a bin is
-# 0.0002 wide at 0 and saturated scores stay apart, where equal steps of probability merge both.
+# Bins of the streaming ROC curve. z / (8 + |z|) maps a logit z to (-1, 1). The bin at z = 0 is
+# 0.0002 logits wide. Saturated scores stay apart; bins of equal width in probability would merge
+# them.
 AUC_BINS = 65536
 _SQUEEZE = 8.0
 DEFAULT_NAME = "segmentation"
@@ -57,9 +58,10 @@ class SegmentationMetrics(keras.metrics.Metric):
     Give it to `compile` among the `weighted_metrics`: under `metrics` Keras leaves the weights out,
     and pixels without data count too.
 
-    A pixel is predicted landslide where `sigmoid(logit) >= threshold`. It takes logits, as the
-    models give them. Probabilities lie in [0, 1], so as logits they are all "landslide": then
-    `recall` is 1 and `precision` is the landslides' share of the pixels.
+    The metric takes logits, as the models return them: a pixel is predicted landslide where
+    `sigmoid(logit) >= threshold`. If it gets probabilities by mistake, their sigmoid is at least
+    0.5: at threshold 0.5 every pixel is predicted landslide, `recall` is 1, and `precision` is the
+    share of landslide pixels.
 
     Logits are (B, H, W, 1), masks (B, H, W, 1) or (B, H, W). A label above 0.5 is landslide, so
     masks of 0 and 255 will do. `sample_weight` is (B,), (B, H, W) or (B, H, W, 1); 0 leaves a pixel
@@ -68,12 +70,12 @@ class SegmentationMetrics(keras.metrics.Metric):
     Under another `name` than the default the keys begin with it, so two thresholds fit into one
     `compile`: `SegmentationMetrics(0.3, name="low")` gives `low_miou` and so on.
 
-    Counters are float64 (whole numbers stay exact to 2^53; float32 stops at 2^24), on JAX, which
-    has no 64-bit types by default, int32 (whole weights only, up to 2^31 pixels).
-    `auc` comes from a histogram of 65536 bins of squeezed logits: right
-    to about 1e-4, also for saturated scores, and to a few 1e-3 where all logits lie within 0.01 of
-    each other. Reports use the exact one. It costs far more than the counts: `auc=False` leaves it
-    out, and `AUCInValidation` leaves it out of the training steps alone.
+    Counters are float64, which holds whole numbers exactly up to 2^53 (float32: 2^24). JAX has no
+    64-bit types by default: there the counters are int32, weights are rounded to whole numbers, and
+    at most 2^31 pixels are counted. `auc` comes from a histogram of the logits with 65536 bins. Its
+    error is about 1e-4, also for saturated scores, and a few 1e-3 where all logits lie within 0.01
+    of each other. Reports use the exact AUC. The AUC takes far longer than the counts: `auc=False`
+    leaves it out, and `AUCInValidation` leaves it out of the training steps only.
 
     Raises:
         InputError: `threshold` is not between 0 and 1, or shapes do not fit.

@@ -1,4 +1,4 @@
-"""Maps in the making: one worker, a queue, and what each job has to say. No page in here."""
+"""The queue of map jobs and the worker thread that makes the maps; independent of the web page."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Jobs:
     def _beside(self, path: Path, folder: Path) -> Path:
         """Link an upload into the map's folder, where the QGIS project looks for the image.
 
-        Returns the link's path, or the path itself of other files and where links do not work.
+        Returns the path of the link, or `path` itself if it is no upload or links do not work.
         """
         if not path.is_relative_to(self.folder.parent):
             return path
@@ -214,8 +214,8 @@ def _read_polygons(job: MapJob):
 def redraw(job: MapJob, threshold: float, min_area: float):
     """What a map finds at another threshold and minimum area, and its polygons.
 
-    With those of its files these are the files' own polygons, which are traced from probabilities
-    that are not rounded to a hundredth.
+    If threshold and area are those of the map's files, the polygons are read from there. These are
+    more exact, because they were traced from probabilities that are not rounded to a hundredth.
 
     Raises:
         InputError, JobError: as `redo_polygons`.

@@ -32,10 +32,11 @@ OPACITY = {"image": 100, "probability": 0, "polygons": 100}
 
 
 class Place:
-    """Where a scene lies on a web map: as (latitude, longitude), or in pixels of the scene.
+    """The place of a scene on a web map: (latitude, longitude), or pixels of the scene.
 
-    Web maps end short of the poles and break at 180 degrees: the projection is Mercator around
-    the scene's own meridian. Scenes near the poles and in local coordinates are drawn in pixels.
+    Web maps break at 180 degrees, so the projection is Mercator around the scene's own meridian.
+    They also end short of the poles: scenes near the poles, and scenes in local coordinates, are
+    drawn in pixels.
     """
 
     def __init__(self, crs, transform, size):

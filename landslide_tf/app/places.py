@@ -12,8 +12,8 @@ from landslide_tf.geo.job import sources
 from landslide_tf.training.packaged import packaged_models
 from landslide_tf.training.run_folder import is_complete, is_run, run_files
 
-# What a file begins with. A name proves nothing, and GDAL opens by content: a VRT or another file
-# that names files would have it read them.
+# The first bytes of each kind of file. A file's name proves nothing, because GDAL chooses the
+# format by content: a VRT, or another format that refers to files, would make GDAL read them.
 SIGNATURES = {
     "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     "PNG": (b"\x89PNG\r\n\x1a\n",),

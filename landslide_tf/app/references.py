@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 from landslide_tf.checks import InputError
 from landslide_tf.geo.vector import ERRORS
 
-# What GDAL may open each as. GDAL chooses by content, and some formats name files and addresses to
-# read: the content is looked at before GDAL sees it.
+# The GDAL drivers allowed for each suffix. GDAL chooses the driver by content, and some formats
+# refer to other files and addresses; so the content is checked before GDAL opens the file.
 DRIVERS = {
     ".gpkg": ("GPKG",),
     ".geojson": ("GeoJSON", "GeoJSONSeq"),

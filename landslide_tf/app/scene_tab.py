@@ -1,6 +1,7 @@
 """The part of the page that maps a scene.
 
-Gradio reads the annotations of `arrive` and `pick`: they must not be texts.
+Gradio reads the annotations of `arrive` and `pick` as classes. This module therefore does not use
+`from __future__ import annotations`, which turns annotations into strings.
 """
 
 from html import escape
@@ -80,9 +81,9 @@ def scene_tab(gr, site: Site, page, model) -> None:
     inputs = [model, *image, *dem, *reference, bands, scale, nodata]
 
     def read(values):
-        """What the form asks for, as `Jobs.start` takes it, and what is known of the scene.
+        """The arguments of `Jobs.start` from the form, and facts and warnings about the scene.
 
-        The latter is None without an image. Errors give the names of files, not their paths.
+        Without an image the facts and warnings are None. Errors give names of files, not paths.
         """
         model, image, image_name, dem, dem_name, truth, truth_name, bands, scale, nodata = values
         paths = ()

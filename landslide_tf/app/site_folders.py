@@ -15,7 +15,7 @@ from landslide_tf.checks import InputError
 from landslide_tf.data.demo import write_demo_scene, write_demo_tile
 
 EXAMPLE = ("demo-rgb-dem (included)", 10.0)
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}  # of what happens by itself
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}  # no spinner, not in the API
 
 # In the browser: what is typed beyond the ends of a slider is sent as the end that it then shows.
 WITHIN = "Math.min(Math.max(share, 0.01), 0.99)"
@@ -102,7 +102,7 @@ class Site:
 
 
 def choose_threshold(gr, label: str):
-    """A slider of a probability; what its button to reset it would go back to is no map's own."""
+    """A slider for a threshold of probability, without a reset button (it would reset to 0.5)."""
     return gr.Slider(0.01, 0.99, 0.5, step=0.01, label=label, buttons=[])
 
 

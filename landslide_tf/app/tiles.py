@@ -113,7 +113,7 @@ def share_above(trial: Trial, threshold: float) -> float:
 
 
 def occlusion_rows(trial: Trial) -> list[list[str]]:
-    """The table of how much the answer changes when a group of bands says nothing."""
+    """Rows of the occlusion table: bands, mean change of probability, share of changed pixels."""
     return [
         [TITLES[name], f"{found['change']:.3f}", f"{found['flipped']:.1%}"]
         for name, found in trial.hidden.items()

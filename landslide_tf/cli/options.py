@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def new_parser(commands, name, summary, epilog):
-    """A command's parser, among others (`commands`) or alone (None), its examples as they stand.
+    """The parser of a command, added to `commands` or alone (None); `epilog` keeps its lines.
 
     >>> parser = new_parser(None, "count", "Count tiles.", "examples:\\n  count tiles")
     >>> parser.format_help().splitlines()[-2:]
@@ -166,8 +166,8 @@ def _help(f) -> str:
 def import_keras_quietly() -> None:
     """Import Keras without the notes that TensorFlow's C++ code prints while it starts.
 
-    pyogrio comes before it: to what is loaded later TensorFlow gives its own SQLite, which knows
-    no spatial index, and GeoPackages would be written without one.
+    pyogrio is imported before it. Libraries that are loaded after TensorFlow use TensorFlow's
+    SQLite, which has no spatial index; pyogrio would then write GeoPackages without one.
 
     >>> import_keras_quietly()
     >>> "keras" in sys.modules

@@ -1,8 +1,8 @@
-"""Whether the masks of a data set lie on their images, judged by the edges of both.
+"""Check that the masks of a data set lie on their images, by comparing the edges of both.
 
-A single landslide says little. Over tens of tiles the image is more often rugged under the
-outlines of its landslides than where the same outlines are put a little off, turned or mirrored.
-Where another place fits better by many standard errors, the masks belong to other ground.
+A single landslide says little. But over tens of tiles, the image has stronger edges under the
+outlines of its landslides than under the same outlines shifted, turned or mirrored. If another
+position fits better by many standard errors, the masks belong to other ground.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ import numpy as np
 
 from landslide_tf.data.orientation import turned
 
-SIDE_PX = 64  # tiles are compared at this size
-REACH_PX = 16  # the furthest shift that is looked for
-LOOKED_AT = 256  # tiles of a set, which take a second
-LEAST_TILES = 20
-NEAR_PX = 3  # masks drawn by hand are not more exact than this
-NEAR = slice(REACH_PX - NEAR_PX, REACH_PX + NEAR_PX + 1)  # of the shifts: as good as none
-SURE, BETTER = 6.0, 0.15  # standard errors, and deviations, by which another place must fit better
-LEAST_KNOWN, SMALLEST, LARGEST = 0.9, 0.005, 0.8  # share of data; of landslide
+SIDE_PX = 64  # all tiles are resized to this side before they are compared
+REACH_PX = 16  # the largest shift that is tried, in these pixels
+LOOKED_AT = 256  # at most this many tiles of a data set are compared, which takes a second
+LEAST_TILES = 20  # fewer tiles give no verdict
+NEAR_PX = 3  # shifts up to this count as none: masks drawn by hand are not more exact
+NEAR = slice(REACH_PX - NEAR_PX, REACH_PX + NEAR_PX + 1)  # the indices of these small shifts
+# Another position must fit better by this many standard errors, and by this many deviations.
+SURE, BETTER = 6.0, 0.15
+# For a tile that counts: least share of pixels with data; limits of the share of landslide.
+LEAST_KNOWN, SMALLEST, LARGEST = 0.9, 0.005, 0.8
 ORIENTATIONS = [(flip, turns) for flip in (False, True) for turns in range(4)]
-SCENE_TILE_PX = 128  # of a scene
-SCENE_TILES, SCENE_FITS = 4096, 64  # looked for outlines, and compared
+SCENE_TILE_PX = 128  # side of the tiles in which a scene is compared
+SCENE_TILES, SCENE_FITS = 4096, 64  # tiles of a scene that are searched, and that are compared
 WORDS = (
     "",
     "turned to the left by 90 degrees",
@@ -46,12 +48,13 @@ def looked_at(count: int) -> set[int]:
 
 
 def mask_fit(image, labels, known, orientations=ORIENTATIONS) -> np.ndarray | None:
-    """How well a mask's outline lies on edges of its image, for each place tried: (8, 33, 33).
+    """Fit of a mask's outline to the edges of its image at each position: (8, 33, 33) float32.
 
-    The first axis is the orientation of the mask. The others are its shift down and to the right,
-    from -16 to 16 pixels of 64; [0, 16, 16] is in place. A number is the mean strength of the
-    image's edges under the outline, less that of the tile, in standard deviations. None where the
-    tile says nothing: it has no outline, one brightness, or too little data.
+    The first axis is the orientation of the mask, with one entry for each of `orientations`. The
+    others are its shift down and to the right, from -16 to 16 pixels of 64; [0, 16, 16] is the mask
+    in place. A value is the mean edge strength of the image under the outline, minus the mean over
+    the tile, in standard deviations. Returns None for a tile that says nothing: it has too little
+    or too much landslide, one brightness only, or too little data.
 
     Args:
         image: (H, W, C), of any brightness.

@@ -21,7 +21,7 @@ from landslide_tf.data.tile import read_file
 from landslide_tf.files import atomic_path
 from landslide_tf.inputs.spec import InputSpec
 
-# What a pack file holds for good: asked for otherwise, the folder must be packed again.
+# Options that a pack file fixes: to use other values, the folder must be packed again.
 PACKED = ("bands", "rgb_scale", "nodata", "terrain")
 
 
@@ -131,10 +131,11 @@ def _masks(tiles: Tiles) -> list[str]:
 
 
 def resolve_spec(spec: InputSpec, samples: list[Sample]) -> InputSpec:
-    """The spec with the bands and the brightness of a data set that has its own.
+    """The spec, with bands and brightness filled in for a data set that has its own values.
 
-    Landslide4Sense is reflectance, of which 3000 becomes 1, and its red, green and blue are bands
-    4, 3 and 2. So a model trained on it reads GeoTIFFs of the same values alike.
+    That is Landslide4Sense: it holds reflectance x 10000, of which 3000 becomes 1, and its bands 4,
+    3 and 2 are red, green and blue. A model trained on it keeps these values in its spec, and so
+    scales GeoTIFFs of the same values in the same way.
 
     Raises:
         InputError: Landslide4Sense files lie among others.
@@ -155,9 +156,9 @@ def resolve_spec(spec: InputSpec, samples: list[Sample]) -> InputSpec:
 
 
 def ground_resolution_m(data, spec: InputSpec) -> float | None:
-    """Metres a pixel of the model's input covers on the ground, the median over a few tiles.
+    """Ground size in metres of a pixel of the model's input, the median over up to nine tiles.
 
-    None where the files carry no georeference, and for a pack.
+    None where the files have no georeference, and for a pack file.
     """
     if not Path(data).is_dir():
         return None

@@ -1,7 +1,7 @@
-"""Random changes of training tiles, a function of (seed, epoch, tile) alone.
+"""Random augmentation of training tiles, which depends on (seed, epoch, tile) alone.
 
-The numbers are drawn once an epoch for all tiles (`draw`); batches are changed by them with
-`keras.ops` (`augment`), inside the tf.data pipeline or on any other backend, with one result.
+`draw` draws the random numbers of all tiles once per epoch. `augment` changes batches by these
+numbers with `keras.ops`; the result is the same in a tf.data pipeline and on any other backend.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ CONTRAST = 0.2  # relative change of the distance to the tile's mean colour, at 
 SMALLEST = 0.6  # side of the part that 'scale' enlarges, as a share of the tile's side
 GAIN = 0.15  # relative change of one band, at most
 GAMMA = 1.8  # the exponent of 'tone' lies between this and its inverse
-SATURATION = (0.4, 1.3)  # of 'tone'; 0 would be grey
-EDGE_SHARE = 0.3  # of the tiles get an edge with 'edges'
-GROUPS = (11, 2, 3)  # random numbers a tile: of all the first changes, of 'tone', of 'edges'
+SATURATION = (0.4, 1.3)  # of the colours with 'tone': 0 would be grey, 1 changes nothing
+EDGE_SHARE = 0.3  # share of the tiles that lose the data beyond an edge with 'edges'
+GROUPS = (11, 2, 3)  # random numbers per tile: for the other four changes, 'tone' and 'edges'
 DRAWS = sum(GROUPS)
 
 
@@ -35,16 +35,16 @@ def draw(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def augment(x, y, w, numbers, names):
-    """Change x (B, H, W, C), y and w (B, H, W, 1) of square tiles by `numbers` (B, DRAWS).
+    """Augmented x (B, H, W, C), y and w (B, H, W, 1) of square tiles, by `numbers` (B, DRAWS).
 
-    `names` are of `config.AUGMENTATIONS`. 'flips': each of the eight flips and quarter turns is as
-    likely as the others. 'light': brightness and contrast of channels 0 to 2 change within small
+    `names` are some of `config.AUGMENTATIONS`. 'flips': one of the eight flips and quarter turns,
+    all equally likely. 'light': brightness and contrast of channels 0 to 2 change within small
     limits and stay in [0, 1]; elevation and terrain keep their values. 'scale': a square of 60 to
     100 % of the tile's side, somewhere in the tile, fills the whole tile (bilinear; the mask by
-    nearest neighbour). 'colour': each band of channels 0 to 2 is multiplied by a number of its own.
-    'tone': channels 0 to 2 are raised to a power, as in shade or haze, and lose or gain colour.
-    'edges': beyond a straight line through three in ten tiles there is no data, as along the edge
-    of a survey. No data stays 0.
+    nearest neighbour). 'colour': each of channels 0 to 2 is multiplied by a factor of its own.
+    'tone': channels 0 to 2 are raised to a power, which looks like shade or haze, and their
+    saturation changes. 'edges': three in ten tiles lose the data beyond a straight line, as at the
+    edge of a survey. Pixels without data stay 0.
 
     >>> x = np.random.default_rng(0).random((2, 4, 4, 4), "float32")
     >>> changed, _, _ = augment(x, x[..., :1], x[..., :1], draw(2, 0, 0), ("flips",))
@@ -84,7 +84,10 @@ def _turn(array, which):
 
 
 def _enlarge(x, y, w, side, corner):
-    """The square of relative size `side` (B,) at `corner` (B, 2), enlarged to the whole tile."""
+    """A square part of each tile, enlarged to the whole tile.
+
+    `side` (B,) and `corner` (B, 2) are random numbers in [0, 1) for its size and position.
+    """
     px = x.shape[1]
     side = SMALLEST + (1.0 - SMALLEST) * side
     centre = ops.arange(px, dtype="float32") + 0.5
@@ -104,7 +107,7 @@ def _enlarge(x, y, w, side, corner):
 
 
 def _bilinear(array, rows, columns):
-    """`array` (B, H, W, C) at rows (B, H) and columns (B, W), between pixels by their distance."""
+    """`array` (B, H, W, C) interpolated bilinearly at fractional rows (B, n) and columns (B, m)."""
     for axis, place in ((1, rows), (2, columns)):
         last = array.shape[axis] - 1
         low = ops.clip(ops.cast(ops.floor(place), "int32"), 0, last)
@@ -131,7 +134,7 @@ def _pixels(array, row, column):
 
 
 def _beside_an_edge(px: int, chance, angle, distance):
-    """1 where there is data, (B, px, px, 1): an edge leaves out 1 % to 60 % of a tile, about."""
+    """Mask (B, px, px, 1) of 0 and 1: an edge, if a tile has one, takes 9 % to 63 % of it away."""
     angle = (2.0 * np.pi * angle)[:, None, None]
     offset = (0.5 * distance - 0.1)[:, None, None]  # from the tile's centre, in sides
     place = (ops.arange(px, dtype="float32") + 0.5) / px - 0.5

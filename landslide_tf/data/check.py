@@ -24,17 +24,17 @@ from landslide_tf.data.plausible import without_numbers
 from landslide_tf.data.tile_facts import THUMBNAIL_PX, TILE, look_at, texts
 from landslide_tf.inputs.spec import InputSpec
 
-MANY = 2000  # tiles that are worth processes of their own
-CHUNK = 100  # tiles that a thread or process looks at in one go
-MEMORY_BYTES = 2**24  # thumbnails beyond that go to a file
+MANY = 2000  # from this many tiles on, worker processes are worth their start
+CHUNK = 100  # at most this many tiles are one task of a thread or process
+MEMORY_BYTES = 2**24  # thumbnails that need more memory than this go to a temporary file
 
 
 def check_folder(folder, *, processes: int = 1, **options) -> dict:
     """Counts, sizes, value ranges and problems of a folder of tiles.
 
-    Reads every file once, with the `options` of `TrainConfig` that concern reading: `nodata`,
-    `rgb_scale`, `bands`. Thousands of tiles are read by `processes` of their own; a script that
-    asks for them must begin under `if __name__ == "__main__":`.
+    Reads every file once. `options` are the reading options of `TrainConfig`: `nodata`, `rgb_scale`
+    and `bands`. From 2000 tiles on, `processes` worker processes share the work; a script that asks
+    for more than one must keep its code under `if __name__ == "__main__":`.
 
     Returns:
         `root`, `landslide_tiles`, `negative_tiles`, `with_dem`, `georeferenced`, `crs` (tiles by

@@ -106,8 +106,8 @@ def height_unit(crs) -> tuple[str, float] | None:
 def same_ground(a, b, points, tolerance: float) -> bool:
     """Whether coordinates `points` of CRS `a` are the same places in CRS `b`.
 
-    `points` is (N, 2), x and y; `tolerance` is in units of the CRS. So TOWGS84 parameters,
-    heights, names, and realisations of one datum matter no more than they move the points.
+    `points` is (N, 2), x and y; `tolerance` is in units of the CRS. Names, heights, TOWGS84
+    parameters and realisations of one datum may differ, if that moves the points no further.
 
     >>> utm = [(470000.0, 3445000.0)]
     >>> same_ground(CRS.from_epsg(32647), CRS.from_string("EPSG:32647+5773"), utm, 0.1)
@@ -155,8 +155,9 @@ def _agree(wkt_a: str, wkt_b: str, points, tolerance) -> bool:
 @functools.lru_cache(maxsize=64)
 def _transformer(wkt_a: str, wkt_b: str):
     a, b = (_without_heights(pyproj.CRS.from_wkt(wkt)) for wkt in (wkt_a, wkt_b))
-    # Where PROJ knows no way between two datums it would take them for one. That is right where
-    # one has no name, and near enough for those of the satellites' age, on GRS 80 or the like.
+    # If PROJ knows no transformation between two datums, `allow_ballpark` treats them as one. That
+    # is right if one of them has no name, and accurate enough for two modern datums (GRS 80 or
+    # WGS 84 ellipsoid), which satellites define.
     loose = _datum(a) == _datum(b) or "" in (_datum(a), _datum(b)) or _modern(a) and _modern(b)
     return pyproj.Transformer.from_crs(a, b, always_xy=True, allow_ballpark=loose)
 
@@ -185,7 +186,7 @@ def _without_heights(crs):
 
 
 def box_text(bounds) -> str:
-    """Left, bottom, right, top for messages.
+    """Bounds (left, bottom, right, top) as text for messages, with six significant digits.
 
     >>> box_text((0, 1.23456789, 2, 3))
     '(0, 1.23457, 2, 3)'

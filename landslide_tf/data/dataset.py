@@ -44,8 +44,8 @@ class Part:
     tiles: Tiles
     indices: np.ndarray  # which tiles
     spec: InputSpec  # of the tiles, with the training part's statistics
-    # Whose DEM (and terrain) a tile gets: its 'own', 'zero', or that of 'others', the tile half the
-    # part further on. Scores with the last two say how much a model makes of the DEM.
+    # The DEM (and terrain) that a tile gets: its 'own', all 'zero', or that of 'others', namely of
+    # the tile half a part further on. Scores with the last two show how far a model uses the DEM.
     dem: str = "own"
 
     def __post_init__(self):
@@ -194,10 +194,11 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
 def training_batches(
     part: Part, *, batch_size: int, epochs: int, seed: int = 0, augment=(), start_epoch: int = 0
 ):
-    """Shuffled batches of all epochs from `start_epoch` on, for `model.fit`.
+    """Shuffled, augmented batches (x, y, weight) of the epochs from `start_epoch` on, for `fit`.
 
-    A tf.data.Dataset that runs on through the epochs (give `steps_per_epoch`), or, where
-    TensorFlow is not the backend, a PyDataset of one epoch after the other.
+    With TensorFlow it is one tf.data.Dataset that runs through all epochs without a break, so `fit`
+    needs `steps_per_epoch`. With another backend it is a PyDataset of one epoch, which moves on to
+    the next epoch when one ends.
 
     >>> from landslide_tf.data.arrays import load_tiles
     >>> tiles = load_tiles("tiles", tile_px=32)
@@ -310,7 +311,7 @@ def _finished(positions, function):
 
 
 def _next_of(passes):
-    """A dataset of one number, the next of `passes` each time that it is run through."""
+    """A tf.data.Dataset of one number: each time it is iterated, this is the next of `passes`."""
     import tensorflow as tf
 
     def following(_):

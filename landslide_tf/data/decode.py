@@ -44,8 +44,8 @@ def array_shapes(count: int, spec: InputSpec) -> dict[str, tuple]:
 def decode(samples, spec: InputSpec, folder, cache=None) -> tuple[dict, dict]:
     """The arrays of samples, in memory or as memory-mapped files in the folder `cache`.
 
-    Returns the arrays by name, and for each tile's name the hashes of its files and its place, or
-    the error that it has.
+    Returns the arrays by name, and the facts of each tile by its name: `files` (SHA-256 by kind),
+    `place` and `warnings`, or `error` alone where the tile is refused.
 
     Raises:
         InputError: too little memory for the tiles of `folder`.
@@ -81,7 +81,7 @@ def available_memory() -> int | None:
 
 
 def _fill(samples, spec, arrays) -> dict[str, dict]:
-    """Fill `arrays`; return for each tile its hashes and place, or the error that it has."""
+    """Fill `arrays`; return the facts of each tile by its name, as described in `decode`."""
 
     def one(i: int, sample: Sample):
         try:
@@ -109,7 +109,7 @@ def _fill(samples, spec, arrays) -> dict[str, dict]:
 
 
 def _decode_cached(samples, spec, shapes, cache: Path):
-    """Memory-mapped arrays in a folder of `cache` whose name stands for files and options."""
+    """Arrays and facts from a folder in `cache` whose name is a hash of the files and options."""
     stamps = [
         (kind, str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns)
         for sample in samples

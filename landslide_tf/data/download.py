@@ -75,8 +75,9 @@ DATA_SETS = {
 def download(name: str, folder) -> Path:
     """Fetch a data set of `DATA_SETS` into `folder` and unpack it; prints its terms first.
 
-    What is there already is kept, what was begun is continued: a call after any failure goes on
-    where the last one stopped. A zip file becomes a folder of its name and is then deleted.
+    Complete files are kept and unfinished ones are continued, so a call after a failure goes on
+    where the last one stopped. A zip file is unpacked into a folder of its name and then deleted.
+    Returns `folder` as a `Path`.
 
     Raises:
         InputError: no such data set.

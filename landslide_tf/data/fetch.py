@@ -15,9 +15,9 @@ from landslide_tf.checks import JobError
 from landslide_tf.console import progress_bar, say
 from landslide_tf.files import disk_is_full
 
-ATTEMPTS = 5  # without one more byte
-PAUSE_S = 1.0  # before the second attempt; doubles
-CHUNK = 2**14  # bytes; what has come of one is lost when the connection breaks
+ATTEMPTS = 5  # after this many attempts in a row without a new byte, `fetch` gives up
+PAUSE_S = 1.0  # before the next attempt; doubles for each attempt in a row without a new byte
+CHUNK = 2**14  # bytes written at once; what is incomplete is lost when the connection breaks
 TIMEOUT_S = (20, 60)  # to connect; between two packets
 # Not compressed on the way: ranges and sizes are those of the file.
 HEADERS = {"User-Agent": f"landslide_tf/{__version__}", "Accept-Encoding": "identity"}
@@ -34,10 +34,10 @@ class RemoteFile:
 
 
 def fetch(file: RemoteFile, path) -> None:
-    """Fetch one file to `path`, where it appears when it is whole and verified.
+    """Download one file to `path`, where it appears only when it is complete and verified.
 
-    Until then it is `PATH.part`. A broken transfer goes on where it stopped (HTTP ranges), at
-    once or at the next call, unless the server cannot, or the file has changed there meanwhile.
+    Until then it is `PATH.part`. A broken transfer continues where it stopped (HTTP range
+    requests), now or at the next call, unless the server cannot do that or its file has changed.
 
     Raises:
         JobError: the server refuses, the connection is lost for good, the disk is full, the file
@@ -81,7 +81,7 @@ def _transfer(file: RemoteFile, part: Path, note: Path) -> None:
     from requests.exceptions import ChunkedEncodingError
 
     begun, headers = _begun(note, file.url), dict(HEADERS)
-    # Without either, nothing would say that the file there is still the one that was begun.
+    # Without a validator or a digest, nothing shows that the file on the server is still the same.
     start = _size(part) if begun and (begun["validator"] or file.digest) else 0
     if start:
         headers["Range"] = f"bytes={start}-"

@@ -45,7 +45,7 @@ def find_all(report: dict, samples, names, tiles, odd: dict) -> list[Finding]:
 
 
 def _each(level, examples, what, why, repair) -> list[Finding]:
-    """One finding about all `examples`, if there are any; `what` has words for one and for many."""
+    """A list with one finding about all `examples`, else []; `what` is its singular and plural."""
     count = len(examples)
     return [Finding(level, f"{count} {what[count > 1]}", why, repair, examples)] if count else []
 
@@ -113,7 +113,7 @@ def _odd(odd):
 def _mixed(names, tiles):
     for kind, why in (
         ("image", "brightness is scaled by the type, so the model sees two kinds of picture"),
-        ("dem", "whole metres or other units make steps that slopes are computed from"),
+        ("dem", "whole numbers round elevations to steps, which slopes show; units may differ"),
     ):
         yield from _kinds(
             f"{kind} files are of {{}} types",
@@ -169,7 +169,7 @@ def _mixed(names, tiles):
 
 
 def _kinds(what, kinds, names, why, repair):
-    """A finding where the tiles are of several kinds, given for each; '' is none."""
+    """A finding if `kinds`, one per tile and '' where a tile has none, are not all the same."""
     counts = Counter(kind for kind in kinds if kind).most_common()
     if len(counts) > 1:
         shown = ", ".join(f"{kind} ({count})" for kind, count in counts[:SHOWN])

@@ -16,9 +16,10 @@ DISTORTION = 0.01  # a scale further from 1 than this is corrected
 
 
 class Ground:
-    """Measures in metres of shapes given in pixels (x, y) of a scene.
+    """Lengths (m) and areas (m2) on the ground of shapes given in pixels (x, y) of a scene.
 
-    In local coordinates (an engineering CRS) all is measured in the plane, in the CRS's unit.
+    In local coordinates (an engineering CRS) everything is measured in the plane, and the CRS's
+    unit is converted to metres.
 
     Raises:
         InputError: the CRS has no unit of length, or cannot be understood.
@@ -89,8 +90,11 @@ class Ground:
         return shapely.transform(shape, lambda xy: np.stack(self.to_crs(*xy.T), axis=-1))
 
     def area_m2(self, shape) -> float:
-        """Area of a polygon in pixels: in the plane, or on the ellipsoid where the CRS is
-        geographic or its projection changes lengths or areas by more than 1 %."""
+        """Area (m2) of a polygon given in pixels.
+
+        It is measured in the plane, or on the ellipsoid where the CRS is geographic or its
+        projection changes lengths or areas by 1 % or more.
+        """
         if self._planar:
             return self.shape_in_crs(shape).area * self._factor**2
         return self.geodesic(shape)[0]
@@ -105,8 +109,9 @@ class Ground:
         return along_y, self.distance_m((x - 0.5, y), (x + 0.5, y))
 
     def pixel_size_m(self) -> tuple[float, float]:
-        """Lengths along y and along x of the pixel in the middle of the scene: in the plane, or
-        on the ellipsoid where areas are.
+        """Size (m) along y and along x of the pixel in the middle of the scene.
+
+        It is measured in the plane or on the ellipsoid, whichever `area_m2` uses.
 
         Raises:
             InputError: the CRS does not have such coordinates, as degrees of latitude beyond 90.
@@ -133,7 +138,7 @@ class Ground:
         """Area (m2) and perimeter (m, rings of holes included) of a polygon in pixels, on the
         ellipsoid; in the plane where the CRS has none.
 
-        Areas of UTM in the plane are up to 0.1 % off; a GIS measures on the ellipsoid.
+        Areas in the plane of UTM are off by up to 0.2 %; a GIS measures on the ellipsoid.
         """
         if self._geod is None:
             shape = self.shape_in_crs(shape)
@@ -144,9 +149,10 @@ class Ground:
         return abs(area), length
 
     def plane(self, shape):
-        """A shape in pixels, in metres from its middle: x along the rows, y down the columns.
+        """A shape given in pixels, moved to its middle and scaled to metres.
 
-        Returns the shape and the metres of a pixel there, (along x, along y).
+        x runs along the rows, y down the columns. Returns the shape, and the size in metres of a
+        pixel at its middle: (along x, along y).
         """
         x, y = shapely.get_coordinates(shapely.envelope(shape)).mean(axis=0)
         down, across = self.pixel_m(x, y)
@@ -159,7 +165,11 @@ class Ground:
         return float(np.hypot(*(corners[1:] - corners[:-1]).T).max()) if len(corners) > 1 else 0.0
 
     def north(self, at=None) -> tuple[float, float]:
-        """Direction of north at a pixel, or in the middle: a unit vector (x, y), y downwards."""
+        """Direction of north as a unit vector (x, y) in pixels, y downwards.
+
+        `at` is a pixel (x, y), by default the middle of the scene. In local coordinates, north is
+        the direction of the CRS's y axis.
+        """
         x, y = self.centre if at is None else at
         here = np.array(self.to_crs(x, y))
         if self._geod is None:

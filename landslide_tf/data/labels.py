@@ -1,16 +1,17 @@
-"""What the numbers of a mask file mean. One rule for masks of tiles, of scenes, and references.
+"""What the numbers of a mask file mean: one rule for masks of tiles, scenes and references.
 
-A mask says 0 (background) and 1, or 0 and 255 (landslide). What is not known is NaN, or carries a
-nodata tag of its own, which is neither 0 nor 1; a tag of 255 means no data in a mask of 0 and 1
-only. A mask of which nothing but landslide is known is refused: its background is tagged as no
-data. (A tile may lie within a landslide, if what is not known of it is a straight rim.)
+The numbers of a mask are 0 (background) and 1, or 0 and 255 (landslide). A pixel that is not known
+is NaN or has the value of the file's nodata tag. The tag must be neither 0 nor 1, and may be 255
+only in a mask of 0 and 1. A mask in which some pixels are unknown and all others are landslide is
+refused, because its background seems to be tagged as no data. (It is accepted if the unknown
+pixels are a straight rim, as a tile may lie within a landslide.)
 
-Nothing else makes a pixel unknown: transparency (an alpha band, a mask within the file, a
-transparent colour) may mean background as well as unknown, and is refused.
+Nothing else makes a pixel unknown. Transparent pixels (of an alpha band, a mask within the file or
+a colour table) are refused, because they may mean background as well as unknown.
 
-Colours count as a viewer shows them. Of a colour table of black and white, white is landslide,
-whichever numbers they have. With other colours the numbers count, if landslide is drawn brighter
-than background; else the mask is refused. In a TIFF whose 0 is white (MINISWHITE), 0 is landslide.
+Colours count as a viewer shows them. In a colour table of black and white, white is landslide,
+whatever its number is. With other colours the numbers count, if landslide is drawn brighter than
+background; otherwise the mask is refused. In a TIFF whose 0 is white (MINISWHITE), 0 is landslide.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ from landslide_tf.data.tags import (
 
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 PLAIN = "write it as plain grey, 0 for background and 255 for landslide"
-MOST_NUMBERS = 512  # no mask has more: its values are refused where they are checked
+MOST_NUMBERS = 512  # counting stops here: a file with more is no mask, `check_mask` refuses it
 STRIP_PX = 2**22
 
 
 def read_mask(path) -> Raster:
-    """The mask in a file by the rule of this module; numbers 0 and 1 or 255, not yet checked.
+    """Read a mask file by the rule of this module: a `Raster` of numbers, upright, not checked yet.
+
+    The numbers should be 0 and 1, or 0 and 255; `tile_rules.check_mask` checks that.
 
     Raises:
         InputError: the file cannot be read, or its tags leave open which pixels are landslide.

@@ -16,9 +16,9 @@ from landslide_tf.data.raster import Raster, mark_invalid
 SUFFIX = ".h5"
 RGB_BANDS = (4, 3, 2)  # Sentinel-2's red, green and blue, counted from 1
 DEM_BAND = 14
-# The published numbers are divided by these, says an author of the data set in
-# https://github.com/iarai/Landslide4Sense-2022/issues/4. Multiplied again, bands 1 to 12 are
-# reflectance x 10000, slope is in degrees and the DEM in metres.
+# The published values were divided by these means, as an author of the data set says in
+# https://github.com/iarai/Landslide4Sense-2022/issues/4. Multiplied by them again, bands 1 to 12
+# are reflectance x 10000, slope is in degrees and the DEM in metres.
 BAND_MEANS = (1111.81236406, 824.63171476, 663.41636217, 445.17289745, 645.8582926, 1547.73508126,
               1960.44401001, 1941.32229668, 674.07572865, 9.04787384, 1113.98338755, 519.90397929,
               20.29228266, 772.83144788)  # fmt: skip

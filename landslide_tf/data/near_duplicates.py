@@ -7,7 +7,7 @@ import numpy as np
 from landslide_tf.data.alignment import ORIENTATIONS
 
 SAME_FROM = 0.97  # correlation of two thumbnails from which tiles count as near-duplicates
-# Thumbnails of length 1 that correlate by r are sqrt(2 - 2 r) apart; and a little for rounding.
+# Squared distance 2 - 2 r of unit thumbnails that correlate by r, and a little for rounding.
 APART = 2 - 2 * SAME_FROM + 1e-4
 COARSE_PX = 8  # thumbnails are compared at this size first
 CHUNK = 512
@@ -15,12 +15,13 @@ MAX_PAIRS = 100_000  # a folder with more near-duplicates needs no longer list
 
 
 def near_duplicates(names: list[str], thumbnails, chosen=None) -> list[tuple[str, str]]:
-    """Pairs of tiles that look alike.
+    """Pairs of names of tiles that look alike.
 
-    `thumbnails` is (N, S, S), grey, or gives some of these for an array of their numbers. Two tiles
-    are alike when their thumbnails, each less its mean and divided by its deviation, correlate
-    above 0.97 in one of the eight orientations. Flat tiles, which say nothing, are left out, and
-    all but the tiles of the numbers `chosen`, if given. The list ends after about 100,000 pairs.
+    `thumbnails` is a grey array (N, S, S), or an object that returns such an array when indexed
+    with an array of tile numbers. Two tiles look alike if their thumbnails correlate above 0.97
+    (Pearson) in one of the eight orientations. Tiles of one brightness say nothing and are left
+    out. `chosen` are the numbers of the tiles to compare, by default all. The list ends after about
+    100,000 pairs.
 
     >>> a = np.random.default_rng(0).random((8, 8))
     >>> near_duplicates(["a", "b", "c"], np.array([a, 0.5 * np.rot90(a), a**5]))
@@ -66,13 +67,13 @@ def _candidates(features):
 
 
 def _invariants(images) -> np.ndarray:
-    """(N, F): numbers that no turn or flip of the images (N, S, S) changes.
+    """Features (N, F) of images (N, S, S) that no turn or flip of an image changes.
 
-    A ring is the pixels that turns and flips carry into each other. An image is the sum of a
-    symmetric part, three parts of which some turns and flips change the sign, and a rest. Turns and
-    flips mix neither the parts nor the rings. So the symmetric part, and the length of each other
-    part, stay the same on each ring; and two images are never further apart in these numbers than
-    in any orientation.
+    The turns and flips are the dihedral group D4. A ring is one of its orbits: the pixels that they
+    carry into each other. An image is the sum of its projections onto the four one-dimensional
+    representations of D4 (the first is its symmetric part) and a rest. No turn or flip mixes these
+    parts or the rings. So on each ring the symmetric part and the length of each other part stay
+    the same, and two images are never further apart in these features than in any orientation.
     """
     count, side = images.shape[:2]
     places = np.arange(side * side).reshape(1, side, side)

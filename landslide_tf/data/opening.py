@@ -26,7 +26,7 @@ STRICT = {
     # noise for a truncated one without a word: both are lost data to us.
     "GDAL_ERROR_ON_LIBJPEG_WARNING": True,
     "GDAL_PNG_WHOLE_IMAGE_OPTIM": False,
-    # Else it lists the folder at each file that it opens: minutes where there are 100,000.
+    # Otherwise GDAL lists the folder for each file it opens: minutes in a folder of 100,000 files.
     "GDAL_DISABLE_READDIR_ON_OPEN": True,
 }
 _thread = threading.local()
@@ -68,9 +68,9 @@ def _check_pages(path, file) -> None:
 
 @contextlib.contextmanager
 def strictly():
-    """Within the block GDAL fails on lost data, and does not warn of files without georeference.
+    """A context in which lost data is an error and a missing georeference gives no warning.
 
-    PNG and JPEG have none by nature. Blocks within blocks cost nothing.
+    PNG and JPEG never have a georeference. A context within this context costs nothing.
 
     >>> with strictly(), strictly():
     ...     rasterio.open("scene.tif").close()

@@ -23,7 +23,7 @@ def upright(raster, file):
 
 
 def turned(array, exchange, reverse_rows, reverse_columns):
-    """An array (H, W, ...) after up to three steps: exchange rows and columns, then reverse them.
+    """An array (H, W, ...) transposed, then with its rows and then its columns reversed, as asked.
 
     >>> import numpy as np
     >>> turned(np.array([[1, 2], [3, 4]]), True, True, False).tolist()  # a quarter to the left

@@ -13,26 +13,28 @@ import numpy as np
 
 from landslide_tf.data.raster import Raster
 
-LOWEST_M, HIGHEST_M = -11_000.0, 9_000.0  # the ocean's depth, the highest mountain, and a little
-JUMP_M = 50.0  # a gap without any elevation, beside one single value
-MARKS = (0, 9999, -999, -9999, -99999, -32768, -32767, 32767, 65535)  # that software writes
-MAX_MARKS = 3
-STEEP_OVER_M = 10.0
-LEAST_RISES = 1000  # of a slope to judge by: the rim of a survey is odd
-STEEP_DEG, STEEP_TILE_DEG = 70.0, 80.0  # half of no ground is as steep; a tile may show a cliff
-PICTURE = 230  # of 8 bits: level ground has 180 in a hillshade, slopes of 20 degrees have 230
-MOST_LANDSLIDE, LEAST_MASKS = 0.6, 10
-DARK_8_BIT, DARK = 0.05, 0.25  # brightest pixels below this share of full scale
+LOWEST_M, HIGHEST_M = -11_000.0, 9_000.0  # the deepest sea floor, the highest summit, rounded
+JUMP_M = 50.0  # a lowest or highest value further than this from all others is suspicious
+# Values that software often writes for missing data.
+MARKS = (0, 9999, -999, -9999, -99999, -32768, -32767, 32767, 65535)
+MAX_MARKS = 3  # at most this many such values are reported
+STEEP_OVER_M = 10.0  # slopes are measured over about this distance
+LEAST_RISES = 1000  # fewest slopes to judge by: a few at the rim of a survey may be artefacts
+# Half of a scene is never steeper than the first, half of a tile (a cliff, say) than the second.
+STEEP_DEG, STEEP_TILE_DEG = 70.0, 80.0
+PICTURE = 230  # a hillshade in 8 bits: level ground has 180, 20 degrees towards the sun have 230
+MOST_LANDSLIDE, LEAST_MASKS = 0.6, 10  # largest plausible share; fewest masks to judge by
+DARK_8_BIT, DARK = 0.05, 0.25  # share of full scale that hardly any pixel of a dark image reaches
 
 
 def tile_warnings(image: Raster, dem: Raster | None, mask: Raster | None) -> list[str]:
     """What is odd about one tile, or about a sample of a scene, a line each; [] where all is well.
 
-    What was done to the values because of the files' tags (a scale, feet) is said first.
+    For each raster, the notes on what its tags did to the values (a scale, feet) come first.
 
-    Only valid pixels are looked at. `image.scale` is the value of full brightness, or None where
-    the dtype tells (then a 16-bit image is read against 65535). The mask may be as it is in the
-    file or have labels 0 and 1.
+    Only valid pixels are looked at. `image.scale` is the value of full brightness; None takes the
+    highest value of the dtype, 65535 for a 16-bit image. The mask may have the numbers of its file
+    or the labels 0 and 1.
 
     >>> def raster(values):
     ...     values = np.atleast_3d(values)
@@ -112,7 +114,7 @@ def one_colour(image: Raster) -> list[str]:
 
 
 def dem_warnings(dem: Raster) -> list[str]:
-    """Warnings about a DEM: no relief, values no ground has, or a single one far from the rest.
+    """Warnings about a DEM: no relief, impossible elevations, undeclared no data, or a hillshade.
 
     >>> dem = np.add.outer(np.arange(8.0), np.arange(1500.0, 1508.0))
     >>> dem[2:4, 2:4] = 0  # voids filled with 0, 1500 m below the ground around them
@@ -158,9 +160,10 @@ def dem_warnings(dem: Raster) -> list[str]:
 
 
 def slopes(dem: Raster) -> np.ndarray:
-    """Rise over run (N,) between pixels of a DEM that are 10 m apart or one pixel, some of them.
+    """Slopes of a DEM as rise over run, (N,) float64: all, or a sample of at most 131,072.
 
-    Empty where the size of a pixel is not known.
+    They are measured over about 10 m, or over one pixel where pixels are larger. Empty where the
+    size of a pixel is not known.
 
     >>> from rasterio.crs import CRS
     >>> from rasterio.transform import from_origin

@@ -22,7 +22,9 @@ HIGHEST_BRIGHTNESS = 65535
 
 @dataclass(frozen=True)
 class Raster:
-    """A raster in memory: `values` (H, W, C) in the file's dtype, `valid` (H, W) bool.
+    """A raster in memory: `values` (H, W, C), and `valid` (H, W) bool, True where they are known.
+
+    The dtype is the file's, unless a scale, a unit or a colour table was applied.
 
     >>> raster = Raster(np.zeros((4, 6, 3), "uint8"), np.ones((4, 6), bool))
     >>> raster.size, raster.resolution_m()
@@ -76,17 +78,17 @@ class Raster:
 
 
 def read_raster(path, *, nodata=None, bands=None, kind: str = "image") -> Raster:
-    """Read PNG, JPEG, BMP, GeoTIFF or what else GDAL reads, of any bit depth.
+    """Read PNG, JPEG, BMP, GeoTIFF or any other format of GDAL, of any bit depth, as a `Raster`.
 
-    A pixel is not `valid` where all its bands carry the file's nodata tag or `nodata`, where one of
-    them is NaN or a mark that no brightness has (-9999), and where an alpha band is 0.
-    `nodata` is a number or several, as they are stored.
-    Only `bands` (numbers from 1) are read; default all but alpha, and of an image those called or
-    tagged red, green and blue in this order. An alpha band that `bands` names is a band like the
-    others.
+    A pixel is not `valid` if all its bands have the value of the file's nodata tag or of `nodata`;
+    if one of them is NaN or infinite, or a no-data value that no brightness has (such as -9999); or
+    if an alpha band, or the mask within the file, is 0. `nodata` is a number or several, as stored.
+    Only `bands` (numbers from 1) are read, by default all except alpha. If three bands are named or
+    tagged red, green and blue, they are returned in this order for an image. An alpha band that
+    `bands` names is read like any other band.
 
     The file's tags are obeyed. A colour table, MINISWHITE, scale and offset are applied; with
-    `kind` 'dem', elevations in feet or another unit become metres; an image without georeference is
+    `kind` 'dem', elevations in feet or another unit become metres; a raster without georeference is
     turned as its EXIF orientation says.
 
     Raises:
@@ -213,10 +215,11 @@ def _interpret(file, values, numbers, kind):
 
 
 def mark_invalid(values, valid, nodata=None):
-    """`valid` (H, W) without pixels that are NaN in any band, or no data in all of (H, W, C).
+    """`valid` (H, W) bool, without the pixels of `values` (H, W, C) that have no data.
 
-    What no brightness can be, as -9999, is no data in any band. `nodata` is a number or several;
-    they are compared as floats, which no dtype is too small for.
+    These are NaN or infinite in any band, or have a value of `nodata` (a number or several) in all
+    bands; a value that no brightness can be, such as -9999, is no data in any band. Values are
+    compared as floats, so `nodata` may lie outside the range of the dtype.
 
     >>> values = np.array([[[1.0], [np.nan], [-9999.0], [-32768.0]]])
     >>> mark_invalid(values, np.ones((1, 4), bool), nodata=(-9999, -32768)).tolist()
@@ -253,7 +256,7 @@ def _apply_palette(index, table):
 def write_geotiff(path, values, like: Raster, nodata: float | None = None, valid=None) -> None:
     """Write (H, W) or (H, W, C) as compressed GeoTIFF, atomically, with the georeference of `like`.
 
-    `valid` (H, W) bool is written as the file's internal mask: for no data without a value.
+    `valid` (H, W) bool is written as the file's internal mask, where no value can mean no data.
 
     >>> scene = read_raster("scene.tif")
     >>> write_geotiff("red.tif", scene.values[..., 0], scene)

@@ -15,9 +15,9 @@ PARTS = ("train", "validation", "test")
 TEST_SHARE = 0.2  # of all tiles
 VALIDATION_SHARE = 0.2  # of the rest
 BLOCK_TILES = 4  # side of the smallest block of the 'group' split, in tiles
-BLOCKS = 25  # blocks are made larger as long as there are that many
-TRIES = 32  # random orders of the blocks; that which leaves the parts nearest to their sizes wins
-APART = 1.01  # tiles touch where their centres are no further apart than this many sides
+BLOCKS = 25  # the side of the blocks is doubled as long as at least this many remain
+TRIES = 32  # orders of the blocks that are tried; the one whose parts have the best sizes is taken
+APART = 1.01  # tiles touch if their centres are at most this many sides apart
 
 Split = dict[str, list[str]]
 
@@ -27,11 +27,11 @@ def make_split(
 ) -> Split:
     """Names of the tiles per part: 64 % train, 16 % validation, 20 % test, as in the paper.
 
-    The 'group' split keeps neighbours together. Tiles with a georeference are put into square
-    blocks of at least 4 x 4 tiles on the ground, and blocks go to one part. Between the parts is
-    a gap: training tiles that touch or overlap a validation or test tile are in no part, nor are
-    validation tiles that touch or overlap a test tile. Tiles without georeference stay together
-    where their names begin alike.
+    The 'group' split keeps neighbours together. If all tiles have a georeference, they are put into
+    square blocks of at least 4 x 4 tiles on the ground, and each block goes to one part. If any
+    tile has none, all tiles whose names begin alike go to one part instead. Between the parts is a
+    gap: training tiles that touch or overlap a validation or test tile are in no part, nor are
+    validation tiles that touch or overlap a test tile.
 
     Args:
         tiles: the data set; landslide tiles and negatives are split on their own.
@@ -96,10 +96,11 @@ def _part_sizes(count: int, with_test: bool) -> np.ndarray:
 
 
 def _assign(negative, groups, held_out, seed, attempt) -> np.ndarray:
-    """The part of each tile: groups in random order, large ones first, to the emptiest part.
+    """The part of each tile: groups in random order, each to the part that lacks most tiles.
 
-    Sizes count in the first attempt alone: where all differ they leave nothing to chance.
-    Negatives go where their group already is; it takes up the others.
+    In the first attempt alone, large groups come first: if all sizes differ, this order is always
+    the same. Negatives go to the part of the landslide tiles of their group; groups of negatives
+    only are then assigned like the others.
     """
     part_of: dict[int, int] = {}
     part = np.full(len(groups), PARTS.index("test"))
@@ -193,7 +194,7 @@ def name_prefix(name: str) -> str:
 
 
 def read_split(path, tiles: Tiles) -> Split:
-    """The split in a JSON file, checked against the tiles: names, overlaps, and file hashes.
+    """The split in a JSON file, checked against the tiles: names, no name twice, and file hashes.
 
     The test part may be empty. Tiles that the file does not name are left out.
 

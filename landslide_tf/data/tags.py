@@ -43,7 +43,7 @@ def colour_bands(file) -> list[int]:
 
 
 def order_note(file, numbers) -> str | None:
-    """A line where bands that are read as red, green, blue have names of blue, green, red."""
+    """A note if the bands read as red, green, blue are named B2, B3, B4; None otherwise."""
     names = [_name(file, number) for number in numbers]
     found = [BAND_NUMBER.search(name) for name in names]
     if [match and match[1] for match in found] != ["2", "3", "4"]:
@@ -134,7 +134,7 @@ def white_is_zero(file) -> bool:
 
 
 def highest_number(file) -> int:
-    """The number that a band of whole numbers has at most, by its bits: 255 of 8."""
+    """The highest number that the first band, of integers, can hold: 255 with 8 bits."""
     bits = file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS")
     return 2 ** int(bits) - 1 if bits else int(np.iinfo(file.dtypes[0]).max)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile at the model's size: nothing normalised yet but the RGB."""
+    """A tile at the model's size: the RGB is scaled to [0, 1], the DEM is not normalised yet."""
 
     rgb: np.ndarray  # (H, W, 3) float32, 0 to 1
     dem: np.ndarray | None  # (H, W) float32, metres
@@ -101,7 +101,7 @@ def known_in_all(image: Raster, dem: Raster | None, mask: Raster | None) -> np.n
 
 
 def _at_size(valid, size) -> np.ndarray:
-    """(h, w) seen at another size, by nearest neighbour."""
+    """`valid` (h, w) resized to `size` (H, W) by nearest neighbour."""
     rows, columns = (
         (np.arange(n) * own + own // 2) // n for n, own in zip(size, valid.shape, strict=True)
     )
@@ -192,7 +192,7 @@ def stack_tiles(tiles: list[Tile], spec: InputSpec) -> np.ndarray:
 
 
 def size_rasters(pairs: list[tuple[Raster, Raster | None]], spec: InputSpec) -> Sized:
-    """`Preprocessor.resize` of tiles (image, DEM or None) as read from files.
+    """`Preprocessor.resize` of a batch of tiles as read from files: pairs of image, DEM or None.
 
     Raises:
         InputError: a float image beyond [0, 1] without `rgb_scale`, or terrain channels without

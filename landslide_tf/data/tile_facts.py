@@ -35,7 +35,7 @@ TILE = np.dtype([
 
 @dataclass(frozen=True)
 class Looked:
-    """What is kept of some tiles; the first three have an entry for each that can be used."""
+    """What is kept of some tiles; the first three fields have an entry for each usable tile."""
 
     numbers: list[int]
     facts: np.ndarray  # of type TILE
@@ -51,7 +51,8 @@ def look_at(spec: InputSpec, tiles: list[tuple[int, Sample, bool]]) -> Looked:
     Each of `tiles` is its number, its sample, and whether the fit of its mask is measured.
     """
     numbers, rows, thumbnails, unreadable, odd, fits = ([] for _ in range(6))
-    # A CRS is made of the file's own keys: to compare each with EPSG's takes as long as all else.
+    # GDAL builds each CRS from the GeoTIFF keys alone. Looking it up in the EPSG database as well
+    # would take as long as all the rest.
     with strictly(), rasterio.Env(GTIFF_SRS_SOURCE="GEOKEYS"):
         for number, sample, judged in tiles:
             try:

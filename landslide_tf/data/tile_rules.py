@@ -12,9 +12,10 @@ from landslide_tf.inputs.spec import InputSpec, check_image_type
 
 
 def check_brightness(image: Raster, spec: InputSpec) -> None:
-    """Raise `InputError` for an image whose type does not say what becomes 1, nor anything else.
+    """Raise `InputError` if nothing says which value of the image becomes 1.
 
-    That is a float image beyond [0, 1], and one of integers of more than 16 bits.
+    That is a float image with values outside [0, 1], or integers of more than 16 bits, where
+    neither `spec.rgb_scale` nor `image.scale` is given.
 
     >>> float_image = Raster(np.full((4, 4, 3), 3000.0), np.ones((4, 4), bool))
     >>> check_brightness(float_image, InputSpec())
@@ -91,7 +92,7 @@ def check_dem(dem: Raster, path) -> None:
 def check_mask(mask: Raster, path) -> Raster:
     """The mask as one band of 0 and 1 (uint8); `InputError` where it has other values.
 
-    What the nodata tag or alpha band declares to be no data is not looked at.
+    Only valid pixels are checked; the others become 0 and stay not valid.
 
     >>> mask = Raster(np.array([[[0], [255]]], "uint8"), np.ones((1, 2), bool))
     >>> check_mask(mask, "mask.png").values[..., 0].tolist()
@@ -136,8 +137,9 @@ def _bands_agree(raster: Raster) -> bool:
 def check_fit(image: Raster, other: Raster, image_path, other_path) -> None:
     """Raise `InputError` unless `other` covers the same ground as `image`.
 
-    Sizes may differ, shapes (aspects) not by more than the rounding of one pixel; where both
-    carry a georeference, CRS and bounds must agree (to half a pixel of the coarser one).
+    The numbers of pixels may differ, the aspect ratios only by the rounding of one pixel. Where
+    both have a georeference, the CRS must agree, and the corners to half a pixel of the coarser
+    raster.
 
     >>> image = Raster(np.zeros((100, 50, 3)), np.ones((100, 50), bool))
     >>> dem = Raster(np.zeros((10, 5, 1)), np.ones((10, 5), bool))

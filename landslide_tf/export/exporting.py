@@ -32,11 +32,12 @@ RAW_SIZES = ((97, 131), (200, 160))  # of the pictures that `serve_raw` is check
 
 
 def export_run(run_dir, format_: str, out=None, *, int8=None, overwrite: bool = False) -> Path:
-    """Export the model of a complete run; returns the folder, which exists only when checked.
+    """Export the model of a complete run and check it against Keras; returns the folder.
 
-    `savedmodel`: a SavedModel; `onnx`: `model.onnx` and, for raw bands in QGIS' plugin Deepness,
-    `model-qgis.onnx`, unless the model reads slope or hillshade;
-    `litert`: `model.tflite` and, with `int8`, `model-int8.tflite`. Each with `model-card.json`.
+    `savedmodel` writes a SavedModel. `onnx` writes `model.onnx` and, unless the model reads slope
+    or hillshade, `model-qgis.onnx`, which takes raw bands in QGIS' plugin Deepness. `litert` writes
+    `model.tflite` and, with `int8`, `model-int8.tflite`. Each folder also has `model-card.json` and
+    `input.json`. The folder is written only if its files pass the check.
 
     Args:
         run_dir: the run's folder.

@@ -49,11 +49,11 @@ def float32_model(model):
 
 
 def write_savedmodel(model, spec: InputSpec, folder: Path) -> None:
-    """SavedModel with the signature `serve` and, unless there is terrain, `serve_raw`.
+    """Write a SavedModel with the signatures `serve` and, without terrain channels, `serve_raw`.
 
-    `serve` takes the model's input. `serve_raw` takes uint8 images of any size and, where the
-    model reads it, elevation in metres of any size over the same ground (NaN is no data); the
-    `Preprocessor` is inside.
+    `serve` takes the model's input. `serve_raw` includes the `Preprocessor`: it takes uint8 images
+    of any size and, if the model reads elevation, a DEM in metres of any size over the same ground
+    (NaN is no data).
 
     >>> model = keras.Sequential([keras.Input((16, 16, 4)), keras.layers.Conv2D(1, 1)])
     >>> write_savedmodel(model, InputSpec(tile_px=16), Path("exported"))
@@ -98,10 +98,10 @@ def raw_probability(model, spec: InputSpec):
 
 
 def write_onnx(model, path: Path, channels_first=None, metadata=None) -> None:
-    """ONNX from the model's input, float32, to probability (B, H, W, 1).
+    """Write an ONNX file from the model's input, float32, to probability (B, H, W, 1).
 
-    `channels_first` is a function from an input of that shape to probability, in the place of the
-    model: the file then takes (B, C, H, W) and gives (B, 1, H, W).
+    `channels_first` is a function from this input to probability, which is used in place of the
+    model: the file then takes (B, C, H, W) and gives (B, 1, H, W). `metadata` goes into the file.
     """
     import onnx
     import tensorflow as tf
@@ -143,7 +143,8 @@ def write_litert(model, path: Path, calibration=None) -> None:
     def probability(inputs):
         return tf.sigmoid(model(inputs, training=False))
 
-    # Frozen first: left as variables, they are read before they are there, and give NaN.
+    # Variables become constants first. Otherwise LiteRT reads them before they are initialised, and
+    # the result is NaN.
     frozen = convert_variables_to_constants_v2(probability.get_concrete_function())
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
     if calibration is not None:

@@ -1,8 +1,9 @@
-"""The ONNX file for QGIS' plugin Deepness: it takes raw bands; all else happens in its graph.
+"""The ONNX file for QGIS' plugin Deepness. It takes raw bands; its graph does the preprocessing.
 
 Deepness (0.6.x) reads bands as they are stored, divides them by 255, subtracts the metadata's
 `standardization_mean`, divides by `standardization_std`, and gives the model (B, C, H, W) float32.
-Of the answer it keeps the middle of each tile. The graph multiplies by 255 again.
+It keeps only the middle of each tile of the model's output. The graph multiplies its input by 255
+to restore the stored values.
 """
 
 from __future__ import annotations

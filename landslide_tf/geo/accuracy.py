@@ -56,7 +56,7 @@ class ObjectScorer:
         return tuple(np.array(side.areas) for side in self._sides)
 
     def result(self) -> dict:
-        """Counts over all landslides, and by area class, in which each side is counted apart."""
+        """Counts over all landslides and by area class; each landslide counts by its own area."""
         for side in self._sides:
             side.take(side.outlines.end())
             side.file.end()

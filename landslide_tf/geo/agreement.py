@@ -10,20 +10,22 @@ from landslide_tf.geo.infer import part_of, scene_run
 from landslide_tf.geo.reader import Reader, Scene
 from landslide_tf.runs.run import Run
 
-ALIKE = 0.99  # of the pixels: about what remains alike when windows of training are moved
-SAMPLES = 4  # windows that are computed
-TRIED = 24  # windows that are read, at most, to find as many with data
+# Least share of equal pixels: about as many stay equal when windows of the training size are moved.
+ALIKE = 0.99
+SAMPLES = 4  # large windows that are computed
+TRIED = 24  # large windows that are read, at most, to find `SAMPLES` of them with data
 
 
 def window_agreement(run: Run, wide: Scene, narrow: Scene, threshold: float) -> float:
-    """Share of pixels that stay on their side of the threshold in larger windows.
+    """Share of pixels, 0 to 1, with the same class (landslide or not) in large and small windows.
 
-    Some windows of `wide` are computed as they are, and in the windows of `narrow`, the same scene.
-    Their rims, where a window has little weight, do not count. 0 where none has data.
+    `wide` and `narrow` are the same scene in large and in small windows. Some of the large windows
+    are computed as a whole and once more in small windows. Their rims, where a window has little
+    weight, do not count. The share is 0 if no window has data.
 
-    A model whose layers all look at pixels nearby may still tell where in a tile a pixel lies: it
-    sees the zeros beyond the tile's border. Trained on tiles with the landslide in their middle, it
-    finds more of them in larger windows.
+    Even a model whose layers see only nearby pixels may know where in a tile a pixel lies, because
+    it sees the zero padding beyond the border. If it was trained on tiles with a landslide in their
+    middle, it finds more landslides in larger windows.
     """
     reader, (height, width) = Reader(wide), wide.layout.window
     runs = scene_run(run, wide), scene_run(run, narrow)

@@ -11,18 +11,18 @@ import shapely
 from landslide_tf.data.ground import Ground
 from landslide_tf.geo.components import Component
 
-# Values and short words of the confidence in the USGS' inventory (Belair, Jones, Slaughter and
+# Values and short words of the confidence in the USGS inventory (Belair, Jones, Slaughter and
 # Mirus 2022, Landslide Inventories across the United States version 2, doi:10.5066/P9FZUX6N): 1
 # possible landslide in the area, 3 likely landslide at or near this location, 5 confident
-# consequential landslide, 8 high confidence in extent or nature of landslide. Its 2, probable
-# landslide in the area, is left out: four classes are quarters. There people have judged; here it
-# is the model's probability alone: how far the mean lies from the threshold to 1.
+# consequential landslide, 8 high confidence in extent or nature of landslide. Its class 2, probable
+# landslide in the area, is left out, so that four classes are the quarters between threshold and 1.
+# In the inventory people have judged; here only the model's mean probability decides.
 CONFIDENCE = {1: "possible", 3: "likely", 5: "confident", 8: "high confidence"}
 EDGE = ("no", "cut", "sliver")
 YES = ("no", "yes")
-SLIVER = 1 / 3  # of the pixels lie at the edge: three pixels wide on the mean
-GENTLE_DEG = 5.0
-AMALGAMATED = 0.5
+SLIVER = 1 / 3  # least share of pixels at the edge: a sliver is about three pixels wide
+GENTLE_DEG = 5.0  # mean slope below which `low_slope` is yes
+AMALGAMATED = 0.5  # ellipticity below which `amalgam` is yes
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Field:
 
 
 FIELDS = (
-    Field("id", "Number", "Counted from north to south, in the order in which they end", "int32"),
+    Field("id", "Number", "Counted from the top of the image to the bottom, roughly", "int32"),
     Field("area_m2", "Area (m²)", "Of the outline, on the ellipsoid"),
     Field("perim_m", "Perimeter (m)", "Of the outline with its holes, on the ellipsoid"),
     Field("axis_m", "Longest axis (m)", "Longer side of the smallest rectangle around it; this is "
@@ -98,8 +98,9 @@ def confidence(mean: float, threshold: float) -> int:
 def ellipticity(shape) -> float:
     """Share of a polygon that lies within its ellipse (Taylor, Malamud and others 2018).
 
-    The ellipse has the aspect of one with the area and perimeter of the convex hull, the polygon's
-    own area and centroid, and lies along the longer side of the hull's smallest rectangle.
+    The ellipse has the polygon's own area and centroid. Its aspect ratio is that of an ellipse with
+    the area and perimeter of the convex hull, and its long axis is parallel to the longer side of
+    the hull's minimum rotated rectangle.
 
     >>> circle = shapely.Point(0, 0).buffer(1, quad_segs=64)
     >>> round(ellipticity(circle), 2), round(ellipticity(shapely.box(0, 0, 2, 1)), 2)
@@ -132,7 +133,7 @@ _ROUNDNESS = (math.pi * (_ASPECTS + 1) * (1 + 3 * _H / (10 + np.sqrt(4 - 3 * _H)
 
 
 def describe_landslide(component: Component, outline, ground: Ground, threshold: float) -> dict:
-    """The values of a landslide for all columns but `id`, rounded to the digits that mean anything.
+    """The attributes of a landslide, all columns but `id`, rounded to their significant digits.
 
     Args:
         component: with sums of 'probability' and 'edge', and of `terrain_layers` with a DEM.
@@ -165,8 +166,9 @@ def describe_landslide(component: Component, outline, ground: Ground, threshold:
 
 
 def decimals(pixel_m: tuple[float, float], dimensions: int = 1) -> int:
-    """Decimals of a length, or of an area with 2 dimensions: the last is worth half a pixel at
-    most, and a metre at most.
+    """Number of decimals to round a length to (`dimensions` 1), or an area (2).
+
+    The last decimal is worth at most half a pixel, and at most 1 m or 1 m2.
 
     >>> decimals((0.5, 0.5)), decimals((0.5, 0.5), 2), decimals((30.0, 30.0))
     (1, 1, 0)

@@ -26,7 +26,9 @@ def default_min_area_m2(pixel_m2: float) -> float:
 
 
 def fill_holes(shape, smallest: float):
-    """A polygon without holes below the area `smallest`, and how many were filled.
+    """A polygon without its holes smaller than `smallest`, an area, and how many were filled.
+
+    Areas are in squared units of the coordinates: in pixels for a shape in pixels.
 
     >>> ring = shapely.box(0, 0, 9, 9) - shapely.box(1, 1, 2, 2) - shapely.box(4, 4, 8, 8)
     >>> filled, count = fill_holes(ring, 2)
@@ -44,11 +46,12 @@ def fill_holes(shape, smallest: float):
 
 
 def smooth(shape):
-    """The outline of pixels, coordinates in pixels, without its staircases; its area is kept.
+    """An outline of pixels, in pixel coordinates, without its staircases and with the same area.
 
-    Corners are cut, small jogs straightened, then the outline moves by at most a tenth of a pixel
-    so that the area is that of the pixels. No point moves by more than 0.7 pixels, and outlines of
-    pixels that touch at corners alone do not overlap. A shape too thin for it is left as it is.
+    Corners are cut and small jogs straightened. Then the outline moves by at most a tenth of a
+    pixel to restore the area of the pixels. No point moves by more than 0.7 pixels, and outlines of
+    pixels that touch only at corners do not overlap. A shape that is too thin to stay in one piece
+    with its area, to within 2 %, is returned as it is.
 
     >>> stairs = shapely.union_all([shapely.box(i, i, 10, i + 1) for i in range(10)])
     >>> smoothed = smooth(stairs)

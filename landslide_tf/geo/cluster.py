@@ -19,7 +19,7 @@ def _run(run_dir, stamp):
 
 
 def compute_block(scene, run_dir, stamp, block, tta, batch) -> BlockResult:
-    """One block, on a worker. A run with another `stamp` is loaded anew: its folder has changed."""
+    """The `BlockResult` of one block, on a worker; a new `stamp` (model hash) reloads the run."""
     with _ONE_MODEL:
         return next(compute_blocks(scene, _run(run_dir, stamp), [block], tta=tta, batch=batch))
 
@@ -65,7 +65,8 @@ def compute_on_cluster(client, scene, run_dir, stamp, blocks, *, tta, batch):
 
     def give_out(count):
         for _, block in zip(range(count), waiting, strict=False):
-            # impure: a key by content would join blocks of two maps, and pins results in memory
+            # With a key made of the arguments, equal blocks of two maps would share one task, and
+            # its result would stay in memory.
             futures.add(
                 client.submit(compute_block, scene, run_dir, stamp, block, tta, batch, pure=False)
             )

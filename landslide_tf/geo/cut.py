@@ -205,9 +205,10 @@ def _cut(windows, readers, limits, folder, write) -> dict[str, int]:
 
 
 def _fill(scene, nodata, sample: Raster):
-    """The value for no data in image tiles, if there is one that their dtype can hold.
+    """The value for no data in image tiles, or None if their dtype can hold no such value.
 
-    None where the values are not as they are stored: the tags speak of stored ones.
+    The scene's nodata tag names a stored value. Where a colour table, a scale or MINISWHITE has
+    changed the values, the tag is not used: floats get NaN, other types None.
     """
     dtype = sample.values.dtype
     plain = scale_and_offset(scene, range(1, scene.count + 1)) is None and not white_is_zero(scene)

@@ -23,11 +23,12 @@ def gradient(z, valid, pixel_m: tuple[float, float]):
 
 
 def terrain_layers(reader: Reader, top: int, landslide) -> dict:
-    """Layers (h, w) of the strip whose first row is `top`, to be summed up over each landslide.
+    """Terrain layers, (h, w) float32 each, of the strip from row `top` on, by name.
 
-    'dem' is 1 where elevation is known, 'slope' is in degrees, 'rise_y' and 'rise_x' are the
-    gradient; all are 0 where elevation is not known. 'low' and 'high' are elevation, infinite where
-    it is not known. Empty where the scene has no DEM.
+    They are summed up over each landslide later; `landslide` (h, w) bool says where they are
+    needed. 'dem' is 1 where elevation is known, 'slope' is in degrees, 'rise_y' and 'rise_x' are
+    the gradient (m per m); all are 0 where elevation is not known. 'low' and 'high' are elevation
+    in metres, infinite where it is not known. Empty where the scene has no DEM.
     """
     if reader.scene.dem is None:
         return {}

@@ -1,4 +1,4 @@
-"""How often landslides of which area occur: the curve by which inventories are compared."""
+"""Area-frequency distribution of landslides: the curve by which inventories are compared."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ BINS_A_DECADE = 5
 
 
 def density(areas_m2) -> tuple[np.ndarray, np.ndarray]:
-    """Middles (m2) of bins of equal width in the logarithm, and probability density (per m2).
+    """Centres (m2) of logarithmic bins of area, and the probability density (per m2) in each.
 
-    The density is the number in a bin over all and over the bin's width; empty bins are left out
-    (Malamud and others 2004).
+    The density is the number of landslides in a bin, divided by their total number and by the
+    bin's width; empty bins are left out (Malamud and others 2004).
 
     >>> middle, p = density([10.0, 10.0, 10.0, 1000.0])
     >>> len(middle), bool(p[0] > p[1])
@@ -45,7 +45,7 @@ def area_frequency(path, areas: dict, min_area_m2: float) -> None:
     for axis, form in ((axes.xaxis, "{x:,.0f}"), (axes.yaxis, "{x:.0e}")):
         axis.set_major_formatter(form)
         axis.set_minor_formatter("")
-    axes.set_title("How often landslides of which area occur", fontsize=10, loc="left")
+    axes.set_title("Area-frequency distribution of the landslides", fontsize=10, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
     save(figure, path)

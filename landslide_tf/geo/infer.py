@@ -29,7 +29,7 @@ class BlockResult:
 
 
 def scene_run(run: Run, scene: Scene) -> Run:
-    """The run for the scene's windows, with its georeference in the place of `resolution_m`."""
+    """The run at the scene's window size; the georeference takes the place of `resolution_m`."""
     run = run.at_window(scene.window_px)
     return dataclasses.replace(run, spec=dataclasses.replace(run.spec, resolution_m=None))
 
@@ -37,11 +37,11 @@ def scene_run(run: Run, scene: Scene) -> Run:
 def compute_blocks(
     scene: Scene, run: Run, blocks, *, tta: bool = False, batch: int = PREDICT_BATCH, between=None
 ):
-    """The `BlockResult` of each block, in order; a function of the arguments alone.
+    """Compute blocks of a scene with a model; yields the `BlockResult` of each, in order.
 
-    `tta` averages over the eight flips and quarter turns. A window without data is not computed.
-    `between(n)` is called after each batch, n windows of the block being done; what it raises ends
-    the work.
+    The results depend on the arguments alone. `tta` averages over the eight flips and quarter
+    turns. A window without data is not computed. `between(n)` is called after each batch, when n
+    windows of the block are done; an exception that it raises ends the work.
 
     >>> from landslide_tf.runs.run import load_run
     >>> from landslide_tf.geo.source import open_scene

@@ -132,7 +132,7 @@ def open_for(run: Run, image, dem, options: MapOptions) -> Scene:
 
 
 def _in_training_windows(run: Run, scene: Scene, options: MapOptions) -> Scene | None:
-    """The scene in windows as large as the training's tiles, if larger ones change its map."""
+    """The scene in windows of the training tiles' size if larger ones change its map, else None."""
     px = run.spec.tile_px
     same = dataclasses.replace(options, window_px=px)
     narrow = open_for(run, scene.image, scene.dem, same)
@@ -171,7 +171,7 @@ def outputs(out) -> list[Path]:
 
 
 def sources(*paths) -> list[str]:
-    """The files that `paths` (None left out) are read from: a VRT also from those that it names.
+    """All files that `paths` (None is left out) are read from: a VRT and also those it refers to.
 
     >>> sources("scene.tif", None)
     ['scene.tif']

@@ -78,7 +78,7 @@ def open_reference(scene: Scene, reference):
 
 
 def join(job: Job, strips, labels, about: About, watch: Watch) -> dict:
-    """Write all files of a map but its report, which gets what is returned.
+    """Write all files of a map except `report.json`; returns what the report says of the map.
 
     Args:
         job: `work` is a folder that exists; what is complete goes to `out`.
@@ -208,7 +208,7 @@ def _move(path: Path, target: Path) -> None:
 
 
 def _draw(job: Job, grid, about: About, found: dict, areas) -> set[str]:
-    """Write pictures and project; returns the names of the pictures that not every map has."""
+    """Write the pictures and the project; returns the names of the optional pictures it wrote."""
     out, work, scene, made = job.out, job.work, job.scene, set()
     image, valid, step = thumbnail(scene)
     name = Path(scene.image).name

@@ -62,7 +62,7 @@ def image_notes(scene: Scene) -> list[str]:
 
 
 def missing_bytes(file) -> int:
-    """How much of an open TIFF's last block lies beyond the end of its file.
+    """Number of bytes of an open TIFF's last block that lie beyond the end of its file.
 
     >>> with open_raster("scene.tif") as scene:
     ...     missing_bytes(scene)

@@ -44,7 +44,7 @@ def image_oddities(path, *, nodata=None, bands=None) -> list[str]:
 def dem_oddities(path, grid: Grid, *, nodata=None) -> list[str]:
     """Warnings about the part of a DEM that lies beneath a scene.
 
-    All of its pixels are looked at, because missing data may be few; what is kept is a sample, and
+    All pixels are read, because few may be missing data. What is judged is a sample of them, and
     the lowest and highest values of each strip.
 
     Raises:
@@ -71,12 +71,14 @@ def dem_oddities(path, grid: Grid, *, nodata=None) -> list[str]:
 def reference_oddities(
     path, image, labels, *, nodata=None, bands=None, tile_px: int = SCENE_TILE_PX
 ) -> list[str]:
-    """Warnings where a reference looks shifted or turned against its image, and about its labels.
+    """Warnings about a reference and its image, a line each; [] where all is well.
 
-    Those are mostly landslide, from polygons too small for the image's pixels, or from polygons
-    that an attribute calls something else.
+    The reference may look shifted or turned against the image, or be mostly landslide. Its polygons
+    may be too small for the image's pixels, or an attribute may call them something else than
+    landslides.
 
-    `labels` is what `open_labels` returns for the file `path`.
+    `path` is the reference's file, `labels` what `open_labels` returns for it. `tile_px` is the
+    side of the tiles in which reference and image are compared.
 
     >>> from landslide_tf.geo.overlay import open_labels
     >>> with open_raster("scene.tif") as scene:
@@ -124,7 +126,7 @@ def _thin(raster: Raster, step: int) -> np.ndarray:
 
 
 def _ends(dem: Raster) -> np.ndarray:
-    """The few lowest and highest elevations (N, 1), twice where they come more than once."""
+    """The four lowest and four highest elevations (N, 1), each twice if several pixels have it."""
     known, found = dem.values[..., 0][dem.valid], []
     for extreme in (np.min, np.max):
         left = known

@@ -16,11 +16,11 @@ from landslide_tf.checks import JobError
 from landslide_tf.files import atomic_path, disk_is_full
 from landslide_tf.geo.styles import ERROR_CLASSES, LANDSLIDE_COLOUR, rgb
 
-NO_DATA = 255  # of bytes
-FULL_DISK = 2**20  # bytes free; GDAL does not say why it could not write
+NO_DATA = 255  # the no-data value of uint8 rasters
+FULL_DISK = 2**20  # with fewer bytes free, the disk counts as full: GDAL gives no reason
 STRIP_PX = 2**21  # pixels of a strip, about
-CACHE_MB = 256  # of GDAL; its default is 5 % of the machine
-GREY = (209, 209, 209)  # of no data
+CACHE_MB = 256  # block cache of GDAL; its default is 5 % of the machine's memory
+GREY = (209, 209, 209)  # colour of no data
 COLOURS = {
     "landslides.tif": {0: (255, 255, 255), 1: rgb(LANDSLIDE_COLOUR), NO_DATA: GREY},
     "errors.tif": {value: rgb(colour) for value, colour, _ in ERROR_CLASSES} | {NO_DATA: GREY},
@@ -35,8 +35,8 @@ MEANING = {
 class StripFile:
     """A one-band GeoTIFF that grows strip by strip; a context manager.
 
-    `grid` has the height, width, CRS and transform: an open raster or a `Grid`. The file's name
-    decides colours and description. Bytes have 255 as no data, float32 has NaN.
+    `grid`, an open raster or a `Grid`, gives height, width, CRS and transform. The file's name
+    decides colours and description. No data is 255 in uint8 files and NaN in float32 files.
 
     >>> with rasterio.open("scene.tif") as scene:
     ...     with StripFile("landslides.tif", scene, "uint8", {"model": "unet"}) as file:

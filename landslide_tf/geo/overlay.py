@@ -33,9 +33,9 @@ from landslide_tf.geo.vector import is_vector, read_polygons
 from landslide_tf.geo.virtual import views
 
 FARTHEST_NORTH, FARTHEST_EAST = 90.0, 180.0
-FINEST_M = 1e-3  # a smaller pixel is one of degrees, called metres
-SMALL_PX = 4.0  # of an area that may hold no centre of a pixel
-TOLERANCE_PX = 0.01  # of the places that GDAL computes; its default is 0.125
+FINEST_M = 1e-3  # a smaller pixel is in degrees, although its CRS says metres
+SMALL_PX = 4.0  # a polygon of at least this area, in pixels, is taken to hold a pixel's centre
+TOLERANCE_PX = 0.01  # largest error of coordinates that GDAL approximates; its default is 0.125
 
 
 class Grid:
@@ -65,7 +65,7 @@ class Grid:
         )
 
     def warped(self, view, file, resampling, **options) -> WarpedVRT:
-        """An open raster of any grid, seen on this one; no data where it does not reach.
+        """A `WarpedVRT` that shows an open raster on this grid; beyond the raster there is no data.
 
         `view` is the raster `file`, or one of its `virtual.views`.
         """
@@ -78,7 +78,7 @@ class Grid:
         )  # fmt: skip
 
     def same_crs(self, file) -> bool:
-        """Whether coordinates of an open raster are those of the scene, to a part of a pixel."""
+        """Whether the CRS of an open raster means the same places, to within a tenth of a pixel."""
         t = self.transform
         pixel = min(np.hypot(t.a, t.d), np.hypot(t.b, t.e))
         corners = list(self.outline().exterior.coords)
@@ -201,9 +201,9 @@ def _overlap(a, b, turns: bool) -> bool:
 def open_dem(path, grid: Grid, nodata=None):
     """A function from windows of the scene to the DEM there, in metres.
 
-    Where the grids agree, the DEM is read as it is; else it is interpolated, bilinear in float64.
-    All that is no data, by tag or by `nodata` (a number or several), is left out before anything
-    is interpolated. A DEM in degrees is also looked for a turn of 360 degrees away.
+    Where the grids agree, the DEM is read as it is; otherwise it is interpolated bilinearly in
+    float64. Pixels that are no data, by tag or by `nodata` (a number or several), are left out of
+    the interpolation. A DEM in degrees is also tried with its longitudes shifted by 360 degrees.
 
     Raises:
         InputError: no georeference, or of another place than the scene.
@@ -251,10 +251,10 @@ def _joined(raster: Raster, other: Raster) -> Raster:
 def open_labels(path, grid: Grid, all_touched: bool = False):
     """A function from windows of the scene to landslide (1) and background (0) there.
 
-    `path` is a vector file, whose polygons may have any CRS and are taken to be all landslides
-    of the scene, or a mask raster on any grid, beyond which nothing is known (not valid). What a
-    mask's numbers mean is told in `landslide_tf.data.labels`. Of polygons the function has the
-    attribute `unseen`: how many hold no pixel's centre, and leave no landslide.
+    `path` is a vector file or a mask raster. Polygons may have any CRS and are taken to be all
+    landslides of the scene. A mask may be on any grid; pixels beyond it are not valid. What its
+    numbers mean is told in `landslide_tf.data.labels`. For polygons, the function has the attribute
+    `unseen`: the number of polygons that hold no pixel's centre and so leave no landslide.
 
     Raises:
         InputError: no polygons, no CRS, nothing within the scene, an ambiguous mask.

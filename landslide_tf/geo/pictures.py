@@ -14,7 +14,8 @@ from landslide_tf.training.figures import OUTCOME_COLOURS, drawing
 
 REFERENCE_COLOUR = "#00e5ff"  # cyan: apart from magenta and grey with any colour vision
 NOTHING = 0.93  # grey of no data
-LONG, NARROW, HEAD, FOOT = 7.5, 5.0, 0.7, 0.42  # inches: a map's longer side; least width
+# Inches: a map's longer side, the least width of a figure, the heights of the title and sources.
+LONG, NARROW, HEAD, FOOT = 7.5, 5.0, 0.7, 0.42
 LABEL = 0.9  # inches of an axis that a coordinate needs
 
 

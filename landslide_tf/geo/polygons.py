@@ -19,9 +19,9 @@ NEAR = 256  # pixels within which all pixels are taken to have one area
 class Outlines:
     """Cleaned outlines of the 4-connected parts of a mask that comes strip by strip.
 
-    Holes below the minimum area are filled, parts below it left out. `dropped` counts those, and
-    `dropped_m2` and `holes_filled` say what else was done. Memory holds a strip, and the parts
-    that reach its lower edge.
+    Holes smaller than the minimum area are filled, and smaller parts are dropped. `dropped` is the
+    number of dropped parts, `dropped_m2` their area, and `holes_filled` the number of filled holes.
+    Memory holds one strip, and the parts that reach its lower edge.
 
     >>> from rasterio.crs import CRS
     >>> from rasterio.transform import from_origin
@@ -139,7 +139,7 @@ class PolygonWriter:
 
 
 def touching(valid, above, below):
-    """Pixels (h, w) that lie beside no data, corners included, or at the border of the scene.
+    """Valid pixels (h, w), bool, that touch no data, also at a corner, or the scene's border.
 
     `above` and `below` are the rows (w) of `valid` around the strip, None at the border.
 

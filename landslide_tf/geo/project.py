@@ -69,7 +69,7 @@ def write_project(folder, title: str, grid, image: tuple, *, percent: bool, with
 
 
 def project_beside(image, folder) -> bytes:
-    """The project of the map in `folder` as a file for where `image` lies in that folder too."""
+    """The bytes of `map.qgz` for a copy of the map in `folder` that has `image` in its folder."""
     with zipfile.ZipFile(Path(folder) / PROJECT) as file:
         text = file.read("map.qgs").decode()
     for more in ({}, {'"': "&quot;"}):  # between tags, and as an attribute

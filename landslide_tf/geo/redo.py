@@ -1,4 +1,4 @@
-"""A finished map made anew from its probability, without the model: other threshold, other area."""
+"""Make a finished map again from its probability, with another threshold or minimum area."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def redo_map(
 ) -> dict:
     """Make all files of a map anew from its `probability.tif`; returns the report.
 
-    Where that holds percent, probability is known to half a percent: a threshold is compared with
-    the rounded value.
+    If `probability.tif` holds percent, probability is rounded to whole percent, and the rounded
+    value is compared with the threshold.
 
     Args:
         folder: of a finished map; its image, and its DEM, must be where and what they were.
@@ -122,9 +122,9 @@ def open_map(folder: Path, out: Path, changes: dict | None = None) -> tuple[dict
 
 
 def _again(folder: Path, report: dict, job: Job, labels, watch: Watch | None, make) -> dict:
-    """Give the probability of the map in `folder` to `make`, and return what that finds.
+    """Run `make` on the probability of the map in `folder`, and return its result.
 
-    `make` is `join`, or takes and returns what `join` does.
+    `make` is `join`, or a function with the same arguments and result.
     """
     with reading(folder / "report.json", "map the scene again"):
         asked = job.options.threshold

@@ -6,7 +6,7 @@ import numpy as np
 
 from landslide_tf.metrics import confusion_counts, histogram_auc, scores_from_counts
 
-# Float32 from 0 to 1, told apart by sign, exponent and 15 bits: one of 16,000 steps near 1.
+# Bins of float32 from 0 to 1 by sign, exponent and 15 bits of the fraction: 2**-16 wide below 1.
 _SHIFT = 8
 _BINS = (np.float32(1).view("int32") >> _SHIFT) + 1
 

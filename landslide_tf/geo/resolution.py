@@ -1,4 +1,4 @@
-"""At which ground size of a pixel a model runs."""
+"""The ground resolution at which a model runs on a scene."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ FACTOR = 2.0  # between the resolutions of scene and training, beyond which we w
 
 
 def model_resolution(run, image) -> float | None:
-    """Metres of a pixel that a run was trained at, or None to take the image as it is.
+    """The resolution (metres per pixel) to run a model at, or None for the image's own.
 
-    None where the run does not know it, the image has it within 5 %, the image is more than twice
-    as coarse (smaller pixels would cost time and show nothing more), or no window fits.
+    It is the one the run was trained at. None if the run does not know it, if the image's is within
+    5 % of it, if the image is more than twice as coarse (smaller pixels would cost time and show
+    nothing more), or if no window fits.
 
     >>> from types import SimpleNamespace
     >>> from landslide_tf.inputs import InputSpec

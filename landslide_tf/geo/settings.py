@@ -78,7 +78,10 @@ class MapOptions(SceneOptions):
     tta: bool = option(False, "mean over eight flips and turns: eight times as long", group=MODEL)
     batch_size: int = option(8, "windows at once", group=MODEL)
     threshold: float | None = option(
-        None, "default: the one chosen on validation", group=RESULT, metavar="T"
+        None,
+        "probability from which a pixel is landslide (default: the one chosen on validation)",
+        group=RESULT,
+        metavar="T",
     )
     min_area: float | None = option(
         None,
@@ -89,7 +92,7 @@ class MapOptions(SceneOptions):
     )
     dtype: str = option(
         "uint8",
-        "of probability.tif: percent, or 0 to 1",
+        "type of probability.tif: uint8 for percent, float32 for 0 to 1",
         group=RESULT,
         choices=("uint8", "float32"),
     )
@@ -133,7 +136,7 @@ class CutOptions:
     tile_px: int = option(128, "side of a tile", group="tiles")
     overlap: int = option(0, "pixels that neighbouring tiles share", group="tiles")
     min_valid: float = option(
-        0.5, "of pixels with data that a tile needs", group="tiles", metavar="SHARE"
+        0.5, "share of pixels with data that a tile needs", group="tiles", metavar="SHARE"
     )
     min_landslide_px: int = option(
         1,

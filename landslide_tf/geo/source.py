@@ -29,7 +29,7 @@ def open_scene(
     *,
     sees_locally: bool = False,
 ) -> Scene:
-    """Check a scene against the `InputSpec` of a run.
+    """Check a scene and its DEM against the `InputSpec` of a run; returns the `Scene` to read.
 
     Args:
         image: GeoTIFF, or what else rasterio reads, with CRS and transform.
@@ -100,13 +100,14 @@ def open_scene(
 
 
 def default_window_px(tile_px: int, size, scale=(1.0, 1.0)) -> int:
-    """Side of the windows of a model that sees locally, in its own pixels.
+    """Side of a window, in pixels of the model, for a model that sees only nearby pixels.
 
-    Three times its tiles, but at most 512, and about 1024 pixels of the scene; its tiles, where the
-    scene has less than four of them along its longer side. `size` is (height, width) of the scene,
-    `scale` how many of its pixels one of the model is along y and x.
+    It is three times `tile_px`, but at most 512 and at most about 1024 pixels of the scene. It is
+    `tile_px` where the longer side of the scene has less than four tiles. `size` is (height, width)
+    of the scene, `scale` the number of its pixels in a pixel of the model along y and x.
 
-    With half a tile shared, 384 compute a pixel (384 / 320)^2 = 1.4 times, windows of 128 4 times.
+    With an overlap of half a tile of 128, windows of 384 compute each pixel (384 / 320)^2 = 1.4
+    times, windows of 128 compute it 4 times.
 
     >>> default_window_px(128, (3000, 4000)), default_window_px(128, (300, 400))
     (384, 128)

@@ -30,9 +30,9 @@ def write_stack(
 ) -> dict[str, object]:
     """Write red, green, blue and elevation in metres as four float32 bands on the image's grid.
 
-    Colours keep the numbers that they have in the image. Elevation is read as `map` reads it: as
-    it is where the grids agree, else bilinear. What is no data in the image is -32768 in the three
-    colours, what is none in the DEM is -32768 in the fourth band, and the file is tagged so. It is
+    The colours keep the values of the image. Elevation is read as `map` reads it: as it is where
+    the grids agree, otherwise interpolated bilinearly. The file's nodata tag is -32768: the three
+    colours have it where the image has no data, the fourth band where the DEM has none. Files are
     read and written strip by strip.
 
     Args:

@@ -15,8 +15,8 @@ from landslide_tf.data.crs import box_text, horizontal, unit_m
 from landslide_tf.data.opening import SUFFIXES, is_local, not_a_file, open_raster
 
 TURN = 360.0
-# What GDAL, GEOS and PROJ raise of damaged files; pyogrio fails by a name of its own where the CRS
-# is damaged.
+# What GDAL, GEOS and PROJ raise for damaged files. Where the CRS is damaged, pyogrio itself fails
+# with an UnboundLocalError.
 ERRORS = (RuntimeError, ValueError, OSError, LookupError, ShapelyError, UnboundLocalError)
 # Field names and values may have any encoding; this one takes all bytes.
 ANY_BYTES = {"encoding": "ISO-8859-1"}
@@ -57,7 +57,7 @@ def is_vector(path) -> bool:
 def read_polygons(path, grid):
     """The polygons of a vector file that reach into the scene, in its CRS, as a GeoSeries.
 
-    Attributes are not read. Across 180 degrees, polygons are brought to the scene's side.
+    Attributes are not read. In degrees, polygons beyond 180 degrees move to the scene's side.
 
     Raises:
         InputError: the file cannot be read, holds other than polygons, has no CRS, or several
@@ -85,8 +85,9 @@ def read_polygons(path, grid):
             raise InputError(
                 f"{path}: holds {', '.join(sorted(other))}; landslides must be polygons"
             )
-        # A polygon that crosses itself would be burnt in part. One part after the other, and with
-        # 'structure': else what two rings or parts cover both would be a hole.
+        # A polygon that crosses itself would be rasterised only in part, so it is made valid: each
+        # part by itself and with 'structure', because otherwise ground that two rings or parts both
+        # cover would become a hole.
         parts = shapes.explode().values
         parts = shapely.make_valid(parts, method="structure", keep_collapsed=False)
         shapes = geopandas.GeoSeries(parts[~shapely.is_empty(parts)], crs=shapes.crs)
@@ -206,7 +207,8 @@ def _in_crs(shapes, grid, outline):
         x = xy[:, 0] - TURN * np.round((xy[:, 0] - middle) / TURN)
         return np.stack([x, xy[:, 1]], axis=-1)
 
-    # What spans half the globe in degrees does so; brought from metres, it crosses 180 degrees.
+    # A polygon in degrees that spans half the globe is really that wide. One that was transformed
+    # from metres is not: it crosses 180 degrees.
     wide = in_degrees & (shapes.bounds.maxx - shapes.bounds.minx >= TURN / 2).to_numpy()
     moved = [
         shape if spans else shapely.transform(shape, unwrap)

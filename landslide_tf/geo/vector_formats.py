@@ -44,9 +44,9 @@ def convert_polygons(gpkg, folder, name: str) -> list[str]:
     """Write the polygons of a GeoPackage to `folder` in another format.
 
     GeoJSON and KML are in WGS 84, the others in the scene's CRS. Features are read and written in
-    batches, so that memory never holds them all. Files of these names are replaced, and half
-    written if the process is killed: `folder` is one for unfinished work. Returns the file names,
-    that which readers open first.
+    batches, so that memory never holds them all. Files of these names are replaced. If the process
+    is killed they are incomplete, so `folder` must be one for unfinished work. Returns the file
+    names; the first is the one to open.
 
     Raises:
         JobError: it cannot be written.

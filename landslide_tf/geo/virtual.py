@@ -19,9 +19,9 @@ TYPES = {"uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", 
 def views(file, grid, nodata=None) -> list:
     """The rasters to warp onto the scene's `grid` in place of the open raster `file`.
 
-    With `nodata`, a number or several, beside the file's own tags or mask, all of them become NaN
-    in float64, because a warp knows one value only. A raster in degrees is there once for each
-    turn of 360 degrees by which it may reach into the scene.
+    If `nodata` (a number or several) adds to the file's own tags or mask, all of them become NaN in
+    float64, because warping knows one no-data value only. A raster in degrees is returned once for
+    each shift by 0, 360 or -360 degrees with which it may reach into the scene.
     """
     marks = [_marks(file, band, nodata) for band in data_bands(file)]
     hidden = any(MaskFlags.per_dataset in flags for flags in file.mask_flag_enums)
@@ -58,7 +58,7 @@ def _turns(file, grid) -> list[int]:
 
 
 def _xml(file, marks, hidden: bool, turn: int) -> str:
-    """A virtual raster of the bands; `marks` by band become NaN, one value a layer."""
+    """The XML of a VRT of the bands; `marks` by band become NaN, one value in each nested VRT."""
     bands = data_bands(file)
     source, layers = file.name, 1 if marks is None else max(1, *(len(m) for m in marks))
     for layer in range(layers):

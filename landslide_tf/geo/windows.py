@@ -12,11 +12,12 @@ MAX_WINDOWS = 16  # in a block, along an axis
 
 
 def window_starts(size: int, window: int, overlap: int) -> list[int]:
-    """First pixels of the windows along an axis: a step apart that shares `overlap` pixels.
+    """First pixels of the windows along an axis; neighbours share `overlap` pixels.
 
-    The first begins at 0 and the last ends at `size`, so it may share more; an axis shorter than a
-    window has one, which reaches beyond it. Steps that are multiples of 16 keep the poolings of all
-    windows on one grid: neighbours then differ less than with windows that are evenly spread.
+    The first window begins at 0. The last one ends at `size`, so it may share more. An axis shorter
+    than a window has one window, which reaches beyond it. A step that is a multiple of 16 keeps the
+    pooling of all windows on one grid; neighbours then differ less than if the windows were spread
+    evenly.
 
     >>> window_starts(110, window=64, overlap=32)
     [0, 32, 46]
@@ -27,13 +28,15 @@ def window_starts(size: int, window: int, overlap: int) -> list[int]:
 
 
 def window_weights(size: int, window: int, overlap: int) -> np.ndarray:
-    """Weights (windows, window) of the windows of `window_starts`: at each pixel they sum to 1.
+    """Blending weights (windows, window) of the `window_starts`; at each pixel they sum to 1.
 
-    Each is a box of one step, smoothed by as many boxes as steps fit into the overlap, and divided
-    by the sum of all. It is a trapezoid; with half a window shared a triangle, with two thirds a
-    quadratic spline. So a weight is nearly 0 at a border, where a model sees least. Elevation is
-    scaled anew in each window, which turns a slope into a saw; with these weights the saw becomes a
-    constant. In two dimensions a weight is the product of both axes' weights; these sum to 1 too.
+    The weights of a window are a box as long as one step, convolved with as many boxes as steps fit
+    into the overlap, and divided by the sum over all windows. In general they are a trapezoid; with
+    an overlap of half a window they are a triangle, with two thirds a quadratic spline. So a weight
+    is nearly 0 at the rim of a window, where a model sees least. As elevation is normalised in each
+    window by itself, an even slope becomes a sawtooth from window to window; blended with these
+    weights it becomes a constant. In two dimensions a weight is the product of the weights of both
+    axes, and these products sum to 1 too.
 
     >>> window_weights(6, window=4, overlap=2).round(2).tolist()
     [[1.0, 1.0, 0.67, 0.33], [0.33, 0.67, 1.0, 1.0]]
@@ -65,7 +68,7 @@ class Layout:
 
     size: tuple[int, int]  # of the scene
     window: tuple[int, int]
-    overlap: tuple[int, int]  # at least
+    overlap: tuple[int, int]  # of neighbours; the last window of an axis may share more
 
     @functools.cached_property
     def axes(self):

@@ -17,7 +17,7 @@ from landslide_tf.inputs.resize import resize_bilinear, resize_nearest
 from landslide_tf.inputs.spec import InputSpec, check_image_type
 from landslide_tf.inputs.terrain import terrain_channels
 
-LEVEL = 1e-6  # a relief below this share of the elevation is rounding: the ground is level
+LEVEL = 1e-6  # a relief below this share of the elevation is a rounding error: level ground
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Sized:
 class Preprocessor:
     """Carries out an `InputSpec`.
 
-    Called with raw tiles it returns the model's input x (B, H, W, C), float32, and where it is
-    valid (B, H, W, 1), bool. All channels of x are 0 where it is not.
+    A call with raw tiles returns the model's input x (B, H, W, C), float32, and its valid mask
+    (B, H, W, 1), bool. All channels of x are 0 where the mask is False.
 
     Args of a call:
         image: (B, h, w, 3), unscaled as in the files: uint8, uint16, or float; NaN is no data.
@@ -68,7 +68,7 @@ class Preprocessor:
     def resize(
         self, image, dem=None, *, image_valid=None, dem_valid=None, resolution_m=None
     ) -> Sized:
-        """Raw tiles scaled and resized to `tile_px`; terrain comes from the DEM before that."""
+        """Raw tiles scaled and resized to `tile_px`; terrain is computed at the DEM's own size."""
         spec, size = self.spec, (self.spec.tile_px, self.spec.tile_px)
         if len(image.shape) != 4 or image.shape[-1] not in (3, None):
             raise InputError(f"`image` must be (B, h, w, 3). Received {tuple(image.shape)}")
@@ -90,7 +90,7 @@ class Preprocessor:
         return Sized(rgb, height, terrain, image_valid, ops.logical_and(image_valid, height_valid))
 
     def scale(self, image):
-        """Brightness to [0, 1], float32: divided by `rgb_scale`, or by what its type holds."""
+        """The image as float32 in [0, 1]: divided by `brightest` and clipped."""
         return ops.clip(ops.cast(image, "float32") / brightest(self.spec, image.dtype), 0.0, 1.0)
 
     def stack(self, sized: Sized):
@@ -149,7 +149,7 @@ class Preprocessor:
 
 
 def brightest(spec: InputSpec, dtype) -> float:
-    """The image value that becomes 1: `rgb_scale`, or the highest of an integer type.
+    """The image value that becomes 1: `rgb_scale`, else the highest of an integer type, 1 of float.
 
     >>> brightest(InputSpec(), "uint16"), brightest(InputSpec(rgb_scale=3000.0), "uint16")
     (65535.0, 3000.0)

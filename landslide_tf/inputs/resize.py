@@ -13,11 +13,11 @@ from keras import ops
 
 
 def resize_bilinear(values, size, valid=None):
-    """Antialiased bilinear resize of float32 (B, h, w, C) to `size` (H, W), no data apart.
+    """Antialiased bilinear resize of (B, h, w, C) to `size` (H, W), ignoring pixels without data.
 
     `valid` (B, h, w, 1) is bool; a pixel that is not valid has no weight. Returns the values
-    (float32, 0 where not valid) and the valid mask (B, H, W, 1) of the new size, None where none
-    was given. A new pixel is valid when at least half of its weight is.
+    (B, H, W, C), float32, 0 where not valid, and their valid mask (B, H, W, 1), or None if `valid`
+    is None. A new pixel is valid if at least half of its weight lies on valid pixels.
 
     >>> values, _ = resize_bilinear(np.array([[[[2.0], [4.0]]]], "float32"), (1, 1))
     >>> float(values[0, 0, 0, 0])
@@ -39,7 +39,7 @@ def resize_bilinear(values, size, valid=None):
 
 
 def _apply(rows, columns, x):
-    """Weights (h, H) of rows and (w, W) of columns over (B, H, W, C): (B, h, w, C)."""
+    """x (B, h, w, C) resized to (B, H, W, C) by the weights `rows` (H, h) and `columns` (W, w)."""
     _, height, width, channels = ops.shape(x)
     lines = ops.matmul(rows, ops.reshape(x, (-1, height, width * channels)))
     lines = ops.swapaxes(ops.reshape(lines, (-1, ops.shape(rows)[0], width, channels)), 2, 3)

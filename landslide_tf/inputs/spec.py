@@ -14,9 +14,9 @@ FUSIONS = ("early", "bottleneck", "rgb")
 DEM_NORMALISATIONS = ("relief", "zscore", "dataset")
 TERRAIN = ("slope", "hillshade")
 FILE_NAME = "input.json"
-# Raw bands in one file, as `data stack` writes them and the ONNX file for QGIS reads them.
+# No data in the files of four raw bands that `data stack` writes and the ONNX file for QGIS reads.
 STACK_NODATA = -32768.0
-LOWEST_M = -9000.0  # no ground that a camera sees lies lower: -9999 and the like are no data
+LOWEST_M = -9000.0  # the ONNX file for QGIS takes lower values, such as -9999, for no data
 
 
 def check_image_type(dtype) -> None:

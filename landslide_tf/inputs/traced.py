@@ -13,11 +13,11 @@ from landslide_tf.inputs.spec import InputSpec
 
 
 class TracedPreprocessor(Preprocessor):
-    """A `Preprocessor` for NumPy arrays, whose two steps run as one compiled function each.
+    """A `Preprocessor` for NumPy arrays whose two steps each run as one TensorFlow function.
 
-    One by one, their sixty operations cost more than what they compute on a tile. A function is
-    traced once for all sizes of tiles and each type of image. Other backends than TensorFlow take
-    the steps as they are.
+    Run one by one, their sixty operations have more overhead than work on a single tile. Each
+    function is traced once for each type of image, and for all sizes of tiles. On other backends
+    than TensorFlow the steps run as in `Preprocessor`.
 
     >>> preprocess = TracedPreprocessor(InputSpec(tile_px=16, fusion="rgb"))
     >>> x, valid = preprocess(np.full((2, 40, 30, 3), 255, "uint8"))

@@ -8,17 +8,20 @@ tiles, or (B, H, W) or (B, H, W, 1) for pixels; weight 0 leaves a pixel out (no 
 
 `reduction` has Keras' values:
 
-- "sum_over_batch_size" (the default), "mean" and "mean_with_sample_weight" mean the same here: one
-  value for the batch. It divides by the sum of the weights, so pixels without data do not count.
-  The Dice loss pools all pixels of the batch. A weight common to the whole batch has no effect.
-- "none" or None gives one value a tile, (B,): the tile's loss times the mean weight of its weighted
-  pixels. So a tile weight multiplies the tile's loss, as in Keras.
+- "sum_over_batch_size" (the default), "mean" and "mean_with_sample_weight" are the same here: one
+  value for the batch, divided by the sum of the weights, so that pixels without data do not count.
+  A weight common to the whole batch has no effect. The Dice loss sums over all pixels of the batch
+  before it divides; a common weight changes it slightly, because `smooth` is not weighted.
+- "none" or None gives one value per tile, (B,): the tile's loss times the mean weight of its pixels
+  with a weight above 0. A weight per tile thus multiplies the tile's loss, as in Keras.
 - "sum" is the sum of these values.
 
-`compile` on JAX needs a reduction to one number, as JAX takes gradients of such functions alone.
+On JAX, `compile` needs a reduction to one number, because JAX differentiates only functions with a
+scalar value.
 
 All losses compute in float32 whatever the input type. They are finite with finite gradients for
-logits up to 1e4 in magnitude. A batch without a weighted pixel has loss 0 (Dice: see there).
+logits up to 1e4 in magnitude. A batch in which every weight is 0 has loss 0 (for Dice, see
+`dice_loss`).
 
 A mask of 0 and 255 is an error, because it would train towards a negative loss; so is a weight that
 is negative or NaN. Outside a compiled function the loss raises `InputError`. Inside one, where

@@ -20,7 +20,10 @@ from landslide_tf.losses.functions import (
 
 
 class _MeanOverReplicas(keras.losses.Loss):
-    """A value divided by the number of replicas, whose gradients Keras adds up; else unchanged."""
+    """Return the given value, which Keras divides by the number of replicas (GPUs).
+
+    Keras adds up the gradients of the replicas. On a single device the value stays as it is.
+    """
 
     def call(self, y_true, y_pred):
         return y_pred

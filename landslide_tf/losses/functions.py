@@ -64,9 +64,10 @@ def dice_loss(
 ):
     """Dice loss, Eq. 3, over all pixels of the batch, with a smoothing term s.
 
-    `1 - (2 sum(w y v) + s) / (sum(w y) + sum(w v) + s)`. For an empty mask it is
-    `1 - s / (sum(w v) + s)`: 0 when nothing is predicted. With s = 0 and nothing labelled or
-    predicted it is 0/0, taken as 1 - 0 = 1. With `reduction` "none" the sums are those of a tile.
+    The loss is `1 - (2 sum(w y v) + s) / (sum(w y) + sum(w v) + s)`. For an empty mask it is
+    `1 - s / (sum(w v) + s)`, which is 0 if nothing is predicted. If s = 0 and both mask and
+    prediction are empty, the fraction 0/0 counts as 0, so that the loss is 1. With `reduction`
+    "none" the sums are those of each tile.
 
     >>> import numpy as np
     >>> y, z = np.array([[[[1.0], [0.0]]]]), np.zeros((1, 1, 2, 1))

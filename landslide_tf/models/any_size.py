@@ -17,10 +17,11 @@ CHANNEL_AXES = (-1, 3, (-1,), (3,), [-1], [3])
 
 
 def sees_locally(model: keras.Model) -> bool:
-    """Whether each pixel's answer depends on pixels nearby alone, and not on all of the image.
+    """Whether the output at a pixel depends on nearby pixels only (a bounded receptive field).
 
-    Channel attention (a mean over the image), group normalisation and layers that are not known
-    say no. `ops.mean` and `ops.max` over the channels, as in spatial attention, do not matter.
+    False for a model with channel attention (which takes a mean over the image), with group
+    normalisation or with a layer that is not known here. `ops.mean` and `ops.max` over the
+    channels, as in spatial attention, are allowed.
 
     >>> from landslide_tf.models.registry import build_model
     >>> options = {"filters": 2, "input_shape": (32, 32, 4)}

@@ -1,10 +1,10 @@
-"""CBAM's attention (Woo et al. 2018), which the paper describes, as functions of Keras layers.
+"""The attention modules of CBAM (Woo et al. 2018), which the paper describes.
 
-An attention is a function of a tensor (B, H, W, C) and a name, and returns a tensor of the same
-shape. The name is for its layers: `f"{name}_conv"`. `build_model` takes such a function of your own
-as it is; `register_attention` gives it a name in the options.
+An attention is a function that takes a tensor (B, H, W, C) and a name, and returns a tensor of the
+same shape. It uses the name for its layers: `f"{name}_conv"`. You can give `build_model` a function
+of your own, or register it under a name with `register_attention`.
 
-They are functions of Keras' own layers, not custom layers: a saved model then loads wherever Keras
+The functions use Keras' own layers and no custom layers, so that a saved model loads wherever Keras
 is installed.
 """
 
@@ -136,7 +136,7 @@ def find_attention(attention: str | Callable) -> tuple[str, Callable]:
 
 
 def apply_attention(x, attention: str | Callable, name: str):
-    """An attention ('none' returns x) on x (B, H, W, C), same shape.
+    """Apply an attention to x (B, H, W, C); returns a tensor of the same shape ('none' returns x).
 
     Raises:
         InputError: no such choice, or a function of your own returns another shape.

@@ -20,10 +20,11 @@ def encode(
 ) -> list:
     """Feature maps of levels 0 to 4; level i is (B, H / 2^i, W / 2^i, filters * 2^i).
 
-    Dropout comes after the block of the bottleneck, the end of the contracting path, where
-    Ronneberger et al. (2015) name it; `dropout` holds the rates from there upwards, one a level.
-    With two levels the batch normalisation behind the first one sees another variance in training
-    than in inference (Li et al. 2018, arXiv 1801.05134), and the model predicts too few landslides.
+    `dropout` holds one rate per level, from the bottleneck upwards. One rate puts dropout after the
+    block of the bottleneck, the end of the contracting path, where Ronneberger et al. (2015) name
+    it. With two rates, the dropout of level 3 precedes the batch normalisation of level 4, which
+    then sees another variance in training than in inference (Li et al. 2018, arXiv 1801.05134):
+    the model predicts too few landslides.
 
     >>> import keras
     >>> from landslide_tf.models.blocks import conv_block

@@ -1,5 +1,9 @@
-"""Writing and opening `.keras` files: any Keras version that we allow reads what we write, and
-what a file asks for is compared with a list of harmless layers before Keras sees it."""
+"""Save and load `.keras` files, portably and safely.
+
+Every Keras version that we support (from 3.10 on) can read the files that we write. Before Keras
+opens a file, all classes and functions that its configuration names are compared with lists of
+harmless ones.
+"""
 
 from __future__ import annotations
 
@@ -91,8 +95,8 @@ CLASSES = {
 # module: its functions that may be named
 FUNCTIONS = dict.fromkeys(("builtins", "keras.activations", "keras.ops"), ACTIVATIONS)
 
-# Entries that Keras 3.10 does not know, with the values at which they say nothing: leaving them
-# out changes no model, and older versions of Keras can then read the file.
+# Entries that Keras 3.10 does not know, and their default values. An entry with its default value
+# is left out of the file: the model stays the same, and older versions of Keras can read it.
 NEWER = {
     "input_axes": None,  # of an initializer, since 3.15
     "optional": False,  # of an InputLayer, since 3.13

@@ -43,8 +43,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=True,
         )
-        # The operation estimates the variance of the population (division by n - 1, at least 1);
-        # Keras averages the variance of the batch.
+        # The operation returns the unbiased variance (division by n - 1, at least 1). Keras
+        # averages the biased variance (division by n).
         n = ops.cast(ops.prod(ops.shape(inputs)[:3]), "float32")
         variance = variance * (ops.maximum(n - 1, 1) / n)
         for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):

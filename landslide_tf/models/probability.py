@@ -17,8 +17,8 @@ PREDICT_BATCH = 8
 class Predictor:
     """Probability of landslide from a model's input: x (B, H, W, C) float32 -> (B, H, W) float32.
 
-    Keras' `predict` pays for each call, a compiled function once. Logits become probabilities by
-    the sigmoid.
+    Keras' `predict` has an overhead at every call. On TensorFlow this class compiles the model once
+    and avoids that overhead. The sigmoid turns logits into probabilities.
 
     >>> image = keras.Input((8, 8, 3))
     >>> predict = Predictor(keras.Model(image, keras.layers.Conv2D(1, 1)(image)))
@@ -63,9 +63,9 @@ class OnnxPredictor:
 
 
 def over_flips(predict: Callable) -> Callable:
-    """A predictor's mean over the eight flips and quarter turns of square tiles.
+    """A predictor that averages `predict` over the eight flips and quarter turns of square tiles.
 
-    It takes eight times as long.
+    This is test-time augmentation. It takes eight times as long as `predict`.
 
     >>> left = over_flips(lambda x: x[..., 0] * (np.arange(4) < 2))  # sees the left half alone
     >>> left(np.ones((1, 4, 4, 1), "float32")).tolist()[0][0]

@@ -12,18 +12,19 @@ from landslide_tf.checks import InputError, check_multiple
 
 
 def segmentation_model(inputs, outputs, name: str) -> keras.Model:
-    """`keras.Model(inputs, outputs, name=name)` whose images, heads and class weights are checked.
+    """`keras.Model(inputs, outputs, name=name)` with checks and with additions to `fit`.
 
-    - A model of open size refuses images whose height or width cannot be halved four times.
-    - With several outputs (deep supervision) and one mask, `fit` takes the mean of the loss over
-      all heads, and the metrics of the first one. Losses as a list, one a head, are Keras' own way.
-    - `fit(class_weight={0: w0, 1: w1})` weights the pixels of masks in the loss. (Keras cannot for
-      arrays, nor beside sample weights.) The metrics count pixels as they are.
+    - A model of open size refuses images whose height or width is not a multiple of 16.
+    - With several outputs (deep supervision) and one mask, the loss in `fit` is the mean over all
+      heads, and the metrics are those of the first head. A list of losses works as in Keras.
+    - `fit(class_weight={0: w0, 1: w1})` weights the pixels in the loss by the class in the mask.
+      Keras itself does not do this for arrays, nor together with sample weights. The metrics ignore
+      these weights.
     - `fit` stops after the first step if the loss is not a number.
-    - Two metrics that report a score under one name are refused: Keras would drop one of them.
+    - Two metrics that report a score under the same name are refused: Keras would drop one of them.
 
-    A file or a pickle holds the plain functional model: it loads wherever Keras is, without this
-    package and without these checks.
+    A saved file or a pickle holds the plain functional model. It loads wherever Keras is installed,
+    without this package and without these checks.
 
     >>> x = keras.Input((None, None, 3))
     >>> model = segmentation_model(x, keras.layers.Conv2D(1, 1)(x), "small")

@@ -38,10 +38,10 @@ class Transfer:
 def transfer_weights(model: keras.Model, source: keras.Model) -> Transfer:
     """Copy the weights of `source` into the layers of `model` that have the same name and shapes.
 
-    The height and width of the input do not matter. Where the models have another number of input
-    channels (RGB against RGB and DEM), the convolutions that read the input get the channels that
-    both have, the first ones; further channels keep their initial weights. Batch-normalisation
-    statistics are copied too.
+    The height and width of the input do not matter. If the models differ in their number of input
+    channels (RGB, or RGB and DEM), the convolutions that read the input get the weights of the
+    first channels, which both models have; any further channels keep their initial weights. The
+    moving statistics of batch normalisation are copied too.
 
     Args:
         model: the model to start, changed in place.

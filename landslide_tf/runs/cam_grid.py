@@ -22,10 +22,10 @@ PLACE = re.compile(r"(?P<what>encoder|fusion|decoder|node)(?:_(?P<input>rgb|dem)
 
 
 def cam_grid(labels, tiles, probability, cams, *, threshold: float, path, truth=True) -> None:
-    """Image, elevation, truth, probability and one Grad-CAM map a layer, a row for each tile.
+    """Draw image, elevation, truth, probability and one Grad-CAM map per layer, a row per tile.
 
-    A white line surrounds what is called landslide, in all columns beside the probability, so that
-    a map can be held against the prediction that it explains.
+    A white line surrounds the pixels that are called landslide, in the probability and in the maps,
+    so that each map can be compared with the prediction that it explains.
 
     Args:
         labels: a text for each of the N rows.

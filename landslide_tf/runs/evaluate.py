@@ -24,7 +24,7 @@ def evaluate_run(
     dem: str = "own",
     skip_bad: bool = False,
 ) -> dict:
-    """Score a complete run on a part of its own data, or on other data; prints and returns them.
+    """Score a complete run on a part of its own or on other data; print and return the scores.
 
     Args:
         run_dir: the run's folder.

@@ -84,19 +84,19 @@ def check_layer(model, name: str) -> None:
 
 
 def grad_cam(model, x, layer=None, region="prediction", mask=None, *, threshold=0.5, valid=None):
-    """Grad-CAM of the landslide class (Selvaraju et al. 2017), for segmentation as Seg-Grad-CAM
-    (Vinogradova et al. 2020): the gradient is of the logits summed over a region of pixels.
+    """Grad-CAM heat maps of the landslide class, one per tile, float32 (B, H, W) in [0, 1].
 
-    With A the maps of a layer and y the sum of the logits over the region, channel k weighs
-    w_k = mean over the map of dy/dA_k; the result is ReLU(sum_k w_k A_k), resized to the input and
-    divided by its highest value. A tile whose region is empty, or where no channel speaks for
-    landslide, has a map of zeros.
+    Grad-CAM (Selvaraju et al. 2017) is used for segmentation as in Seg-Grad-CAM (Vinogradova et al.
+    2020): the gradient is that of the logits summed over a region of pixels. With A the maps of a
+    layer and y this sum, channel k has the weight w_k = mean over the map of dy/dA_k. The result is
+    ReLU(sum_k w_k A_k), resized to the input and divided by its highest value. It is zero
+    everywhere if the region is empty or if the weighted sum is nowhere positive.
 
-    Behind a transposed convolution of stride s the sum is averaged over the stride first
-    (`smooth_over_stride`): each of its s x s output phases has weights of its own, which draws a
-    checkerboard of period s on the maps that follow (Odena et al. 2016) and says nothing of the
-    ground. Averaging over the stride also removes it inside networks (Sugawara et al. 2019). The
-    gradients need nothing: they are averaged over the whole map.
+    After a transposed convolution of stride s, the weighted sum is first averaged over the stride
+    (`smooth_over_stride`). Each of the s x s output phases of this layer has its own weights. This
+    draws a checkerboard of period s on the maps that follow (Odena et al. 2016), which says nothing
+    about the ground. Averaging over the stride also removes it inside networks (Sugawara et al.
+    2019). The gradients need no smoothing, because they are averaged over the whole map.
 
     Args:
         model: Keras model from (B, H, W, C) to logits (B, H, W, 1).
@@ -168,10 +168,11 @@ def upsampling_stride(model, layer: str) -> int:
 
 
 def smooth_over_stride(values, stride: int):
-    """A map (h, w) averaged over `stride` pixels, twice, so that it stays where it is.
+    """A map (h, w), smoothed along both axes by two moving averages over `stride` pixels.
 
-    The weights, (1, 2, 1) / 4 for stride 2, leave a slope as it is, and of a pattern that repeats
-    every `stride` pixels nothing but its mean. At the border the map is mirrored.
+    Two averages make the kernel symmetric, (1, 2, 1) / 4 for stride 2, so that the map is not
+    shifted. A constant slope is not changed, and a pattern with period `stride` is reduced to its
+    mean. At the border the map is mirrored.
 
     >>> chequered = np.array([[1.0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]])
     >>> np.unique(smooth_over_stride(chequered, 2)).tolist()
@@ -197,10 +198,10 @@ def band_groups(spec: InputSpec) -> dict[str, slice]:
 
 
 def occlusion(model, x, groups: dict[str, slice], valid=None, threshold=0.5) -> dict[str, dict]:
-    """How much the answer changes when a group of input channels says nothing.
+    """Change of the prediction when the channels of a group are set to their means (occlusion).
 
-    Each channel of a group is replaced by its own mean over the tile's valid pixels: zero would
-    say 'black' or 'lowest point', the mean keeps the tile's level and takes its pattern away.
+    Each channel of the group gets its own mean over the tile's valid pixels. The mean keeps the
+    tile's level and removes its pattern, whereas zero would mean 'black' or 'lowest point'.
 
     Args:
         model, x: as for `grad_cam`.

@@ -26,7 +26,7 @@ from landslide_tf.training.packaged import find_run
 from landslide_tf.training.run_folder import is_complete, read_config, read_split_and_metrics
 
 RUNTIMES = ("keras", "onnx")
-# What mends a file where an option of training would.
+# Options of `train` that are fixed for a finished run, and how to change the files instead.
 REPAIRS = {
     "--nodata": "gdal_edit -a_nodata, which takes one value",
     "--rgb-scale": "gdal_translate -ot Byte -scale LOW HIGH 0 255",
@@ -62,10 +62,10 @@ class Run:
 
     @property
     def sees_locally(self) -> bool:
-        """Whether larger windows of a scene give the same answer as the training's tiles.
+        """Whether the probability of a pixel stays the same in windows larger than training tiles.
 
-        No where the model looks at the whole window (channel attention), or elevation is scaled in
-        each window ('relief', 'zscore').
+        False if the model looks at the whole window (channel attention), or if elevation is
+        normalised in each window ('relief', 'zscore').
         """
         spec = self.spec
         alike = not spec.uses_dem or spec.dem_normalisation == "dataset"
@@ -197,7 +197,9 @@ def load_run(path: str | Path, *, runtime: str = "keras") -> Run:
 
 
 def for_a_run(line: str) -> str:
-    """A line about files, with what to do where a run's options are fixed: predict and evaluate.
+    """Add to a message how to repair the files, if it advises an option of `train`.
+
+    The options of a finished run are fixed, so `predict` and `evaluate` cannot take that advice.
 
     >>> for_a_run("the DEM holds the value 0; give --nodata=0")
     'the DEM holds the value 0; give --nodata=0 (an option of train; here mend the files: ...'

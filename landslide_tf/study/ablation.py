@@ -31,9 +31,10 @@ METRICS = {"miou": "test mIoU", "iou": "IoU", "precision": "precision", "recall"
 
 
 def ablation_tables(results: Results) -> dict[str, pd.DataFrame]:
-    """'rows': scores of each row; 'comparisons': each further row against the first, as one table.
+    """Two tables: 'rows' has the scores, 'comparisons' compares each further row with the first.
 
-    Scores are of the test part, of validation and at the chosen threshold, with the inference gap.
+    The scores are those of the test part (at threshold 0.5, and mIoU at the chosen one), the
+    validation mIoU, and the inference gap.
     """
     rows = []
     for result in results.values():

@@ -47,11 +47,11 @@ def positive_share(precision, recall, accuracy) -> float:
 
 
 def audit_row(row: dict[str, float]) -> dict:
-    """Check one row: `precision, recall, accuracy, f1, miou`, each rounded to two digits
-    and above 0 and below 1.
+    """Check whether the printed scores of one row can come from one confusion matrix.
 
-    Returns F1, mIoU and the share of landslide that follow from the others, whether the row fits,
-    and the `excess` by which F1 or mIoU misses its rounding at best.
+    `row` has `precision, recall, accuracy, f1, miou`, each rounded to two digits, above 0 and below
+    1. The result has F1, mIoU and the share of landslide pixels computed from precision, recall and
+    accuracy, then `fits`, and `excess`: how far F1 or mIoU is outside its rounding at least.
 
     >>> row = {"precision": 0.5, "recall": 0.5, "accuracy": 0.8, "f1": 0.5, "miou": 0.56}
     >>> audit_row(row)["fits"], audit_row({**row, "miou": 0.57})["fits"]

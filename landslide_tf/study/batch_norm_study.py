@@ -131,7 +131,7 @@ def what_it_means(results: Results) -> list[str]:
 
 
 def papers_row(frame: pd.DataFrame) -> str:
-    """The section on the paper's U-Net row: which reading comes near it, which removes it."""
+    """Text on the paper's U-Net row: which dropout and statistics give its scores, which do not."""
     at_half = frame.way.isin(["as_it_is", "reestimated"])
     ours = frame[(frame.model == MODEL_TITLES["unet"]) & at_half & (frame.seeds > 0)]
     if ours.empty:

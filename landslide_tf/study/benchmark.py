@@ -1,6 +1,7 @@
-"""How fast this machine trains and predicts: ratios within one run, medians over repeats.
+"""How fast this machine trains and predicts, as medians over repeated measurements.
 
-What is compared is run in turn (A B C A B C …), so that other work on the machine falls on all.
+The runtimes of inference are measured in turn (A B C A B C …), so that other work on the machine
+slows all of them alike.
 """
 
 from __future__ import annotations
@@ -93,9 +94,10 @@ def timed(function) -> float:
 
 
 def measure_training(model, config: TrainConfig, part: Part, repeats: int, rate: float) -> dict:
-    """A training step fed by the pipeline: time, share of it spent waiting for data, arithmetic.
+    """Time of a training step with the input pipeline, share of waiting for data, and GFLOP.
 
-    A step takes three times the arithmetic of a forward pass: forward, and two products backward.
+    A step counts as three forward passes: one forward, and a backward pass with twice the products
+    (gradients of the inputs and of the weights). `rate` is the result of `matrix_rate`, GFLOP/s.
     """
     compile_model(model, config, part)
     batches = iter(

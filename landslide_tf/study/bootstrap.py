@@ -19,9 +19,10 @@ RESAMPLES = 9999
 
 @functools.lru_cache(maxsize=4)
 def draws(count: int, what: str = "tiles") -> np.ndarray:
-    """How often each of `count` tiles, or seeds, is drawn, (RESAMPLES, count).
+    """How often each of `count` tiles (or seeds) is in each bootstrap resample, (RESAMPLES, count).
 
-    The same for all models on as many tiles; seeds are drawn independently of tiles.
+    All models with the same number of tiles get the same resamples. Seeds are drawn independently
+    of tiles.
 
     >>> draws(5).sum(axis=1).tolist() == [5] * RESAMPLES
     True
@@ -32,7 +33,7 @@ def draws(count: int, what: str = "tiles") -> np.ndarray:
 
 
 def interval(result: Result, metric: str) -> tuple[float, float]:
-    """The interval of a score's mean over seeds, at threshold 0.5.
+    """The 95 % bootstrap interval over test tiles of a score (mean over seeds, threshold 0.5).
 
     NaN where nothing was run, a run kept no counts of its tiles, or the score is undefined.
     """
@@ -56,12 +57,12 @@ def ratio_interval(parts: np.ndarray, wholes: np.ndarray) -> tuple[float, float]
 
 
 def difference(a: Result, b: Result, metric: str = "miou", among=None) -> dict | None:
-    """A minus B over the seeds that both have, as `verdicts.measure` gives it.
+    """A score of A minus that of B, over their common seeds, in the form of `verdicts.measure`.
 
-    Each resample draws the same tiles for both, and as many seeds, with replacement.
+    Each bootstrap resample draws tiles and seeds with replacement, the same ones for A and B.
 
-    `among` (N,) restricts the score to some of the test tiles, by True. None where a run is
-    missing or kept no counts of its tiles, or a score is undefined.
+    `among`, bool (N,), restricts the score to the test tiles that are True. The result is None if a
+    run is missing or kept no counts of its tiles, or if a score is undefined.
     """
     counted = [Result(x.experiment, tuple(r for r in x.records if r.tiles)) for x in (a, b)]
     pairs = list(zip(*(x.records for x in on_common_seeds(counted)), strict=True))

@@ -96,7 +96,10 @@ def _balanced(results: Results) -> Claim:
 
 
 def _all_better(text: str, compared: list[pd.Series]) -> Claim:
-    """Holds where every first is better than its second; does not where one is worse."""
+    """A claim that A is better than B in each comparison of `compared`.
+
+    It holds if every verdict is 'better', does not hold if one is 'worse', else it stays open.
+    """
     found = [one.verdict for one in compared]
     if WORSE in found:
         verdict = DOES_NOT
@@ -165,9 +168,10 @@ def _bce_is_unsuitable(results: Results, compared: pd.DataFrame) -> Claim:
 
 
 def _time_ratio(text: str, results: Results, spent: pd.Series, holds) -> Claim:
-    """A time with each attention over that without, on one machine: inside `holds` or not.
+    """A claim about the ratio of times with and without attention, measured on the same machine.
 
-    `spent` are the times by experiment and machine; its name is their unit.
+    It holds if the ratio of each attention lies within `holds`. `spent` has the times by experiment
+    and machine; the name of the series is the unit.
     """
     spent, ratios, figures = spent.dropna(), [], []
     for name in ATTENDED:

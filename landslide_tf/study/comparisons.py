@@ -1,7 +1,8 @@
-"""Which experiment is better: all comparisons of a study, each table of them corrected as one.
+"""Which experiment is better: all pairwise comparisons of a study, in tables.
 
-Comparisons are a data frame, a row each: its table, A and B by their titles, A minus B as
-`verdicts.measure` has it, with p corrected for the table, and the verdict on A.
+The comparisons are a data frame with one row for each: its table, the titles of A and B, A minus B
+as `verdicts.measure` gives it, the p-value corrected for the multiple comparisons of the table, and
+the verdict on A.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def paper_comparisons(results: Results) -> pd.DataFrame:
 
 
 def small_tiles(results: Results) -> np.ndarray | None:
-    """Which test tiles, (N,), hold a landslide and are of the quarter with the fewest pixels of it.
+    """Mask (N,) of the test tiles with few landslide pixels: a quarter of those with a landslide.
 
     None where no run kept the counts of its tiles.
 

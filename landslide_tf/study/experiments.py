@@ -15,8 +15,8 @@ from landslide_tf.files import read_json, write_json
 from landslide_tf.study.matrices import ARCHITECTURE, MATRICES, Experiment
 from landslide_tf.training import run_folder
 
-# What a run may differ in from the study's base beside its experiment; the rest must agree. The
-# precision in use follows from the hardware, and `environment.json` has it.
+# Options in which a run may differ from the study's base, besides those of its experiment. The
+# precision depends on the hardware; `environment.json` records which one was used.
 FREE = ("data", "split", "preset", "seed", "mixed_precision")
 
 
@@ -113,7 +113,7 @@ def split_file(study: Study, out) -> str:
 
 
 def differences(config: TrainConfig, study: Study) -> list[str]:
-    """What a run's options differ in from a study's, beyond what the study varies.
+    """Texts on the options of a run that differ from the study's although they must agree.
 
     >>> differences(TrainConfig(model="unet", epochs=20), Study(TrainConfig()))
     ['epochs 20, study 50']
@@ -127,7 +127,7 @@ def differences(config: TrainConfig, study: Study) -> list[str]:
 
 
 def check_runs(planned: list[PlannedRun], study: Study) -> None:
-    """Raise `InputError` where a folder of the plan holds something else."""
+    """Raise `InputError` if a folder of the plan holds a run with other options or another seed."""
     for run in planned:
         if not run_folder.is_run(run.folder):  # what else may lie there is for `train` to say
             continue

@@ -26,12 +26,12 @@ def keep_records(study: Study, out, folder, *, show_tiles: bool = False) -> Stud
 
     The report is then made from them: `report.write_report(kept, folder, with_tiles=False)`.
 
-    Of each run that counts stay its options, environment, history, scores and pixel counts, not
-    its weights, log and pictures. The split is kept once, as `split.json` (one a seed where seeds
-    have splits of their own); `environment.json` of a run has the SHA-256 of its split. Paths to
-    data and splits lose their folders, and commands are rewritten to match. Figures that show
-    tiles are copied with `show_tiles` alone. `folder` may hold earlier records of this study,
-    which are brought up to date.
+    For each complete run of the study, the options, environment, history, scores and pixel counts
+    are kept, but not the weights, log and pictures. The split is written once, as `split.json`, or
+    once per seed where each seed has its own; a run's `environment.json` has the SHA-256 of its
+    split. Paths to data and splits are cut down to the name, and commands are rewritten to match.
+    Figures that show tiles are copied only with `show_tiles`. `folder` may hold earlier records of
+    this study, which are updated.
 
     Raises:
         InputError: `folder` holds something else, or no run of the study is complete.

@@ -1,6 +1,7 @@
 """The experiments of each kind of study, as literal tables.
 
-The paper's matrix names models, losses and fusions. The others vary options of one recipe.
+The matrices 'paper' and 'batch-norm' name models and losses themselves. 'dem' and 'strong' vary the
+options of one recipe.
 """
 
 from __future__ import annotations

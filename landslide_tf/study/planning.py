@@ -50,11 +50,11 @@ def epoch_seconds(run: PlannedRun) -> list[float]:
 def seconds_left(
     planned: list[PlannedRun], overhead: float = OVERHEAD_S, epoch_s=None
 ) -> dict[Path, float] | None:
-    """Seconds that each run still takes, from the epochs that were made; None before the first.
+    """Estimated seconds that each run still takes, by folder; None if there is no epoch time yet.
 
-    A run goes on as fast as its own epochs; another as fast as the median of all, by the cost of
-    its model. `overhead` is the time of a run outside its epochs. `epoch_s` is the time of an
-    epoch of the first run, where that was measured otherwise.
+    A run with complete epochs continues at its median pace. Any other run takes the median pace
+    of all runs, scaled with the cost of its model. `overhead` is the time (s) of a run outside its
+    epochs. `epoch_s` is a measured time (s) of an epoch of the first run, in place of the median.
     """
     cost = {run.folder: run_cost(run.config) for run in planned}
     spent = {run.folder: epoch_seconds(run) for run in planned}

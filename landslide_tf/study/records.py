@@ -181,8 +181,8 @@ def _dem_scores(path: Path) -> dict:
 def read_results(study: Study, out) -> Results:
     """The results of a study, in the order of its matrix.
 
-    Every complete run below `out` that has the study's options counts, whatever its folder is
-    called and whoever started it.
+    Every complete run in a folder directly in `out` counts if it has the study's options and one of
+    its seeds, whatever its folder is called and whoever started it.
 
     Raises:
         InputError: runs of one seed that were made from different data or splits, or one run twice.

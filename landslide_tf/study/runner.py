@@ -30,12 +30,12 @@ SAY_S = 120.0  # between lines of progress where there is no terminal for a bar
 
 
 def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict[str, str]:
-    """Run what is not complete, `jobs` at a time; returns the reasons of what failed, by run name.
+    """Run what is not complete, `jobs` runs at a time; returns the reasons of failed runs by name.
 
-    Each run is `python -m landslide_tf train … --resume` in a process of its own: memory is given
-    back, a crash stops that run alone, and one that was cut off continues. Output goes to
-    `OUT/logs/NAME.log`, failures to `OUT/failures.json`. Runs at one time share out the cores:
-    small models keep one core busier than several.
+    Each run is `python -m landslide_tf train … --resume` in its own process: its memory is freed at
+    the end, a crash stops only this run, and an interrupted run continues. Output goes to
+    `OUT/logs/NAME.log`, failures to `OUT/failures.json`. Parallel runs divide the cores among them,
+    because a small model uses one core more efficiently than several.
 
     Raises:
         InputError: more jobs than cores, or more than one on a GPU.
@@ -166,9 +166,9 @@ def read_failures(out) -> dict[str, str]:
 
 
 def _keep_split(study: Study, out) -> bool:
-    """Write the split of the first seed's runs, which the other seeds use too, once it is known.
+    """Copy the split of a run of the first seed to the file that all seeds share, if there is one.
 
-    Returns whether it is, or each seed makes its own.
+    Returns True if that file exists, or if none is needed because each seed has its own split.
     """
     path = Path(split_file(study, out))
     if path.exists() or study.resplit:

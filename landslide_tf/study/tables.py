@@ -25,7 +25,7 @@ METRICS = ("miou", "auc", "precision", "recall", "f1", "accuracy")
 
 
 def paper_values() -> dict[tuple[str, str, str], float]:
-    """The paper's numbers by (table, row, column). Its Table 3 repeats Table 2, which is left out.
+    """The paper's numbers by (table, row, column). Table 2 is left out, because Table 3 repeats it.
 
     >>> paper_values()["3", "unetpp-contextual", "miou"]
     0.76
@@ -38,9 +38,10 @@ def paper_values() -> dict[tuple[str, str, str], float]:
 
 
 def best_on_validation(results: list[Result]) -> Result | None:
-    """The result with the highest validation mIoU over the seeds that all have.
+    """The result with the highest mean validation mIoU over the seeds that all results have.
 
-    None unless there are two with a seed in common to choose from.
+    Experiments that were not run are left out. None if fewer than two were run, or if they have no
+    seed in common.
     """
     made = [result for result in results if result]
     alike = on_common_seeds(made)
@@ -61,10 +62,11 @@ def our_choices(results: Results) -> list[Result]:
 
 
 def score_cells(result: Result, metric: str, part: str = "test", name: str = "") -> dict:
-    """The mean of a score over seeds, its spread and, of the test part, its interval over tiles.
+    """The mean of a score over seeds, its spread and, for the test part, its interval over tiles.
 
-    `_sd` from three seeds on, `_min` and `_max` of all, `_low` and `_high` of the interval. The
-    cells are called after the metric, or `name`.
+    The keys are `name` (default: the metric) for the mean, and, with an ending, `_sd` for the
+    standard deviation (NaN for fewer than three seeds), `_min` and `_max`, and `_low` and `_high`
+    for the 95 % interval.
     """
     name, values = name or metric, result.values(metric, part)
     cells = {

@@ -1,14 +1,14 @@
-"""Is A better than B? Seeds and tiles must both say so, corrected for the number of questions.
+"""Is A better than B? Two tests must agree, corrected for multiple comparisons.
 
-Two sources of chance stand between the scores of two models and a verdict: another start gives
-another model, and other test tiles give other scores. Two tests are made, and both must hold.
+The scores of two models vary for two reasons: another seed gives another model, and other test
+tiles give other scores. There is a test for each, and both must be significant.
 
-Seeds: the differences of the paired seeds are held to Student's t with K - 1 degrees of freedom. It
-needs K >= 3 seeds; with fewer there is no verdict.
+Seeds: a paired t-test (Student) of the differences of the K seeds, with K - 1 degrees of freedom.
+It needs K >= 3 seeds; with fewer there is no verdict.
 
-Tiles: test tiles are drawn with replacement (the bootstrap), the same ones for both models. Seeds
-are drawn with them: where seeds and tiles spread alike, two tests that are each blind to the other
-spread would call 9 % of equal models different.
+Tiles: a bootstrap draws test tiles with replacement, the same ones for both models. It draws seeds
+too: if each test ignored the variance that the other one covers, the two would call 9 % of equal
+models different where both variances are alike.
 
 The p-value of a comparison is the larger of the two. The p-values of all comparisons of one table
 are then corrected by Holm's method (1979): the chance that a table holds any false verdict stays
@@ -27,10 +27,11 @@ TOO_FEW, NO_COUNTS, NOT_RUN = "not enough seeds", "no counts of tiles", "not run
 
 
 def measure(by_seed, resampled) -> dict[str, float]:
-    """The difference of paired scores: `by_seed` (K,), and in each resample (R,).
+    """The mean difference of paired scores, two 95 % intervals of it, and its p-value.
 
+    `by_seed` (K,) are the differences of the seeds, `resampled` (R,) those of bootstrap resamples.
     `seeds_low` and `seeds_high` are the t-interval, `draws_low` and `draws_high` the bootstrap's,
-    `p` is the p-value of both. With fewer than three seeds the t-interval and p are NaN.
+    `p` is the larger of both p-values. With fewer than three seeds the t-interval and p are NaN.
 
     >>> found = measure([0.1, 0.1, 0.1], np.full(99, 0.1))
     >>> found["seeds"], round(found["difference"], 3), round(found["p"], 2)
@@ -103,9 +104,10 @@ def percentiles(values) -> tuple[float, float]:
 
 
 def holm(p) -> np.ndarray:
-    """p-values of one table (M,), corrected by Holm's method; NaN stays, and does not count.
+    """p-values of one table, corrected by Holm's method (same shape); NaN stays and does not count.
 
-    The smallest is multiplied by M, the next by M - 1 and so on; none falls below one before it.
+    Of M p-values the smallest is multiplied by M, the next by M - 1 and so on. A corrected value is
+    never smaller than the one before it.
 
     >>> holm([0.01, 0.04, 0.03, float("nan")]).round(2).tolist()  # x 3; x 1, at least 0.06; x 2
     [0.03, 0.06, 0.06, nan]

@@ -232,9 +232,10 @@ def pictures_text(out: Path, captions: dict[str, str], missing: dict[str, str], 
 
 
 def missing_text(out: Path, results: Results) -> str:
-    """What failed, was not run or kept no counts, and thresholds that the counts do not give.
+    """The section on what is missing: runs that failed, were not made, or kept no counts of tiles.
 
-    '' where there is nothing of that.
+    It also names runs whose recorded threshold is not the one that their counts give. The text is
+    '' if nothing is missing.
     """
     lines = [f"{name}: {reason}" for name, reason in read_failures(out).items()]
     missing = [r.experiment.title for r in results.values() if not r]

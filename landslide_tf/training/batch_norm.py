@@ -24,9 +24,9 @@ def reestimate_batch_norm(model: keras.Model, batches: Iterable) -> None:
 
     Use it where the moving averages of training do not fit inference, for instance because dropout
     comes before batch normalisation (Li et al. 2018, arXiv 1801.05134). Give batches of one size
-    without augmentation; a few hundred tiles in batches of 16 are enough. A layer that is frozen
-    (`trainable = False`) keeps its statistics, 0 where they are no number. Works on every Keras
-    backend.
+    without augmentation; a few hundred tiles in batches of 16 are enough. A frozen layer
+    (`trainable = False`) keeps its statistics, except that NaN and infinity become 0. The function
+    works on every Keras backend.
 
     Args:
         model: a functional Keras model; a model without batch normalisation stays as it is.

@@ -123,8 +123,8 @@ def _processor() -> str:
 def _commit(root: Path) -> str | None:
     """The commit of the checkout in `root`, with '-dirty' for changed code.
 
-    A run folder within the checkout is no code. An installed package is no checkout, though its
-    environment may lie in somebody's.
+    Only Python and requirements files count as code, so new run folders in the checkout do not
+    matter. None for an installed package, even if its environment lies inside another checkout.
     """
     if not (root / ".git").exists():
         return None

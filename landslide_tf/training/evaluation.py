@@ -70,13 +70,14 @@ def part_miou(predict: Callable, part: Part) -> float:
 
 
 def score(predictions: Predictions, threshold: float) -> dict:
-    """All scores at a threshold, over valid pixels; a ratio of nothing is NaN.
+    """All scores at a threshold, over valid pixels; a score is NaN where its denominator is 0.
 
-    `miou, iou, precision, recall, f1, accuracy, auc` (exact), the counts `tp, fp, fn, tn`,
-    `iou_per_image` (see there), `landslides` and `landslides_found` (8-connected, half of their
-    pixels predicted), `tiles`. Where there are tiles without landslide, also `negative_tiles`,
-    `false_alarm_tiles` (the share of them with a predicted pixel) and `false_alarm_area` (the share
-    of their pixels).
+    `miou, iou, precision, recall, f1, accuracy`, the exact `auc`, the counts `tp, fp, fn, tn` of
+    pixels, `iou_per_image` (see that function), the number of `landslides` (8-connected) and of
+    `landslides_found` (at least half of the pixels are predicted), `threshold` and `tiles`. If
+    there are tiles without landslide, also their number `negative_tiles`, the share of them with a
+    predicted pixel, `false_alarm_tiles`, and the share of their area that is predicted,
+    `false_alarm_area`.
 
     >>> p = np.array([[[0.9, 0.7, 0.2, 0.1]]])
     >>> mask = np.array([[[1, 0, 1, 0]]])
@@ -179,10 +180,11 @@ def background_baseline(predictions: Predictions) -> dict:
 
 
 def threshold_baseline(train: Part, part: Part) -> dict:
-    """Scores on `part` of the best single cut through one input channel, found on `train`.
+    """Scores on `part` of the best threshold on a single input channel, chosen on `train`.
 
-    Every channel, both directions, 256 cuts between the training part's extremes; the one with
-    the highest mIoU there. Says how much of the task one threshold already solves.
+    All channels, both directions and 256 thresholds between a channel's extremes in `train` are
+    tried; the one with the highest mIoU on `train` is taken. The result shows how much of the task
+    one threshold already solves.
 
     >>> from landslide_tf.data.dataset import Part
     >>> from landslide_tf.data.arrays import load_tiles

@@ -13,7 +13,7 @@ from landslide_tf.files import atomic_path
 BLUE, ORANGE, GREEN, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00"
 OUTCOME_COLOURS = {"found": GREEN, "false alarm": SKY, "missed": VERMILION}
 SUBPLOT_OPTIONS = ("sharex", "sharey", "squeeze")
-RELIEF_SLOPE = 0.5  # rise over run that the mean slope of a picture is stretched to
+RELIEF_SLOPE = 0.5  # rise over run; the root mean square slope of every picture is scaled to this
 GREY = {"cmap": "gray", "vmin": 0, "vmax": 1}  # options of imshow for maps from 0 to 1
 VIRIDIS = {"cmap": "viridis", "vmin": 0, "vmax": 1}
 HEAT_MAP = "magma"  # even in lightness: read the same with any colour vision, and in grey
@@ -159,11 +159,12 @@ def shaded_relief(dem, valid):
 
 
 def sample_rows(iou, pixels) -> dict[str, int]:
-    """Positions of tiles that show a model fairly, by what each shows, from IoU and size (N,).
+    """Positions of up to four tiles that represent the results of a model fairly, by their label.
 
-    Of the tiles with landslide `pixels`: the one with the median IoU; that of the quarter with the
-    smallest landslides, and of the quarter with the largest; and a failure, the median of the tenth
-    with the lowest IoU. No tile is shown twice. Where no tile holds a landslide, all count.
+    `iou` (N,) and landslide `pixels` (N,) are those of the tiles. Of the tiles with a landslide, it
+    takes the tile with the median IoU of each of these groups: all of them, the quarter with the
+    fewest landslide pixels, the quarter with the most, and the tenth with the lowest IoU (a
+    failure). No tile is taken twice. If no tile has a landslide, all tiles count.
 
     >>> sample_rows(np.array([0.0, 0.2, 0.4, 0.6, 0.8]), np.array([9, 1, 8, 2, 9]))
     {'median IoU': 2, 'a small one': 1, 'a large one': 4, 'a failure': 0}

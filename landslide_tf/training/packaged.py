@@ -49,8 +49,10 @@ def find_run(run_dir) -> Path:
 
 
 def read_card(name: str) -> dict:
-    """The card of a packaged model: `title`, `data`, `terms`, `use`, `not_for`, `pixel`, `scores`,
-    and `min_area_m2`, below which its polygons were more often false than true on validation.
+    """The model card of a packaged model, the content of `card.json`.
+
+    It has `title`, `input`, `pixel`, `data`, `terms`, `use`, `not_for`, `recipe`, `scores` and
+    `min_area_m2`. On validation, polygons below this area were more often false than true.
 
     Raises:
         InputError: no such model, or its card is damaged.

@@ -10,9 +10,10 @@ from landslide_tf.training.recorder import Recorder
 
 
 class Progress(keras.callbacks.Callback):
-    """On a terminal a bar over the `steps` of each epoch; everywhere a line after each epoch.
+    """Shows a bar over the `steps` of each epoch (on a terminal) and a line after each epoch.
 
-    It stands behind the `Recorder` in the list of callbacks, whose last row it shows.
+    It must come after the `Recorder` in the list of callbacks, because it shows the recorder's last
+    row.
 
     >>> from pathlib import Path
     >>> from landslide_tf.training.recorder import read_history

@@ -14,7 +14,10 @@ from landslide_tf.training.environment import gpu_available
 
 
 def precision_policy(config: TrainConfig) -> str:
-    """The Keras dtype policy in use: float16 needs a GPU, bfloat16 is what a CPU can do.
+    """The Keras dtype policy of a training: 'float32', 'mixed_float16' or 'mixed_bfloat16'.
+
+    With a GPU it is float16 unless `mixed_precision` is 'off'; without one it is bfloat16 only if
+    `mixed_precision` is 'on'.
 
     >>> precision_policy(TrainConfig(mixed_precision="off"))
     'float32'

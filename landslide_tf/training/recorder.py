@@ -22,11 +22,11 @@ from landslide_tf.training.run_folder import NEW_RUN, STATE
 
 
 class Recorder(keras.callbacks.Callback):
-    """After each epoch: history, the best weights, and all state that resuming needs.
+    """Saves the history, the best weights and all state that resuming needs, after each epoch.
 
-    A checkpoint is whole or absent: `best-EPOCH.npz` is written first, then `state.npz`, which
-    names it, then older files go. The state holds every variable of model and optimizer (the
-    seeds of dropout too, which Keras' own checkpoints leave out).
+    A checkpoint is never half written: `best-EPOCH.npz` is written first, then `state.npz`, which
+    refers to it, and only then are older files deleted. The state holds every variable of the model
+    and the optimizer, also the seeds of dropout, which Keras' own checkpoints leave out.
 
     >>> from landslide_tf.training.run_folder import read_config
     >>> recorder = Recorder(read_config("runs/first"), Path("runs/new"), tensorboard=False)
@@ -74,7 +74,8 @@ class Recorder(keras.callbacks.Callback):
         with reading(path, NEW_RUN):
             self.rows, self.best_epoch = list(facts["rows"]), int(facts["best_epoch"])
             _check_epochs(self.rows)
-        # What follows reads it; a run that was cut off between the two files has an older one.
+        # Later steps read history.csv, which is out of date if the run stopped after it had written
+        # state.npz.
         write_history(self.folder / "history.csv", self.rows)
         say(f"continuing after epoch {self.epoch} of {self.config.epochs}")
 
@@ -241,7 +242,8 @@ def load_best(folder: Path, model) -> int:
     Raises:
         InputError: the checkpoint in `folder` is missing or damaged.
     """
-    # The state names it: a run cut off before it could delete the older one has two.
+    # Only the state tells which file is the best one: a run that stopped before it deleted the
+    # older `best-EPOCH.npz` has two of them.
     state = folder / STATE
     with reading(state, NEW_RUN), np.load(state, allow_pickle=False) as arrays:
         epoch = int(json.loads(str(arrays["facts"]))["best_epoch"])

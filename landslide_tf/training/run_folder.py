@@ -1,8 +1,9 @@
 """The folder of a training run: what it holds, and when it is complete.
 
-`config.json`, `split.json`, `environment.json`, `history.csv`, `model.keras`, `tile_scores.npz`
-(pixel counts of the test tiles), figures, and `metrics.json`, which is written last: it exists only
-when the run is complete. While a run is under way, `checkpoint/` holds its state.
+It holds `config.json`, `input.json`, `split.json`, `environment.json`, `history.csv`,
+`model.keras`, pixel counts of the test and validation tiles (`tile_scores.npz`,
+`validation_scores.npz`), figures, and `metrics.json`, which is written last and therefore marks a
+complete run. While a run is under way, `checkpoint/` holds its state.
 """
 
 from __future__ import annotations

@@ -35,10 +35,11 @@ def say_gap(train_miou, inference_gap, **_) -> None:
 
 
 def score_model(model, parts, config) -> tuple[dict, dict]:
-    """What `metrics.json` says of a float32 model's scores, and its predictions by part.
+    """The scores of a float32 model for `metrics.json`, and its predictions by part.
 
-    Validation and test part are scored: as the model is, with batch-normalisation statistics
-    estimated anew and, where it was trained with flips, with the mean over the flips of a tile.
+    Validation and test part are scored with the model as it is, with re-estimated statistics of
+    batch normalisation and, if the model was trained with flips, with test-time augmentation: the
+    mean over the eight flips and quarter turns of a tile.
     """
     predict = Predictor(model)
     predictions = {name: evaluation.predict_part(predict, parts[name]) for name in PARTS[1:]}

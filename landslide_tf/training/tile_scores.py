@@ -14,8 +14,8 @@ from landslide_tf.checks import InputError
 from landslide_tf.files import atomic_path, reading
 from landslide_tf.metrics import landslide_pixels
 
-# Every threshold that can be chosen is an edge; towards 0 and 1 steps shrink with the distance, so
-# that the area under the ROC curve of saturated models comes out too.
+# Edges of the bins of probability. Every threshold that can be chosen is an edge. The bins become
+# narrower towards 0 and 1, so that the AUC of models with saturated probabilities is right too.
 _TAIL = 10.0 ** -np.arange(2.25, 7, 0.25)
 EDGES = np.unique(
     np.concatenate([_TAIL, np.round(np.arange(0.01, 1, 0.01), 2), 1 - _TAIL]).astype("float32")
@@ -25,10 +25,11 @@ BINS = len(EDGES) + 1
 
 @dataclass(frozen=True)
 class TileScores:
-    """Counts of N tiles with M landslides.
+    """Pixel counts of N tiles with M landslides.
 
-    `names` (N,); `histogram` (N, 2, BINS) pixels by label and bin of probability, valid ones;
-    `landslides` (M, 3): tile, pixels, and pixels predicted at 0.5 of each 8-connected landslide.
+    `names` (N,) are those of the tiles. `histogram` (N, 2, BINS) counts valid pixels by label and
+    bin of probability. `landslides` (M, 3) has a row for each 8-connected landslide: the index of
+    its tile, its number of pixels, and how many of them are predicted at threshold 0.5.
 
     >>> from landslide_tf.runs.run import load_run
     >>> scores = read_tile_scores(load_run("runs/first").folder / "tile_scores.npz")

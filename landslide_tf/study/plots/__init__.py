@@ -1,1 +1,1 @@
-"""The study's figures: the paper's six, and what it leaves out. PNG at 200 dpi and PDF."""
+"""The study's figures: the paper's six, and what it leaves out. PNG at 150 dpi, most with PDF."""

@@ -13,8 +13,9 @@ from landslide_tf.training import figures
 def save(figure, folder, name: str, pdf: bool = True) -> Path:
     """Write `NAME.png` and, for print, `NAME.pdf`; returns the PNG's path.
 
-    A figure that is made of pictures is as good as PNG alone, and much smaller. The PNG of lines
-    and letters has 256 colours, which show them as well at a third of the size.
+    Figures that consist of pictures need no PDF (`pdf=False`): it would be larger and no better.
+    The PNG of other figures is reduced to 256 colours, which is enough for lines and text, and a
+    third of the size.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

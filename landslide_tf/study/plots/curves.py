@@ -77,7 +77,7 @@ def precision_recall(histogram) -> tuple[np.ndarray, np.ndarray]:
 
 
 def reliability(histogram) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean probability, share of landslide and pixels of ten equal bins of probability.
+    """Mean probability, observed share of landslide and number of pixels, each for ten bins (10,).
 
     A pixel's probability is taken to be the middle of its bin in the counts; empty bins are NaN.
     """
