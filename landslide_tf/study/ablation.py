@@ -9,7 +9,7 @@ import pandas as pd
 from landslide_tf.study.cells import between, bullets, spread, table
 from landslide_tf.study.comparisons import compare
 from landslide_tf.study.experiments import Study
-from landslide_tf.study.records import Results
+from landslide_tf.study.records import Results, on_common_seeds
 from landslide_tf.study.tables import score_cells
 from landslide_tf.study.wording import (
     HOW_TO_READ,
@@ -81,9 +81,11 @@ def _what_came_out(results: Results) -> list[str]:
     first, *others = results.values()
     if not first:
         return ["The first row was not run yet."]
-    base = first.mean("miou")
-    lines = [f"{first.experiment.label}: mean test mIoU {base:.3f} at threshold 0.5."]
+    lines = [f"{first.experiment.label}: mean test mIoU {first.mean('miou'):.3f} at threshold 0.5."]
     for other in filter(None, others):
-        miou = other.mean("miou")
-        lines.append(f"{other.experiment.label}: {miou:.3f} ({miou - base:+.3f}).")
+        mine, its = on_common_seeds([other, first])
+        apart = (
+            f" ({mine.mean('miou') - its.mean('miou'):+.3f} over the same seeds)" if mine else ""
+        )
+        lines.append(f"{other.experiment.label}: {other.mean('miou'):.3f}{apart}.")
     return lines

@@ -33,8 +33,8 @@ WAYS = {
     "reestimated_chosen": "batch_norm.reestimated.test_chosen",
 }
 WAY_TITLES = {
-    "as_it_is": "as it is",
-    "as_it_is_chosen": "as it is, chosen threshold",
+    "as_it_is": "moving averages",
+    "as_it_is_chosen": "moving averages, chosen threshold",
     "reestimated": "re-estimated",
     "reestimated_chosen": "re-estimated, chosen threshold",
 }
@@ -45,13 +45,14 @@ HIGH, LOW = 0.85, 0.5  # precision and recall of a model that hardly calls a lan
 KINDS = {
     "near": f"Reproduced (within {NEAR} of the paper's precision and recall)",
     "alike": f"Alike in kind (precision at least {HIGH}, recall below {LOW}), but not as far",
-    "removed": f"Not there (recall at least {LOW})",
+    "removed": f"Absent (recall at least {LOW})",
 }
 PICTURES = {
-    "batch-norm-miou": "Test mIoU by the number of deepest levels with dropout, as the models are "
-    "and with re-estimated batch-normalisation statistics. Dots: seeds; lines: their mean.",
+    "batch-norm-miou": "Test mIoU by the number of deepest levels with dropout, with the moving "
+    "averages of batch normalisation and with re-estimated statistics. Dots: seeds; lines: their "
+    "mean.",
     "batch-norm-precision-recall": "Precision and recall on test at threshold 0.5. An arrow leads "
-    "from a run as it is to the same weights with re-estimated statistics.",
+    "from a run with its moving averages to the same weights with re-estimated statistics.",
 }
 
 
@@ -82,10 +83,10 @@ def batch_norm_report(study: Study, out: Path, results: Results, frame: pd.DataF
         "averages may not fit (variance shift, Li et al. 2018). The paper has dropout 0.5 and does "
         "not say where. How much does its place matter, and does it repair a finished model to "
         "estimate the statistics anew (PreciseBN, Wu and Johnson 2021)?\n\n"
-        "Each model was trained with dropout at none, the deepest and the two deepest encoder "
-        "levels. Each run was scored twice with the same weights: with its moving averages (as it "
-        "is), and with statistics estimated anew on training tiles, dropout off "
-        "(re-estimated).\n\n" + bullets(protocol(study, results)),
+        "Each model was trained with dropout at no level, at the deepest, and at the two deepest "
+        "levels of the encoder. Each run was scored twice with the same weights: with its moving "
+        "averages, and with statistics that were re-estimated on training tiles without "
+        "dropout.\n\n" + bullets(protocol(study, results)),
         f"## What came out\n\n{how_many(results)} Scores are of the test part, at threshold 0.5 "
         "or at the chosen one, which has the highest validation mIoU of the same statistics. ± is "
         "the standard deviation over seeds from three seeds on; with two, their range is in "
@@ -154,7 +155,12 @@ def papers_row(frame: pd.DataFrame) -> str:
             f"For U-Net with BCE the paper prints {printed}, and concludes that BCE does not suit "
             "the task. A model that seldom calls a landslide but ranks pixels well is also what "
             "comes of moving averages that do not fit inference. Our scores at threshold 0.5:",
-            bullets([f"{KINDS[k]}: {'; '.join(v) or 'no reading'}." for k, v in of_kind.items()]),
+            bullets(
+                [
+                    f"{KINDS[k]}: {'; '.join(v) or 'none of the variants'}."
+                    for k, v in of_kind.items()
+                ]
+            ),
             *_what_is_left(ours.set_index(["levels", "way"]), **of_kind),
         ]
     )
@@ -166,8 +172,8 @@ def _what_is_left(unet: pd.DataFrame, near, alike, removed) -> list[str]:
     if 2 in made:
         recall = [spread(unet.loc[2, way], "recall") for way in ("as_it_is", "reestimated")]
         lines.append(
-            f"With dropout at two levels, the same weights have recall {recall[0]} as they are and "
-            f"{recall[1]} with re-estimated statistics."
+            f"With dropout at two levels, the same weights have recall {recall[0]} with their "
+            f"moving averages and {recall[1]} with re-estimated statistics."
         )
     if removed and (near or alike):
         further = "" if near else " Our recall stays above the paper's, which this leaves open."

@@ -104,7 +104,7 @@ def draw_tiles(study: Study, results: Results, folder) -> dict[str, str]:
         shown = outcomes.shown_tiles(first)
         tiles.indices(list(shown.values()))
     except (InputError, KeyError) as error:
-        return {"Figures 1, 5 and 6": f"the tiles are not there ({error})"}
+        return {"Figures 1, 5 and 6": f"the tiles cannot be read here ({str(error).split(';')[0]})"}
     outcomes.samples(tiles, shown, folder)
     six = [results[e.name] for e in SIX if results[e.name]]
     drawn = [result for result in six if result.records[0].has_weights]

@@ -29,14 +29,14 @@ HOW_TO_READ = """## How to read the tables
 Scores are pooled over all test pixels at threshold 0.5 unless a column says otherwise. A score is \
 the mean over seeds, ± the standard deviation from three seeds on; with two, their range is in \
 brackets. 'Chosen threshold' is the one with the highest validation mIoU. 'Over tiles' is the 95 % \
-interval when test tiles are drawn anew (bootstrap). Neighbouring tiles are alike, so that it is \
-rather too narrow. The 'inference gap' is how much mIoU a model gains on its training tiles when \
-its batch-normalisation statistics are estimated anew; near 0 is sound.
+interval when test tiles are drawn anew (bootstrap); it is somewhat too narrow, because \
+neighbouring tiles are alike. The 'inference gap' is how much mIoU a model gains on its training \
+tiles when its batch-normalisation statistics are estimated anew; it should be near 0.
 
 A verdict needs at least three seeds on both sides. The t-interval over the paired seeds and the \
-bootstrap over tiles and seeds must both exclude zero, at a level that Holm's method corrects for \
-the number of comparisons in the table. Bold is what is better than all others by these verdicts. \
-A dash is what was not run."""
+bootstrap over tiles and seeds must both exclude zero, after Holm's correction for the number of \
+comparisons in the table. A bold score is better than all others by these verdicts. A dash stands \
+for what was not run."""
 
 
 def document(*parts: str) -> str:
@@ -58,8 +58,8 @@ def protocol(study: Study, results: Results) -> list[str]:
     >>> lines = protocol(study, read_results(study, "study"))
     >>> lines[0]
     'Data: tiles, 1 training, 1 validation and 12 test tiles (the paper: 770 tiles of Bijie, ...
-    >>> lines[1].split("; ")
-    ['Options: filters 4 (paper, or our reading of it: 64)', 'epochs 3 (paper, or our reading ...
+    >>> lines[1].split(": ")[1].split("; ")[:2]
+    ['filters 4 (64)', 'epochs 3 (50)']
     """
     ours, papers, lines = study.base.options(), TrainConfig().options(), []
     varied = () if study.matrix == "paper" else study.varied
@@ -72,12 +72,12 @@ def protocol(study: Study, results: Results) -> list[str]:
             "64 / 16 / 20 %)."
         )
     different = [
-        f"{name.replace('_', ' ')} {_value(ours[name])} "
-        f"(paper, or our reading of it: {_value(papers[name])})"
+        f"{name.replace('_', ' ')} {_value(ours[name])} ({_value(papers[name])})"
         for name in PROTOCOL
         if name not in varied and ours[name] != papers[name]
     ]
-    lines.append(f"Options: {'; '.join(different) or 'as the paper has them, all of them'}.")
+    options = "Options that are not the paper's, or our reading of it (which is in brackets)"
+    lines.append(f"{options}: {'; '.join(different) or 'none'}.")
     if records:
         hardware = {
             f"{r.machine}, {r.environment['backend']}, {r.environment['dtype_policy']}"
@@ -85,7 +85,7 @@ def protocol(study: Study, results: Results) -> list[str]:
         }
         lines.append(f"Hardware: {'; '.join(sorted(hardware))} (the paper: a Colab T4 GPU).")
     seeds = "a split of its own" if study.resplit else "the same split"
-    lines.append(f"Seeds: {study.seeds}, each with {seeds} (the paper: one run each).")
+    lines.append(f"Seeds: {study.seeds} planned, each with {seeds} (the paper: one run each).")
     return lines
 
 
@@ -176,8 +176,8 @@ def gap_in_words(made: list[Result]) -> str:
     large = [f"{title} ({gap:+.3f})" for title, gap in gaps.items() if abs(gap) > GAP_LIMIT]
     if large:
         return (
-            f"The inference gap is beyond {GAP_LIMIT} in {listed(large)}: the scores of these "
-            "say something of batch normalisation, not of the model and the loss alone."
+            f"The inference gap is beyond {GAP_LIMIT} in {listed(large)}: these scores also "
+            "depend on batch normalisation, not on the model and the loss alone."
         )
     largest = max(map(abs, gaps.values()))
     return (

@@ -67,7 +67,7 @@ def fit(
         out: the run's folder; default the next free `runs/MODEL-ATTENTION-LOSS-NNN`.
         resume: continue an incomplete run; start where there is none; leave a complete one.
         overwrite: replace the run in `out`.
-        callbacks: your own Keras callbacks, called before ours.
+        callbacks: your own Keras callbacks, called before the epoch is recorded.
         model: your own functional or Sequential model in place of the config's, from images of
             shape `config.input.shape` to logits (H, W, 1), without a sigmoid. It is compiled anew
             with the config's optimizer and loss. Give it again to resume.

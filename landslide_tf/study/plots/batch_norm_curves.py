@@ -13,7 +13,7 @@ from landslide_tf.study.tables import paper_values
 from landslide_tf.training.figures import BLUE, GREEN, ORANGE, VERMILION, drawing
 
 SHOWN = {
-    "as_it_is": ("as it is", VERMILION, "o", "-"),
+    "as_it_is": ("moving averages", VERMILION, "o", "-"),
     "reestimated": ("statistics re-estimated", BLUE, "s", "--"),
 }
 MARKS = {0: ("no dropout", GREEN), 1: ("dropout at 1 level", BLUE),
