@@ -59,7 +59,7 @@ def protocol(study: Study, results: Results) -> list[str]:
     >>> lines[0]
     'Data: tiles, 1 training, 1 validation and 12 test tiles (the paper: 770 tiles of Bijie, ...
     >>> lines[1].split(": ")[1].split("; ")[:2]
-    ['filters 4 (64)', 'epochs 3 (50)']
+    ['filters 4 (64)', 'epochs 3 (50).']
     """
     ours, papers, lines = study.base.options(), TrainConfig().options(), []
     varied = () if study.matrix == "paper" else study.varied

@@ -146,7 +146,10 @@ def test_phases_of_a_transposed_convolution_are_averaged():
     np.testing.assert_allclose(cam, np.tile([0, 1, 2, 3, 4, 5, 6, 6], (8, 1)) / 6, atol=1e-6)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(name, marks=() if name == "unetpp" else pytest.mark.slow) for name in MODELS],
+)
 def test_decoder_maps_show_no_checkerboard(model, rng, monkeypatch):
     keras.utils.set_random_seed(2)
     built = build_model(model, filters=4, input_shape=(32, 32, 4))
@@ -240,6 +243,7 @@ def test_groups_of_bands():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_command(finished_run, tmp_path, capsys):
     out = tmp_path / "explained"
     assert main(["explain", str(finished_run), "--out", str(out), "--count", "2"]) == 0
