@@ -10,13 +10,15 @@ import pytest
 from landslide_tf import __version__
 from landslide_tf.cli import all_commands
 from landslide_tf.cli.cmd_model import train_parser
+from landslide_tf.geo.attributes import FIELDS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = [(ROOT / "docs" / name).read_text() for name in ("read_a_map.md", "train_on_your_data.md")]
 COMMANDS = re.findall(
     r"(?:python train\.py(?! --help)|"
     r"landslide (?=(?:train|evaluate|predict|data|study|explain|export|map|benchmark) )).*",
-    README,
+    "\n".join([README, *PAGES]),
 )
 # Each row of the results by its first words: the runs below results/ that it is the mean of.
 RUNS = {
@@ -41,6 +43,12 @@ def test_commands_are_understood(line):
         assert train_parser().parse_args(words[2:])
     else:
         assert hasattr(all_commands().parse_args(words[1:]), "run")
+
+
+def test_every_column_of_a_map_is_explained():
+    rows = [line.split("|")[1:4] for line in PAGES[0].splitlines() if line.startswith("| `")]
+    told = [(name.strip(" `"), dem.strip()) for name, _, dem in rows if "." not in name]
+    assert told == [(field.name, "DEM" if field.with_dem else "") for field in FIELDS]
 
 
 def test_the_citation_names_this_version():
