@@ -19,7 +19,7 @@ from landslide_tf.data.index import find_samples
 from landslide_tf.data.tile import read_file
 from landslide_tf.inputs import InputSpec, Preprocessor
 from landslide_tf.inputs.preprocess import brightest
-from landslide_tf.inputs.spec import LOWEST_M, STACK_NODATA
+from landslide_tf.inputs.spec import NO_DATA_BELOW, STACK_NODATA
 from landslide_tf.runs.run import Run
 
 NOT_FOR_QGIS = (
@@ -29,7 +29,8 @@ NOT_FOR_QGIS = (
 FOR_QGIS = (
     "For QGIS' plugin Deepness. The bands are those of a file of 'landslide data stack': red, "
     "green, blue{dem}, as they are stored. No data, where the probability is 0: all three colours "
-    f"are 0, or a value lies below {LOWEST_M:g} ({STACK_NODATA:g} in such files) or is not finite."
+    f"are 0, or a value lies below {NO_DATA_BELOW:g} ({STACK_NODATA:g} in such files) or is not "
+    "finite."
 )
 
 
@@ -64,7 +65,7 @@ def qgis_probability(model, spec: InputSpec, brightness: float):
     preprocess = Preprocessor(dataclasses.replace(spec, rgb_scale=brightness))
 
     def known(values):
-        return ops.logical_and(ops.isfinite(values), values > LOWEST_M)
+        return ops.logical_and(ops.isfinite(values), values > NO_DATA_BELOW)
 
     def probability(inputs):
         raw = ops.cast(inputs, "float32") * 255.0

@@ -16,7 +16,7 @@ TERRAIN = ("slope", "hillshade")
 FILE_NAME = "input.json"
 # No data in the files of four raw bands that `data stack` writes and the ONNX file for QGIS reads.
 STACK_NODATA = -32768.0
-LOWEST_M = -9000.0  # the ONNX file for QGIS takes lower values, such as -9999, for no data
+NO_DATA_BELOW = -9000.0  # the ONNX file for QGIS takes lower values, such as -9999, for no data
 
 
 def check_image_type(dtype) -> None:

@@ -167,7 +167,7 @@ def load_run(path: str | Path, *, runtime: str = "keras") -> Run:
     Args:
         path: the run's folder, or the name of a packaged model (`landslide models`).
         runtime: 'keras', or 'onnx' for the ONNX export in RUN_DIR/export/onnx: the same
-            probabilities to 1e-5, two to three times as fast on a CPU for small models.
+            probabilities to 1e-4, two to three times as fast on a CPU for small models.
 
     Raises:
         InputError: no run there, one that is not complete, or no ONNX export of this very model.

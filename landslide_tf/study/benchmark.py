@@ -46,7 +46,8 @@ def benchmark(config: TrainConfig, repeats: int = 20, out=None) -> dict:
 
     Returns:
         `machine`, `config`, `matrix_gflops` (measured), `training`, `inference` by runtime (None
-        where it is not installed), `input`, `peak_mb`; times in seconds unless named otherwise.
+        where it is not installed), `input`, `peak_mb` (in MiB); times are in seconds unless named
+        otherwise.
 
     Raises:
         InputError: `config.data` cannot be used.
@@ -222,6 +223,6 @@ def format_result(result: dict) -> str:
         f"input: {'-' if decode is None else f'{decode:.0f}'} tiles/s from files, "
         f"{result['input']['pipeline_tiles_per_s']:.0f} from the pipeline, "
         f"{result['input']['augmented_tiles_per_s']:.0f} augmented",
-        f"peak memory: {result['peak_mb']} MB" if result["peak_mb"] else "peak memory: -",
+        f"peak memory: {result['peak_mb']} MiB" if result["peak_mb"] else "peak memory: -",
     ]
     return "\n".join(lines)
