@@ -143,7 +143,7 @@ def test_runs_from_top_to_bottom_and_again(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "", "language": "python"}
     cells, rounds = notebook.cells, []
-    for epochs in (1, 1, 2) if path.stem == "quickstart" else (1, 1):
+    for epochs in (1, 1, 2) if path.stem == "quickstart" else (2, 2):
         rounds += copy.deepcopy(cells if not rounds else cells[PARAMETERS:])
         values = SMALL[path.stem] | {"EPOCHS": epochs, "DRIVE": False, "WORK": str(tmp_path)}
         at = len(rounds) - len(cells) + PARAMETERS
