@@ -102,6 +102,8 @@ def _study(arguments) -> None:
         out, options = arguments.records, {"show_tiles": arguments.show_tiles}
         kept = keeping.keep_records(study, arguments.out, out, **options)
         say(f"report: {report.write_report(kept, out, with_tiles=False)}")
+        for pdf in Path(out).glob("figures/*.pdf"):  # records keep each figure once, as PNG
+            pdf.unlink()
         return
     written = ("study.json", "failures.json", "REPORT.md")
     inputs = (study.base.data, study.base.split_file)

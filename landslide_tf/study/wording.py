@@ -225,9 +225,7 @@ def pictures_text(out: Path, captions: dict[str, str], missing: dict[str, str], 
         parts.append(bullets([f"{what}: not drawn, {why}" for what, why in missing.items()]))
     for name, caption in captions.items():
         if (out / "figures" / f"{name}.png").exists():
-            pdf = (out / "figures" / f"{name}.pdf").exists()
-            as_pdf = f" ([PDF](figures/{name}.pdf))" if pdf else ""
-            parts.append(f"![{caption}](figures/{name}.png)\n\n{caption}{as_pdf}")
+            parts.append(f"![{caption}](figures/{name}.png)\n\n{caption}")
     return "\n\n".join(parts)
 
 

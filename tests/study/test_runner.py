@@ -276,7 +276,8 @@ def test_a_study_from_the_command_line(begun, tiny_tiles, tmp_path, capsys, monk
     monkeypatch.setattr(architecture, "architecture", lambda *_: None)  # drawn once is enough
     assert main([*command, "--show-tiles"]) == 0
     assert (kept / "figures/figure5-predictions.png").exists()
-    assert not list(kept.rglob("*.keras"))
+    assert (kept / "figures/figure4-loss.png").exists()
+    assert not [*kept.rglob("*.keras"), *kept.rglob("*.pdf")]
     assert str(tmp_path) not in "".join(p.read_text() for p in kept.rglob("*.json"))
 
 
