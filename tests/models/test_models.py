@@ -165,18 +165,13 @@ def test_batch_normalisation_and_dropout(trained):
     assert dropout == {"encoder4_dropout": 0.5}
 
 
-def test_dropout_rate():
-    dropout = layers_of(small("unet", dropout=0.3), layers.Dropout)
-    assert [layer.rate for layer in dropout] == [0.3]
-    assert not layers_of(small("unet", dropout=0.0), layers.Dropout)
-
-
 def test_rates_of_dropout_count_from_the_bottleneck():
     def dropouts(**options):
         layers_found = layers_of(small("unet", **options), layers.Dropout)
         return {layer.name: layer.rate for layer in layers_found}
 
-    assert dropouts(dropout=()) == {}
+    assert dropouts(dropout=()) == dropouts(dropout=0.0) == {}
+    assert dropouts(dropout=0.3) == {"encoder4_dropout": 0.3}
     assert dropouts(dropout=(0.5, 0.2)) == {"encoder3_dropout": 0.2, "encoder4_dropout": 0.5}
     assert dropouts(dropout=[0, np.float32(0.25)]) == {"encoder3_dropout": 0.25}
     both = {"encoder_rgb4_dropout": 0.5, "encoder_dem4_dropout": 0.5}
