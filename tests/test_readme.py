@@ -23,15 +23,15 @@ COMMANDS = re.findall(
 # Each row of the results by its first words: the runs below results/ that it is the mean of.
 RUNS = {
     "Bijie RGB, U-Net, 16 filters, `--preset strong`": "strong/no-scale-seed*",
+    "Bijie RGB, the paper's protocol": "bijie/unet-none-bce-seed*",
+    "the same: ResUNet (WCE)": "bijie/resunet-none-wce-seed*",
+    "the same: U-Net++ (Dice) |": "bijie/unetpp-none-dice-seed*",
+    "the same: U-Net++ (Dice), spatial": "bijie/unetpp-spatial-dice-seed*",
+    "the same: U-Net++ (Dice), contextual": "bijie/unetpp-contextual-dice-seed*",
+    "the same: U-Net++ (Dice), both": "bijie/unetpp-spatial_contextual-dice-seed*",
     "Bijie RGB, U-Net (BCE), 64 filters": "full-width/unet-none-bce-seed*",
     "Mars (MMLSv2)": "strong/other/mars-strong.full-seed*",
     "Jinsha, area A to B, `--preset strong`": "strong/other/jinsha-scales-seed*",
-    "Jinsha, area A to B, the paper's protocol": "jinsha/unet-none-bce-seed*",
-    "the same: ResUNet (WCE)": "jinsha/resunet-none-wce-seed*",
-    "the same: U-Net++ (Dice) |": "jinsha/unetpp-none-dice-seed*",
-    "the same: U-Net++ (Dice), spatial": "jinsha/unetpp-spatial-dice-seed*",
-    "the same: U-Net++ (Dice), contextual": "jinsha/unetpp-contextual-dice-seed*",
-    "the same: U-Net++ (Dice), both": "jinsha/unetpp-spatial_contextual-dice-seed*",
 }
 
 

@@ -177,6 +177,16 @@ def test_times_on_unlike_machines_are_not_compared(machine, make_results):
     )
 
 
+def test_times_that_attention_seems_to_save_are_no_evidence(make_results):
+    results = make_results({f"unetpp-{name}-dice": 0.8 for name in ATTENTIONS})
+    for row in results["unetpp-none-dice"].records[0].history:
+        row["seconds"] *= 2  # 14 s an epoch where the others have 7 s
+    epoch, image = claims(results)[-2:]
+    assert epoch.verdict == CANNOT_TELL
+    assert "x 0.50, x 0.50, x 0.50 as long; layers that are added save no time" in epoch.short
+    assert image.verdict == HOLDS and "save" not in image.short
+
+
 def test_the_machine_that_both_ran_on_is_found(make_results):
     """The fastest run of one was on another machine than all of the other's."""
     results = make_results({"unetpp-none-dice": 0.8, "unetpp-spatial-dice": 0.8}, seeds=2)
