@@ -22,7 +22,7 @@ from landslide_tf.data.plausible import (
 from landslide_tf.data.raster import Raster, read_window
 from landslide_tf.data.tile_rules import check_dem
 from landslide_tf.geo.overlay import Grid, moved_bounds, sorted_bounds
-from landslide_tf.geo.vector import attribute_warnings, is_vector
+from landslide_tf.geo.vector import attribute_warnings
 
 KEPT_PX = 1200  # of the longer side
 SAMPLED_ROWS = 64
@@ -103,9 +103,10 @@ def reference_oddities(
             lambda box: labels(window(box)),
             tile_px,
         )
-    if is_vector(path):
+    unseen = getattr(labels, "unseen", None)  # of polygons, not of a mask
+    if unseen is not None:
         lines += attribute_warnings(path)
-    if unseen := getattr(labels, "unseen", 0):
+    if unseen:
         lines.append(
             f"polygons too small or narrow to hold a pixel's centre: {unseen}; they count as "
             "background; draw them larger ('landslide data tiles --all-touched' counts them)"

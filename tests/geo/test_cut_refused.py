@@ -206,3 +206,11 @@ def test_polygons_between_the_centres_of_pixels_are_told(scene, tmp_path, capsys
     assert "p.gpkg: polygons too small or narrow to hold a pixel's centre: 2;" in told
     cut_scene(scene, polygons, tmp_path / "touched", CutOptions(tile_px=16, all_touched=True))
     assert "narrow" not in capsys.readouterr().out
+
+
+def test_polygons_of_another_class_are_told(scene, tmp_path, capsys):
+    shapes = [rectangle(4, 10, 8, 20), rectangle(10, 10, 12, 20)]
+    frame = geopandas.GeoDataFrame({"kind": ["slide", "no slide"]}, geometry=shapes, crs=CRS)
+    frame.to_file(tmp_path / "p.gpkg")
+    cut_scene(scene, tmp_path / "p.gpkg", tmp_path / "out", CutOptions(tile_px=16))
+    assert "p.gpkg: kind is 'no slide' in 1 of 2 polygons" in capsys.readouterr().out
