@@ -40,7 +40,8 @@ def small(line: str) -> list[str]:
         words = ["1" if before == "--seeds" else word for before, word in pairwise(["", *words])]
         return [*words, *only, *(TRAIN if "--data" in words else [])]
     if words[0] == "map" and "--resume" not in words:  # all are written to one place
-        coarse = ["--resolution-m", "10"] if "bijie-rgb" in words else []  # as the scene is
+        words = [word if word != "2.5" else "10" for word in words]  # metres, as the scene has
+        coarse = ["--resolution-m", "10"] if "bijie-rgb" in words else []
         return [*words, *coarse, "--overwrite"]
     if words[:2] == ["data", "tiles"]:
         return [*words, "--tile-px", "64", "--name", "B"]

@@ -38,12 +38,11 @@ def predict_part(predict: Callable, part: Part) -> Predictions:
     probability = np.zeros(shape, "float32")
     mask, valid = np.zeros(shape, "uint8"), np.zeros(shape, bool)
     spent, timed = 0.0, 0
-    for start in range(0, len(part), PREDICT_BATCH):
-        where = np.arange(start, min(start + PREDICT_BATCH, len(part)))
+    for where in _batches(part):
         x, y, w = part.arrays(where)
         begin = time.perf_counter()
         probability[where] = predict(x)
-        if start > 0:  # the first batch compiles
+        if where[0] > 0:  # the first batch compiles
             spent, timed = spent + time.perf_counter() - begin, timed + len(where)
         mask[where], valid[where] = y[..., 0], w[..., 0] > 0
     negative = part.tiles.negative[part.indices]
@@ -61,8 +60,8 @@ def part_miou(predict: Callable, part: Part) -> float:
     True
     """
     total = dict.fromkeys(("tp", "fp", "fn", "tn"), 0)
-    for start in range(0, len(part), PREDICT_BATCH):
-        x, y, w = part.arrays(range(start, min(start + PREDICT_BATCH, len(part))))
+    for where in _batches(part):
+        x, y, w = part.arrays(where)
         found = predict(x) >= 0.5
         for name, count in confusion_counts(y[..., 0], found, w[..., 0]).items():
             total[name] += count
@@ -195,17 +194,18 @@ def threshold_baseline(train: Part, part: Part) -> dict:
     """
     channels = train.spec.channels
     low, high = np.full(channels, np.inf), np.full(channels, -np.inf)
-    for x, _, keep in _tiles_of(train):
-        low, high = np.minimum(low, x[keep].min(axis=0)), np.maximum(high, x[keep].max(axis=0))
+    for x, _ in _pixels(train):
+        low = np.minimum(low, x.min(axis=0, initial=np.inf))
+        high = np.maximum(high, x.max(axis=0, initial=-np.inf))
     span = np.where(high > low, high - low, 1)
     # histogram[label, channel, bin]; a cut between bins splits the pixels in two
     histogram = np.zeros((2, channels, BASELINE_CUTS))
-    for x, y, keep in _tiles_of(train):
-        bins = ((x[keep] - low) / span * (BASELINE_CUTS - 1)).round().astype(int)
+    for x, y in _pixels(train):
+        bins = ((x - low) / span * (BASELINE_CUTS - 1)).round().astype(int)
         for label in (0, 1):
             for channel in range(channels):
                 histogram[label, channel] += np.bincount(
-                    bins[y[keep] == label, channel], minlength=BASELINE_CUTS
+                    bins[y == label, channel], minlength=BASELINE_CUTS
                 )
     at_or_above = histogram[..., ::-1].cumsum(axis=-1)[..., ::-1]
     below = at_or_above[..., :1] - at_or_above
@@ -218,8 +218,13 @@ def threshold_baseline(train: Part, part: Part) -> dict:
             best = (miou[channel, cut], direction, int(channel), int(cut))
     _, direction, channel, cut = best
     value = low[channel] + (cut - 0.5) / (BASELINE_CUTS - 1) * span[channel]
-    # As a score: 0.5 at the cut, rising with the distance to it in the chosen direction.
-    predictions = _channel_scores(part, channel, direction, value)
+
+    def rising(x):
+        """As a score: 0.5 at the cut, rising with the distance to it in the chosen direction."""
+        z = direction * (x[..., channel] - value)
+        return 0.5 + z / (2 * (1 + np.abs(z)))
+
+    predictions = predict_part(rising, part)
     sign = ">=" if direction > 0 else "<"
     return {
         **score(predictions, 0.5),
@@ -227,18 +232,18 @@ def threshold_baseline(train: Part, part: Part) -> dict:
     }
 
 
-def _tiles_of(part: Part):
-    for position in range(len(part)):
-        x, y, w = part.arrays([position])
-        yield x[0], y[0, ..., 0], w[0, ..., 0] > 0
+def _batches(part: Part):
+    """Positions of a part's tiles, as many at a time as are predicted at once."""
+    for start in range(0, len(part), PREDICT_BATCH):
+        yield np.arange(start, min(start + PREDICT_BATCH, len(part)))
 
 
-def _channel_scores(part, channel, direction, value) -> Predictions:
-    rows = [(x[..., channel], y, keep) for x, y, keep in _tiles_of(part)]
-    values, mask, valid = (np.stack(arrays) for arrays in zip(*rows, strict=True))
-    z = direction * (values - value)
-    probability = (0.5 + z / (2 * (1 + np.abs(z)))).astype("float32")
-    return Predictions(probability, mask, valid, part.tiles.negative[part.indices])
+def _pixels(part: Part):
+    """Input values (N, C) and labels (N,) of the valid pixels of a part, batch by batch."""
+    for where in _batches(part):
+        x, y, w = part.arrays(where)
+        keep = w[..., 0] > 0
+        yield x[keep], y[..., 0][keep]
 
 
 def format_scores(rows: dict[str, dict]) -> str:
