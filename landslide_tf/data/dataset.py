@@ -278,9 +278,11 @@ def _loader(part: Part):
 
     arrays = {name: getattr(part.tiles, name) for name in _ARRAYS}
     lazy = any(isinstance(array, np.memmap) for array in arrays.values())
+    indices = part.indices if lazy else np.arange(len(part))
     with tf.device("cpu"):
-        tensors = {} if lazy else {name: tf.constant(array) for name, array in arrays.items()}
-        indices = tf.constant(part.indices, tf.int64)
+        if not lazy:  # a copy of the part's tiles alone
+            tensors = {name: tf.constant(array[part.indices]) for name, array in arrays.items()}
+        indices = tf.constant(indices, tf.int64)
 
     def take(name, rows):
         if not lazy:
