@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import re
 from dataclasses import dataclass
@@ -67,8 +66,7 @@ def look_at(spec: InputSpec, tiles: list[tuple[int, Sample, bool]]) -> Looked:
             rows.append((*rasters, place, metres, name, int.from_bytes(digest)))
             numbers.append(number)
             thumbnails.append(_thumbnail(image))
-            scaled = dataclasses.replace(image, scale=spec.rgb_scale or image.scale)
-            odd += [(number, line) for line in tile_warnings(scaled, dem, mask)]
+            odd += [(number, line) for line in tile_warnings(image, dem, mask)]
             if judged:
                 known = known_in_all(image, dem, mask)
                 fits.append(mask_fit(image.values, mask.values[..., 0], known))
