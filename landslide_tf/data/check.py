@@ -134,13 +134,12 @@ class _Thumbnails:
             raise
 
     def __getitem__(self, numbers) -> np.ndarray:
-        found = np.empty((len(numbers), THUMBNAIL_PX, THUMBNAIL_PX), "float16")
-        for thumbnail, number in zip(found, numbers, strict=True):
-            self.file.seek(int(number) * thumbnail.nbytes)
-            thumbnail[:] = np.frombuffer(self.file.read(thumbnail.nbytes), "float16").reshape(
-                thumbnail.shape
-            )
-        return found
+        size, found = 2 * THUMBNAIL_PX**2, []  # float16
+        for number in numbers.tolist():
+            self.file.seek(number * size)
+            found.append(self.file.read(size))
+        found = np.frombuffer(b"".join(found), "float16")
+        return found.reshape(-1, THUMBNAIL_PX, THUMBNAIL_PX)
 
 
 def _look_at_all(samples, spec: InputSpec, processes: int):
