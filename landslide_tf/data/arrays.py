@@ -292,7 +292,9 @@ def _load_pack(path: Path, spec: InputSpec, negatives: bool) -> Tiles:
     tiles = Tiles(spec=spec, names=names, files=facts["files"], **arrays)
     if negatives and not tiles.negative.any():
         raise InputError(f"{path}: was packed without negatives; pack with --negatives")
-    return tiles if negatives else take(tiles, np.flatnonzero(~tiles.negative))
+    if negatives or not tiles.negative.any():
+        return tiles
+    return take(tiles, np.flatnonzero(~tiles.negative))
 
 
 def take(tiles: Tiles, indices) -> Tiles:
