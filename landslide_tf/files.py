@@ -10,7 +10,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import math
 import os
 import re
 from pathlib import Path
@@ -95,21 +94,16 @@ def write_json(path, content) -> None:
     >>> json.loads(Path("scores.json").read_text())
     {'iou': 0.5, 'auc': None}
     """
-    text = json.dumps(_plain(content), indent=1, allow_nan=False) + "\n"
+    text = json.dumps(content, default=_python_number)
+    content = json.loads(text, parse_constant=lambda nan_or_infinity: None)
     with atomic_path(path) as scratch:
-        scratch.write_text(text, encoding="utf-8", newline="\n")
+        scratch.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
-def _plain(value):
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if hasattr(value, "item"):  # a NumPy scalar
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+def _python_number(scalar):
+    if not hasattr(scalar, "item"):  # it is none of NumPy's
+        raise TypeError(f"JSON holds no {type(scalar).__name__}")
+    return scalar.item()
 
 
 @contextlib.contextmanager
@@ -141,11 +135,11 @@ give --overwrite to start anew
         raise InputError(f"{path}: is damaged ({reason}); {repair}") from None
 
 
-def read_json(path, repair: str, kind=dict):
-    """The content of a JSON file, in any Unicode encoding.
+def read_json(path, repair: str) -> dict:
+    """The object in a JSON file, in any Unicode encoding.
 
     Raises:
-        InputError: the file is missing, is no JSON, or holds another kind of value than `kind`;
+        InputError: the file is missing, is no JSON, or holds another kind of value than an object;
             the message ends with `repair`.
 
     >>> _ = Path("split.json").write_text('{"train": ["a"], "test"')
@@ -155,8 +149,8 @@ def read_json(path, repair: str, kind=dict):
     """
     with reading(path, repair):
         content = json.loads(read_text(path, errors="strict"))
-        if not isinstance(content, kind):
-            raise ValueError(f"holds a {type(content).__name__}, not a {kind.__name__}")
+        if not isinstance(content, dict):
+            raise ValueError(f"holds a {type(content).__name__}, not a dict")
     return content
 
 

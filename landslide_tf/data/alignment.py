@@ -84,18 +84,15 @@ def mask_fit(image, labels, known, orientations=ORIENTATIONS) -> np.ndarray | No
     outline[[0, -1]] = outline[:, [0, -1]] = 0  # where the tile ends, not the landslide
     if outline.sum() < 8 or not np.isfinite(deviation) or deviation <= 1e-6 * np.abs(grey).max():
         return None
-    # Padded, so that what is put over the rim finds nothing there, instead of the other side.
-    padded = (2 * SIDE_PX, 2 * SIDE_PX)
-    spectra = [np.fft.rfft2(a, padded) for a in ((edges - edges.mean()) / deviation, edges * 0 + 1)]
-    shifts = np.arange(-REACH_PX, REACH_PX + 1)
-    fits = np.empty((len(orientations), len(shifts), len(shifts)), "float32")
-    for k, (flip, turns) in enumerate(orientations):
-        put = np.conj(np.fft.rfft2(np.rot90(outline[:, ::-1] if flip else outline, turns), padded))
-        strength, count = (
-            np.fft.irfft2(spectrum * put, padded)[np.ix_(shifts, shifts)] for spectrum in spectra
-        )
-        fits[k] = strength / np.maximum(count, 0.5 * outline.sum())
-    return fits
+    # What is put over the rim finds nothing there.
+    strength = np.pad((edges - edges.mean()) / deviation, REACH_PX)
+    inside = np.pad(np.ones_like(edges), REACH_PX)
+    fits = []
+    for flip, turns in orientations:
+        put = np.rot90(outline[:, ::-1] if flip else outline, turns).copy()
+        total, count = (cv2.matchTemplate(a, put, cv2.TM_CCORR) for a in (strength, inside))
+        fits.append(total / np.maximum(count, 0.5 * outline.sum()))
+    return np.stack(fits)
 
 
 def alignment_warnings(fits) -> list[str]:
@@ -111,11 +108,10 @@ def alignment_warnings(fits) -> list[str]:
         return []
     fits = np.stack(fits)
     mean = fits.mean(axis=0)
-    elsewhere = mean.copy()
-    elsewhere[0, NEAR, NEAR] = -np.inf
-    best = np.unravel_index(elsewhere.argmax(), mean.shape)
-    here = np.unravel_index(mean[0, NEAR, NEAR].argmax(), (2 * NEAR_PX + 1,) * 2)
-    here = (0, *(int(i) + REACH_PX - NEAR_PX for i in here))
+    in_place = np.zeros(mean.shape, bool)
+    in_place[0, NEAR, NEAR] = True
+    here = np.unravel_index(np.where(in_place, mean, -np.inf).argmax(), mean.shape)
+    best = np.unravel_index(np.where(in_place, -np.inf, mean).argmax(), mean.shape)
     better = fits[:, *best] - fits[:, *here]
     error = better.std(ddof=1) / np.sqrt(len(better))
     if better.mean() < max(BETTER, SURE * error):

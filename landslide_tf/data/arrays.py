@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -13,7 +14,7 @@ import numpy as np
 
 from landslide_tf.checks import InputError
 from landslide_tf.data import landslide4sense
-from landslide_tf.data.alignment import LEAST_TILES, alignment_warnings, looked_at, mask_fit
+from landslide_tf.data.alignment import alignment_warnings, looked_at, mask_fit
 from landslide_tf.data.decode import FORMAT, array_shapes, decode
 from landslide_tf.data.index import Sample, find_samples
 from landslide_tf.data.plausible import LEAST_MASKS, group_warnings, share_warnings
@@ -121,13 +122,10 @@ def _masks(tiles: Tiles) -> list[str]:
     chosen = drawn[sorted(looked_at(len(drawn)))]
     lines = []
     if len(drawn) >= LEAST_MASKS:
-        labels, known = ([array[i] for i in chosen] for array in (tiles.mask, tiles.valid))
-        landslide = sum(int((m * v).sum()) for m, v in zip(labels, known, strict=True))
-        lines += share_warnings(landslide, sum(int(v.sum()) for v in known))
-    if len(drawn) < LEAST_TILES:
-        return lines
-    arrays = (tiles.rgb, tiles.mask, tiles.valid)
-    return lines + alignment_warnings(mask_fit(*(array[i] for array in arrays)) for i in chosen)
+        landslide = sum(int(tiles.mask[i][tiles.valid[i]].sum()) for i in chosen)
+        lines += share_warnings(landslide, sum(int(tiles.valid[i].sum()) for i in chosen))
+    fits = (mask_fit(tiles.rgb[i], tiles.mask[i], tiles.valid[i]) for i in chosen)
+    return [*lines, *alignment_warnings(fits)]
 
 
 def resolve_spec(spec: InputSpec, samples: list[Sample]) -> InputSpec:
@@ -244,32 +242,32 @@ def packed_tiles(path) -> int:
     Raises:
         InputError: it is none.
     """
+    with _open_pack(path) as pack:
+        return len(pack["names"])
+
+
+@contextlib.contextmanager
+def _open_pack(path):
+    """The open pack; `InputError` where it, or what the block reads of it, is none."""
     try:
         with np.load(path, allow_pickle=False) as pack:
-            return len(pack["names"])
-    except Exception as error:  # as in `_load_pack`
-        raise _not_a_pack(path, error) from None
-
-
-def _not_a_pack(path, error: Exception) -> InputError:
-    return InputError(
-        f"{path}: is not a pack of tiles ({type(error).__name__}); "
-        "make one with 'landslide data pack DIR OUT.npz'"
-    )
+            yield pack
+    except Exception as error:  # zip, zlib, pickle, json and NumPy each raise their own
+        raise InputError(
+            f"{path}: is not a pack of tiles ({type(error).__name__}); "
+            "make one with 'landslide data pack DIR OUT.npz'"
+        ) from None
 
 
 def _load_pack(path: Path, spec: InputSpec, negatives: bool) -> Tiles:
-    try:
-        with np.load(path, allow_pickle=False) as pack:
-            arrays = {name: pack[name] for name in pack.files}
+    with _open_pack(path) as pack:
+        arrays = {name: pack[name] for name in pack.files}
         facts = json.loads(str(arrays.pop("facts")))
         format_ = facts["format"]
         packed = InputSpec.from_dict(facts["spec"]) if format_ == FORMAT else None
         missing = {"names", *array_shapes(0, spec)} - set(arrays)
         if missing:
             raise KeyError(*missing)
-    except Exception as error:  # zip, zlib, pickle, json and NumPy each raise their own
-        raise _not_a_pack(path, error) from None
     if packed is None:
         raise InputError(f"{path}: has format {format_}, expected {FORMAT}; pack it again")
     if packed.tile_px != spec.tile_px:
@@ -294,7 +292,9 @@ def _load_pack(path: Path, spec: InputSpec, negatives: bool) -> Tiles:
     tiles = Tiles(spec=spec, names=names, files=facts["files"], **arrays)
     if negatives and not tiles.negative.any():
         raise InputError(f"{path}: was packed without negatives; pack with --negatives")
-    return tiles if negatives else take(tiles, np.flatnonzero(~tiles.negative))
+    if negatives or not tiles.negative.any():
+        return tiles
+    return take(tiles, np.flatnonzero(~tiles.negative))
 
 
 def take(tiles: Tiles, indices) -> Tiles:

@@ -59,12 +59,14 @@ def check_folder(folder, *, processes: int = 1, **options) -> dict:
     samples = index.samples
     tiles, thumbnails = np.zeros(len(samples), TILE), _Thumbnails()
     unreadable, fits, odd = [], [], {}
-    for part in _look_at_all(samples, spec, processes):
-        tiles[part.numbers] = part.facts
-        thumbnails.add(part.thumbnails)
-        unreadable += part.unreadable
-        fits += part.fits
-        for number, line in part.odd:  # one group, whatever the numbers in the line are
+    for number, look in enumerate(_look_at_all(samples, spec, processes)):
+        if isinstance(look, str):
+            unreadable.append(look)
+            continue
+        tiles[number] = look.facts
+        thumbnails.add(look.thumbnail)
+        fits.append(look.fit)
+        for line in look.odd:  # one group, whatever the numbers in the line are
             group = odd.setdefault(without_numbers(line), {"line": line, "alike": True, "of": []})
             group["alike"] &= line == group["line"]
             group["of"].append(samples[number].name)
@@ -125,33 +127,31 @@ class _Thumbnails:
     def __init__(self):
         self.file = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115
 
-    def add(self, thumbnails) -> None:
+    def add(self, thumbnail) -> None:
         try:
-            self.file.seek(0, os.SEEK_END)
-            self.file.write(thumbnails.tobytes())
+            self.file.write(thumbnail.tobytes())
         except OSError as error:
             error.filename = tempfile.gettempdir()
             raise
 
     def __getitem__(self, numbers) -> np.ndarray:
-        found = np.empty((len(numbers), THUMBNAIL_PX, THUMBNAIL_PX), "float16")
-        for thumbnail, number in zip(found, numbers, strict=True):
-            self.file.seek(int(number) * thumbnail.nbytes)
-            thumbnail[:] = np.frombuffer(self.file.read(thumbnail.nbytes), "float16").reshape(
-                thumbnail.shape
-            )
-        return found
+        size, found = 2 * THUMBNAIL_PX**2, []  # float16
+        for number in numbers.tolist():
+            self.file.seek(number * size)
+            found.append(self.file.read(size))
+        found = np.frombuffer(b"".join(found), "float16")
+        return found.reshape(-1, THUMBNAIL_PX, THUMBNAIL_PX)
 
 
 def _look_at_all(samples, spec: InputSpec, processes: int):
-    """`look_at` for all samples, in order and in parts, with a bar of progress."""
+    """The results of `look_at` for all samples, in order, with a bar of progress."""
     drawn = [i for i, sample in enumerate(samples) if sample.mask is not None]
     judged = {drawn[i] for i in looked_at(len(drawn))}
     many = processes > 1 and len(samples) >= MANY
     workers = processes if many else os.cpu_count() or 1
     step = max(1, min(CHUNK, len(samples) // (4 * workers)))
-    parts = [range(at, min(at + step, len(samples))) for at in range(0, len(samples), step)]
-    work = ([(i, samples[i], i in judged) for i in part] for part in parts)
+    work = [(sample, i in judged) for i, sample in enumerate(samples)]
+    parts = (work[at : at + step] for at in range(0, len(work), step))
     if many:
         # 'spawn': a process that has started threads, as TensorFlow's, must not be forked
         pool = ProcessPoolExecutor(
@@ -162,11 +162,9 @@ def _look_at_all(samples, spec: InputSpec, processes: int):
         pool = ThreadPoolExecutor(workers)  # GDAL and NumPy release the lock
     try:
         with pool, progress_bar(desc="checking", total=len(samples), unit="tile") as bar:
-            for part, looked in zip(
-                parts, pool.map(functools.partial(look_at, spec), work), strict=True
-            ):
-                yield looked
-                bar.update(len(part))
+            for looks in pool.map(functools.partial(look_at, spec), parts):
+                yield from looks
+                bar.update(len(looks))
     except BrokenProcessPool:
         raise JobError(
             "a process that read tiles died, for want of memory or by the system"

@@ -131,13 +131,7 @@ def same_ground(a, b, points, tolerance: float) -> bool:
 
 def _both_bound(a, b) -> bool:
     """Whether both bring their own shift to WGS 84: then the shifts count."""
-    return all(_is_bound(crs.to_wkt()) for crs in (a, b))
-
-
-@functools.lru_cache(maxsize=64)
-def _is_bound(wkt: str) -> bool:
-    crs = pyproj.CRS.from_wkt(wkt)
-    return (crs.sub_crs_list[0] if crs.is_compound else crs).is_bound
+    return all(_without_heights(crs.to_wkt()).is_bound for crs in (a, b))
 
 
 def _agree(wkt_a: str, wkt_b: str, points, tolerance) -> bool:
@@ -154,7 +148,7 @@ def _agree(wkt_a: str, wkt_b: str, points, tolerance) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def _transformer(wkt_a: str, wkt_b: str):
-    a, b = (_without_heights(pyproj.CRS.from_wkt(wkt)) for wkt in (wkt_a, wkt_b))
+    a, b = _without_heights(wkt_a), _without_heights(wkt_b)
     # If PROJ knows no transformation between two datums, `allow_ballpark` treats them as one. That
     # is right if one of them has no name, and accurate enough for two modern datums (GRS 80 or
     # WGS 84 ellipsoid), which satellites define.
@@ -179,8 +173,10 @@ def _modern(crs) -> bool:
     return abs(axis - 6378137) < 0.5 and abs(flattening - 298.25722) < 1e-4
 
 
-def _without_heights(crs):
+@functools.lru_cache(maxsize=64)
+def _without_heights(wkt: str) -> pyproj.CRS:
     """The horizontal part, with its shift to WGS 84 if it has one."""
+    crs = pyproj.CRS.from_wkt(wkt)
     crs = crs.sub_crs_list[0] if crs.is_compound else crs
     return crs if crs.is_bound or len(crs.axis_info) < 3 else crs.to_2d()
 

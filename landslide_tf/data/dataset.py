@@ -176,7 +176,11 @@ def tile_datasets(
     import tensorflow as tf
 
     parts = make_parts(tiles, make_split(tiles, split, seed))
-    train = _epochs(parts["train"], _next_of(itertools.count()), batch_size, seed, augment)
+    passes = itertools.count()
+    number = tf.data.Dataset.from_generator(  # each time that it is iterated, the next one
+        lambda: [next(passes)], output_signature=tf.TensorSpec((), tf.int64)
+    )
+    train = _epochs(parts["train"], number, batch_size, seed, augment)
     steps = parts["train"].steps(batch_size)
     train = train.apply(tf.data.experimental.assert_cardinality(steps))
     return train, *(scoring_batches(parts[name], batch_size) for name in PARTS[1:])
@@ -264,7 +268,6 @@ def _epochs(part: Part, numbers, batch_size: int, seed: int, names):
         return tf.data.Dataset.from_tensor_slices((order, drawn)).batch(batch_size)
 
     load = _loader(part)
-
     changed = _fused(lambda raw, drawn: augment(*part._batch(raw), drawn, names))
     return _finished(numbers.flat_map(shuffled), lambda p, drawn: changed(load(p), drawn))
 
@@ -278,9 +281,11 @@ def _loader(part: Part):
 
     arrays = {name: getattr(part.tiles, name) for name in _ARRAYS}
     lazy = any(isinstance(array, np.memmap) for array in arrays.values())
+    indices = part.indices if lazy else np.arange(len(part))
     with tf.device("cpu"):
-        tensors = {} if lazy else {name: tf.constant(array) for name, array in arrays.items()}
-        indices = tf.constant(part.indices, tf.int64)
+        if not lazy:  # a copy of the part's tiles alone
+            tensors = {name: tf.constant(array[part.indices]) for name, array in arrays.items()}
+        indices = tf.constant(indices, tf.int64)
 
     def take(name, rows):
         if not lazy:
@@ -308,16 +313,6 @@ def _finished(positions, function):
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     batches = positions.map(function, num_parallel_calls=2, deterministic=True)
     return batches.prefetch(2).with_options(options)
-
-
-def _next_of(passes):
-    """A tf.data.Dataset of one number: each time it is iterated, this is the next of `passes`."""
-    import tensorflow as tf
-
-    def following(_):
-        return tf.ensure_shape(tf.numpy_function(lambda: np.int64(next(passes)), [], tf.int64), [])
-
-    return tf.data.Dataset.range(1).map(following)
 
 
 def _py_dataset(part: Part, batch_size: int, start_epoch: int | None, seed: int = 0, names=()):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -70,13 +72,9 @@ def _check_memory(folder, shapes) -> None:
 
 def available_memory() -> int | None:
     """Free memory of this machine in bytes; None where the system does not tell."""
-    try:
-        with open("/proc/meminfo") as file:
-            for line in file:
-                if line.startswith("MemAvailable:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
+    with contextlib.suppress(OSError):
+        found = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
+        return int(found[1]) * 1024 if found else None
     return None
 
 
@@ -124,11 +122,11 @@ def _decode_cached(samples, spec, shapes, cache: Path):
         scratch = Path(tempfile.mkdtemp(prefix=".tiles-", dir=cache))
         try:
             _write_cache(samples, spec, shapes, scratch)
-            shutil.rmtree(folder, ignore_errors=True)
-            scratch.rename(folder)
-        except BaseException:
+            if not (folder / "facts.json").exists():  # another process may have written it
+                shutil.rmtree(folder, ignore_errors=True)
+                scratch.rename(folder)
+        finally:
             shutil.rmtree(scratch, ignore_errors=True)
-            raise
     repair = "delete this folder, it is made again"
     with reading(folder, repair):
         arrays = {

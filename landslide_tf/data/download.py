@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from landslide_tf.checks import InputError, JobError, check_choice
 from landslide_tf.console import say
-from landslide_tf.data.fetch import HEADERS, TIMEOUT_S, RemoteFile, fetch, reason
+from landslide_tf.data.fetch import HEADERS, TIMEOUT_S, RemoteFile, bytes_here, fetch, reason
 from landslide_tf.data.unpack import unzip
 
 ZENODO = "https://zenodo.org/api/records/"
@@ -104,7 +104,8 @@ def download(name: str, folder) -> Path:
         size = sum(file.size or 0 for file in todo)
         shown = f", {size / 2**20:,.0f} MiB" if size else ""
         say(f"{len(todo)} of {len(files)} files to fetch into {folder}{shown}")
-        if size > shutil.disk_usage(folder).free:
+        here = sum(bytes_here(folder / file.name) for file in todo)
+        if size - here > shutil.disk_usage(folder).free:
             raise JobError(f"{folder}: the disk has not that much space free; choose another")
         for file in todo:
             fetch(file, folder / file.name)

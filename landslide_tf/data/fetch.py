@@ -72,6 +72,12 @@ def fetch(file: RemoteFile, path) -> None:
     part.replace(path)
 
 
+def bytes_here(path) -> int:
+    """How many bytes of the file that `fetch` writes to `path` are here already."""
+    path = Path(path)
+    return _size(path) or _size(path.with_name(path.name + ".part"))
+
+
 class _Lost(Exception):
     """A transfer that may go on at another attempt."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class Finding:
     what: str
     why: str
     repair: str
-    examples: list[str]
+    examples: list[str] = field(default_factory=list)
 
 
 def find_all(report: dict, samples, names, tiles, odd: dict) -> list[Finding]:
@@ -75,7 +75,7 @@ def _files(report):
     for line in report["misplaced"]:
         what, _, repair = line.partition("; ")
         why = "a model learns nothing from masks that lie on other ground, and no score shows why"
-        yield Finding("warning", what, why, repair, [])
+        yield Finding("warning", what, why, repair)
     yield from _each(
         "warning",
         [" = ".join(names) for names in report["copies"]],
@@ -194,7 +194,6 @@ def _without_dem(samples):
             "no tile has a DEM",
             "the paper's models read elevation beside the image",
             "train with --fusion rgb, or add dem/NAME.*",
-            [],
         )
 
 
@@ -211,7 +210,7 @@ def _masks(names, mask):
         for line in share_warnings(int(mask["positive"].sum()), int(mask["known"][drawn].sum())):
             what, _, repair = line.partition("; ")
             why = "a model of exchanged labels finds what is no landslide, and no score shows it"
-            yield Finding("warning", what, why, repair, [])
+            yield Finding("warning", what, why, repair)
     prefixes = Counter(name_prefix(names[i]) for i in np.flatnonzero(drawn))
     if 1 < len(prefixes) <= 50:
         shown = ", ".join(f"{name} ({count})" for name, count in prefixes.most_common(10))
@@ -220,7 +219,6 @@ def _masks(names, mask):
             f"names begin in {len(prefixes)} ways: {shown}{', ...' if len(prefixes) > 10 else ''}",
             "they may be regions or surveys, and one that is held out is the fairest test",
             "landslide data split DIR split.json --test-prefix NAME",
-            [],
         )
 
 
@@ -240,7 +238,6 @@ def _neighbours(names, place):
             f"{beside} {'pair of tiles adjoins' if beside == 1 else 'pairs of tiles adjoin'}",
             "a random split puts neighbours into training and test: scores of the same place",
             "train with --split group for scores at places that the model has not seen",
-            [],
         )
 
 

@@ -77,9 +77,7 @@ class Ground:
 
     def to_crs(self, x, y):
         """Pixels to coordinates of the CRS."""
-        t = self.transform
-        x, y = np.asarray(x, float), np.asarray(y, float)
-        return t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
+        return self.transform @ (np.asarray(x, float), np.asarray(y, float))
 
     def lonlat(self, x, y):
         """Pixels to longitude and latitude, degrees."""

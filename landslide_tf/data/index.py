@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import unicodedata
 from dataclasses import dataclass
@@ -98,12 +99,10 @@ def find_samples(folder, *, negatives: bool | None = False, need_mask: bool = Tr
             folder_negative, root, negative=True, need_mask=False
         )
         taken = {sample.name for sample in samples}
-        samples += [
-            sample
-            if sample.name not in taken
-            else Sample(f"non-landslide/{sample.name}", sample.image, sample.dem, None, True)
-            for sample in extra
-        ]
+        for sample in extra:
+            if sample.name in taken:
+                sample = dataclasses.replace(sample, name=f"non-landslide/{sample.name}")
+            samples.append(sample)
         unpaired += extra_unpaired
         passed_over += extra_passed
     if not samples:

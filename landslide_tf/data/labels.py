@@ -133,8 +133,8 @@ def _check_tags(file) -> set:
     tags = {tag for tag in file.nodatavals if tag is not None}
     for tag, name in ((0, "background"), (1, "landslide")):
         if tag in tags:
-            how = "gdal_edit -unsetnodata" if file.driver == "GTiff" else "gdal_translate -a_nodata"
-            how += "" if file.driver == "GTiff" else " none"
+            tiff = file.driver == "GTiff"
+            how = "gdal_edit -unsetnodata" if tiff else "gdal_translate -a_nodata none"
             raise InputError(
                 f"{file.name}: says that {tag} is no data, where a mask has {name}; "
                 f"take that off ({how})"
@@ -159,7 +159,8 @@ def _check_transparency(file) -> None:
     alpha = set(file.indexes) - set(data_bands(file))
     hidden = [flags for flags in file.mask_flag_enums if MaskFlags.per_dataset in flags]
     for number in alpha:
-        if len(_used(file, number)) > 1 or 0 in _used(file, number):
+        used = _used(file, number)
+        if 0 in used or len(used) > 1:
             raise _transparent(file, "an alpha band")
     if hidden and not alpha:
         for window in _strips(file):

@@ -32,16 +32,18 @@ def near_duplicates(names: list[str], thumbnails, chosen=None) -> list[tuple[str
         return []
     side = thumbnails[chosen[:1]].shape[1]
     block = side // COARSE_PX if side % COARSE_PX == 0 else 1
-    coarse = np.empty((len(chosen), side // block, side // block), "float32")
+    coarse, features = [], []
     for start in range(0, len(chosen), CHUNK):
         unit = _unit(thumbnails[chosen[start : start + CHUNK]])
         shape = (len(unit), side // block, block, side // block, block)
         # Averaging over blocks brings no two thumbnails further apart.
-        coarse[start : start + CHUNK] = unit.reshape(shape).sum(axis=(2, 4)) / block
+        coarse.append(unit.reshape(shape).sum(axis=(2, 4)) / block)
+        features.append(_invariants(coarse[-1]))
+    coarse, features = np.concatenate(coarse), np.concatenate(features)
     seen = coarse.any(axis=(1, 2))
     chosen, coarse = chosen[seen], coarse[seen]
     pairs: set[tuple[int, int]] = set()
-    for i, j in _candidates(_invariants(coarse)):
+    for i, j in _candidates(features[seen]):
         for k in range(0, len(i) if len(pairs) < MAX_PAIRS else 0, CHUNK):
             a, b = i[k : k + CHUNK], j[k : k + CHUNK]
             near = _closest(coarse[a], coarse[b]) < APART
@@ -69,39 +71,24 @@ def _candidates(features):
 def _invariants(images) -> np.ndarray:
     """Features (N, F) of images (N, S, S) that no turn or flip of an image changes.
 
-    The turns and flips are the dihedral group D4. A ring is one of its orbits: the pixels that they
-    carry into each other. An image is the sum of its projections onto the four one-dimensional
-    representations of D4 (the first is its symmetric part) and a rest. No turn or flip mixes these
-    parts or the rings. So on each ring the symmetric part and the length of each other part stay
-    the same, and two images are never further apart in these features than in any orientation.
+    A ring is a set of pixels that turns and flips carry into each other. An image is the sum of
+    three parts: its mean on each ring, what else a half turn keeps, and what a half turn reverses.
+    No turn or flip mixes these parts or the rings. So on each ring the mean and the lengths of the
+    other two parts stay the same, and two images are never further apart in these features than in
+    any orientation.
     """
     count, side = images.shape[:2]
     places = np.arange(side * side).reshape(1, side, side)
     ring = np.min([_orient(places, *turn) for turn in ORIENTATIONS], axis=0).ravel()
     rings, ring = np.unique(ring, return_inverse=True)
     on_ring = (ring[:, None] == np.arange(len(rings))).astype("float32")
-    features = np.zeros((count, 5, len(rings)), "float32")
-    for start in range(0, count, CHUNK):
-        part = images[start : start + CHUNK]
-        turned = [_orient(part, *turn) for turn in ORIENTATIONS]
-        rest, here = part.astype("float32"), features[start : start + CHUNK]
-        for kind, sign in enumerate((
-            lambda flip, turn: 1,
-            lambda flip, turn: -1 if flip else 1,
-            lambda flip, turn: -1 if turn % 2 else 1,
-            lambda flip, turn: -1 if flip != bool(turn % 2) else 1,
-        )):  # fmt: skip
-            signed = zip(ORIENTATIONS, turned, strict=True)
-            alone = sum(sign(*turn) * image for turn, image in signed) / 8
-            rest = rest - alone
-            flat = alone.reshape(len(part), -1)
-            if kind == 0:  # the same all along a ring
-                here[:, 0] = flat @ on_ring / np.sqrt(on_ring.sum(axis=0))
-            else:
-                here[:, kind] = np.sqrt(flat**2 @ on_ring)
-        here[:, 4] = np.sqrt(rest.reshape(len(part), -1) ** 2 @ on_ring)
-    features = features.reshape(count, -1)
-    return features[:, (features != 0).any(axis=0)]
+    size = on_ring.sum(axis=0)
+    flat = images.reshape(count, -1)
+    turned = images[:, ::-1, ::-1].reshape(count, -1)
+    mean = flat @ on_ring / size
+    kept, reversed_ = (flat + turned) / 2 - mean[:, ring], (flat - turned) / 2
+    lengths = [np.sqrt(part**2 @ on_ring) for part in (kept, reversed_)]
+    return np.hstack([mean * np.sqrt(size), *lengths])
 
 
 def _closest(a, b) -> np.ndarray:

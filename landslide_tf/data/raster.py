@@ -47,11 +47,7 @@ class Raster:
     def corners(self) -> list[tuple[float, float]]:
         """x, y of the upper left, upper right, lower left and lower right corner, in the CRS."""
         height, width = self.size
-        t = self.transform
-        return [
-            (t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f)
-            for x, y in ((0, 0), (width, 0), (0, height), (width, height))
-        ]
+        return [self.transform @ xy for xy in ((0, 0), (width, 0), (0, height), (width, height))]
 
     @property
     def bounds(self) -> tuple[float, float, float, float] | None:
@@ -279,10 +275,7 @@ def write_geotiff(path, values, like: Raster, nodata: float | None = None, valid
         profile |= {"crs": like.crs, "transform": like.transform}
     # In memory first: GDAL tells nobody of a disk that fills while it closes a file.
     with strictly(), MemoryFile() as memory:
-        with (
-            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
-            memory.open(**profile) as file,
-        ):
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), memory.open(**profile) as file:
             file.write(np.moveaxis(values, -1, 0))
             if valid is not None:
                 file.write_mask(valid)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import shapely
 
 from landslide_tf.checks import InputError
 from landslide_tf.data.arrays import Tiles
@@ -161,16 +162,15 @@ def overlapping(place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     >>> touch.tolist(), overlap.tolist()
     ([[0, 1], [1, 2]], [[1, 2]])
     """
-    from scipy.spatial import KDTree
-
     known = np.flatnonzero(np.isfinite(place).all(axis=1))
-    if not len(known):
-        return np.zeros((0, 2), int), np.zeros((0, 2), int)
-    centre, side = place[known, :2], place[known, 2]
-    near = KDTree(centre).query_pairs(APART * side.max(), p=np.inf, output_type="ndarray")
-    a, b = near.T
-    distance = np.abs(centre[a] - centre[b]).max(axis=1) / ((side[a] + side[b]) / 2)
-    return known[near[distance <= APART]], known[near[distance < 2 - APART]]
+    x, y, side = place[known].T
+    reach = APART * side / 2
+    boxes = shapely.box(x - reach, y - reach, x + reach, y + reach)
+    a, b = shapely.STRtree(boxes).query(boxes)
+    a, b = a[a < b], b[a < b]  # each pair once
+    distance = np.maximum(abs(x[a] - x[b]), abs(y[a] - y[b])) / ((side[a] + side[b]) / 2)
+    pairs = known[np.stack([a, b], axis=1)]
+    return pairs, pairs[distance < 2 - APART]
 
 
 def _gap(part: np.ndarray, pairs: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ class Tile:
     rgb: np.ndarray  # (H, W, 3) float32, 0 to 1
     dem: np.ndarray | None  # (H, W) float32, metres
     terrain: np.ndarray | None  # (H, W, T) float32
-    mask: np.ndarray | None  # (H, W) uint8, 0 or 1
+    mask: np.ndarray  # (H, W) uint8, 0 or 1
     image_valid: np.ndarray  # (H, W) bool: the image has data
     input_valid: np.ndarray  # (H, W) bool: image and DEM have data
     valid: np.ndarray  # (H, W) bool: all files have data
@@ -61,13 +61,14 @@ def read_tile(sample: Sample, spec: InputSpec) -> tuple[Tile, tuple[float, float
         tile = make_tile(image, dem, mask, spec)
     if not tile.valid.any():
         raise _nothing_known(sample)
-    scaled = dataclasses.replace(image, scale=spec.rgb_scale or image.scale)
-    tile = dataclasses.replace(tile, warnings=tuple(tile_warnings(scaled, dem, mask)))
+    tile = dataclasses.replace(tile, warnings=tuple(tile_warnings(image, dem, mask)))
     return tile, place_of(image)
 
 
 def read_rasters(sample: Sample, spec: InputSpec) -> tuple[Raster, Raster | None, Raster | None]:
     """Image, DEM and mask of a sample at their own size, checked; the mask has labels 0 and 1.
+
+    The image's `scale` is `spec.rgb_scale`, if that is given.
 
     Raises:
         InputError: as in `read_tile`.
@@ -78,6 +79,7 @@ def read_rasters(sample: Sample, spec: InputSpec) -> tuple[Raster, Raster | None
     ((32, 32), [0, 1])
     """
     image = read_file(sample, "image", spec)
+    image = dataclasses.replace(image, scale=spec.rgb_scale or image.scale)
     check_image(image, sample.image)
     with naming(sample.image):
         check_brightness(image, spec)
@@ -161,8 +163,8 @@ def make_tile(image: Raster, dem: Raster | None, mask: Raster | None, spec: Inpu
     size, valid = (spec.tile_px, spec.tile_px), _one(sized.input_valid)[..., 0]
     labels = np.zeros(size, "uint8")
     if mask is not None:
-        labels = _one(resize_nearest(mask.values[None, ..., :1], size))[..., 0]
-        valid = valid & _one(resize_nearest(mask.valid[None, ..., None], size))[..., 0]
+        labels = resize_nearest(mask.values[None], size)[0, ..., 0]
+        valid = valid & resize_nearest(mask.valid[None, ..., None], size)[0, ..., 0]
     return Tile(
         rgb=_one(sized.rgb),
         dem=None if dem is None else _one(sized.dem)[..., 0],
@@ -204,19 +206,19 @@ def size_rasters(pairs: list[tuple[Raster, Raster | None]], spec: InputSpec) -> 
 
     for image, _ in pairs:
         check_brightness(image, spec)
+    metres = [_dem_resolution_m(image, dem, spec) for image, dem in pairs]
     alike = {
-        (image.size, image.values.dtype, image.scale)
-        + (() if dem is None else (dem.size, _dem_resolution_m(image, dem, spec)))
-        for image, dem in pairs
+        (image.size, image.values.dtype, image.scale, None if dem is None else dem.size, pixel)
+        for (image, dem), pixel in zip(pairs, metres, strict=True)
     }
     if len(alike) == 1:
-        return _size_alike(pairs, spec)
-    each = [_size_alike([pair], spec) for pair in pairs]
+        return _size_alike(pairs, spec, metres[0])
+    each = [_size_alike([pair], spec, pixel) for pair, pixel in zip(pairs, metres, strict=True)]
     joined = [[getattr(sized, f.name) for sized in each] for f in dataclasses.fields(Sized)]
     return Sized(*(None if a[0] is None else keras.ops.concatenate(a) for a in joined))
 
 
-def _size_alike(pairs, spec: InputSpec) -> Sized:
+def _size_alike(pairs, spec: InputSpec, resolution_m) -> Sized:
     """`size_rasters` of tiles of one size, type and resolution."""
     from landslide_tf.inputs.traced import TracedPreprocessor
 
@@ -227,10 +229,10 @@ def _size_alike(pairs, spec: InputSpec) -> Sized:
     if dems[0] is not None:
         heights["dem"] = np.stack([dem.values[..., :1] for dem in dems])
         heights["dem_valid"] = np.stack([dem.valid for dem in dems])
-        heights["resolution_m"] = _dem_resolution_m(images[0], dems[0], spec)
     return TracedPreprocessor(spec).resize(
         np.stack([image.values for image in images]),
         image_valid=np.stack([image.valid for image in images]),
+        resolution_m=resolution_m,
         **heights,
     )
 
@@ -240,9 +242,11 @@ def _one(tensor) -> np.ndarray:
     return np.asarray(tensor)[0]
 
 
-def _dem_resolution_m(image: Raster, dem: Raster, spec: InputSpec) -> tuple[float, float] | None:
+def _dem_resolution_m(
+    image: Raster, dem: Raster | None, spec: InputSpec
+) -> tuple[float, float] | None:
     """Size of a DEM pixel along y and x in metres, where terrain channels need it."""
-    if not spec.terrain:
+    if dem is None or not spec.terrain:
         return None
     if spec.resolution_m is not None:
         pixel = (spec.resolution_m, spec.resolution_m)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import re
 from dataclasses import dataclass
@@ -34,46 +33,40 @@ TILE = np.dtype([
 
 
 @dataclass(frozen=True)
-class Looked:
-    """What is kept of some tiles; the first three fields have an entry for each usable tile."""
+class Look:
+    """What is kept of a tile that can be used."""
 
-    numbers: list[int]
-    facts: np.ndarray  # of type TILE
-    thumbnails: np.ndarray  # (N, S, S) float16
-    unreadable: list[str]  # the lines that refuse the others
-    odd: list[tuple[int, str]]  # number and warning
-    fits: list  # of `mask_fit`
+    facts: tuple  # a row of type TILE
+    thumbnail: np.ndarray  # (S, S) float16
+    odd: list[str]  # warnings
+    fit: np.ndarray | None  # of `mask_fit`
 
 
-def look_at(spec: InputSpec, tiles: list[tuple[int, Sample, bool]]) -> Looked:
-    """Read tiles and keep the facts of each.
+def look_at(spec: InputSpec, tiles: list[tuple[Sample, bool]]) -> list[Look | str]:
+    """Read tiles and keep the facts of each, or the line that refuses it.
 
-    Each of `tiles` is its number, its sample, and whether the fit of its mask is measured.
+    Each of `tiles` is its sample, and whether the fit of its mask is measured.
     """
-    numbers, rows, thumbnails, unreadable, odd, fits = ([] for _ in range(6))
     # GDAL builds each CRS from the GeoTIFF keys alone. Looking it up in the EPSG database as well
     # would take as long as all the rest.
     with strictly(), rasterio.Env(GTIFF_SRS_SOURCE="GEOKEYS"):
-        for number, sample, judged in tiles:
-            try:
-                image, dem, mask = read_rasters(sample, spec)
-            except InputError as error:
-                unreadable.append(str(error))
-                continue
-            name, metres = _ground(image)
-            place = place_of(image) or (np.nan,) * 3
-            digest = hashlib.blake2b(np.ascontiguousarray(image.values), digest_size=8).digest()
-            rasters = (_facts(image), _facts(dem), _facts(mask))
-            rows.append((*rasters, place, metres, name, int.from_bytes(digest)))
-            numbers.append(number)
-            thumbnails.append(_thumbnail(image))
-            scaled = dataclasses.replace(image, scale=spec.rgb_scale or image.scale)
-            odd += [(number, line) for line in tile_warnings(scaled, dem, mask)]
-            if judged:
-                known = known_in_all(image, dem, mask)
-                fits.append(mask_fit(image.values, mask.values[..., 0], known))
-    thumbnails = np.array(thumbnails, "float16").reshape(-1, THUMBNAIL_PX, THUMBNAIL_PX)
-    return Looked(numbers, np.array(rows, TILE), thumbnails, unreadable, odd, fits)
+        return [_look(spec, sample, judged) for sample, judged in tiles]
+
+
+def _look(spec: InputSpec, sample: Sample, judged: bool) -> Look | str:
+    try:
+        image, dem, mask = read_rasters(sample, spec)
+    except InputError as error:
+        return str(error)
+    name, metres = _ground(image)
+    place = place_of(image) or (np.nan,) * 3
+    digest = hashlib.blake2b(np.ascontiguousarray(image.values), digest_size=8).digest()
+    rasters = (_facts(image), _facts(dem), _facts(mask))
+    facts = (*rasters, place, metres, name, int.from_bytes(digest))
+    fit = None
+    if judged:
+        fit = mask_fit(image.values, mask.values[..., 0], known_in_all(image, dem, mask))
+    return Look(facts, _thumbnail(image), tile_warnings(image, dem, mask), fit)
 
 
 _GROUND: dict[tuple, tuple] = {}  # some CRS take a quarter of a second to ask
@@ -101,7 +94,8 @@ def _thumbnail(image: Raster) -> np.ndarray:
     values = np.where(image.valid[..., None], image.values, 0).astype("float32")
     size = (THUMBNAIL_PX, THUMBNAIL_PX)
     grey = cv2.resize(values, size, interpolation=cv2.INTER_AREA).mean(axis=-1)
-    return grey / max(float(np.abs(grey).max()), 1e-30)  # float16 ends at 65504
+    grey /= max(float(np.abs(grey).max()), 1e-30)  # float16 ends at 65504
+    return grey.astype("float16")
 
 
 def _facts(raster: Raster | None) -> tuple:

@@ -22,8 +22,7 @@ def check_brightness(image: Raster, spec: InputSpec) -> None:
     Traceback (most recent call last):
     landslide_tf.checks.InputError: float image has values from 3000 to 3000, expected 0 to 1; ...
     """
-    known = spec.rgb_scale is not None or image.scale is not None
-    if known:
+    if spec.rgb_scale is not None or image.scale is not None:
         return
     check_image_type(image.values.dtype)
     if not np.issubdtype(image.values.dtype, np.floating):
@@ -157,12 +156,7 @@ def check_fit(image: Raster, other: Raster, image_path, other_path) -> None:
     if image.transform is None or other.transform is None:
         return
     a, b = np.array(image.bounds), np.array(other.bounds)
-    pixels = [
-        (a[2] - a[0]) / w,
-        (a[3] - a[1]) / h,
-        (b[2] - b[0]) / other_w,
-        (b[3] - b[1]) / other_h,
-    ]
+    pixels = [*(a[2:] - a[:2]) / (w, h), *(b[2:] - b[:2]) / (other_w, other_h)]
     geographic = False
     if image.crs is not None and other.crs is not None:
         with naming(other_path):

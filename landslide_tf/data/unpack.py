@@ -23,7 +23,7 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueE
            lzma.LZMAError)  # fmt: skip
 
 
-def unzip(archive, folder, *, bytes_limit: int = BYTES_LIMIT, files_limit: int = FILES_LIMIT):
+def unzip(archive, folder) -> None:
     """Unpack a zip archive into `folder`, which must not exist and appears when all is written.
 
     Raises:
@@ -44,7 +44,7 @@ def unzip(archive, folder, *, bytes_limit: int = BYTES_LIMIT, files_limit: int =
     scratch.mkdir()
     try:
         with zipfile.ZipFile(archive) as file:
-            targets = _targets(file, archive, bytes_limit, files_limit)
+            targets = _targets(file, archive)
             need = sum(info.file_size for info in targets.values())
             if need > shutil.disk_usage(scratch).free:
                 raise JobError(
@@ -71,7 +71,7 @@ def unzip(archive, folder, *, bytes_limit: int = BYTES_LIMIT, files_limit: int =
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _targets(file: zipfile.ZipFile, archive: Path, bytes_limit: int, files_limit: int) -> dict:
+def _targets(file: zipfile.ZipFile, archive: Path) -> dict:
     """The archive's files by the parts of their path; raises before anything is written."""
     targets, total = {}, 0
     for info in file.infolist():
@@ -91,9 +91,9 @@ def _targets(file: zipfile.ZipFile, archive: Path, bytes_limit: int, files_limit
             raise InputError(f"{archive}: holds {info.filename!r} twice; not unpacked")
         targets[tuple(parts)] = info
         total += info.file_size
-        if len(targets) > files_limit or total > bytes_limit:
+        if len(targets) > FILES_LIMIT or total > BYTES_LIMIT:
             raise InputError(
-                f"{archive}: unpacks to more than {files_limit} files or "
-                f"{bytes_limit / 2**30:.0f} GiB; not unpacked"
+                f"{archive}: unpacks to more than {FILES_LIMIT} files or "
+                f"{BYTES_LIMIT / 2**30:.0f} GiB; not unpacked"
             )
     return targets

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from keras import ops
 
 SUN_AZIMUTH_DEG, SUN_ALTITUDE_DEG = 315.0, 45.0
@@ -56,22 +57,16 @@ def gradient(dem, valid, resolution_m):
     Central differences; one-sided beside no data and at the border; 0 where a pixel has no valid
     neighbour.
     """
-    z = ops.where(valid, ops.cast(dem, "float32"), 0.0)
-    known = ops.cast(valid, "float32")
+    # a rim of no data around the tile, so that each pixel has four neighbours
+    rim = ((0, 0), (1, 1), (1, 1), (0, 0))
+    z = ops.pad(ops.where(valid, ops.cast(dem, "float32"), 0.0), rim)
+    known = ops.pad(ops.cast(valid, "float32"), rim)
+    above, below = np.s_[:, :-2, 1:-1], np.s_[:, 2:, 1:-1]
+    left, right = np.s_[:, 1:-1, :-2], np.s_[:, 1:-1, 2:]
+    here = np.s_[:, 1:-1, 1:-1]
     result = []
-    for axis, step in zip((1, 2), resolution_m, strict=True):
-        first, last = [slice(None)] * 4, [slice(None)] * 4
-        first[axis], last[axis] = slice(None, -1), slice(1, None)
-        first, last = tuple(first), tuple(last)
-        both = known[first] * known[last]
-        rise = (z[last] - z[first]) / step * both
-        # A pixel has a rise before it and one after it; at the border and beside no data, one.
-        before, after = _pad_one(axis, (1, 0)), _pad_one(axis, (0, 1))
-        count = ops.pad(both, before) + ops.pad(both, after)
-        total = ops.pad(rise, before) + ops.pad(rise, after)
-        result.append(total / ops.maximum(count, 1.0))
+    for first, last, step in zip((above, left), (below, right), resolution_m, strict=True):
+        before, after = known[first] * known[here], known[here] * known[last]
+        rises = (z[here] - z[first]) / step * before + (z[last] - z[here]) / step * after
+        result.append(rises / ops.maximum(before + after, 1.0))
     return result
-
-
-def _pad_one(axis, width):
-    return [width if a == axis else (0, 0) for a in range(4)]

@@ -132,8 +132,8 @@ def test_pixels_without_data_have_no_say(tmp_path):
         fine = np.where(known, mask, 255).repeat(2, axis=0).repeat(2, axis=1)
         write_raster(tmp_path / f"landslide/image/{i}.png", image)
         write_raster(tmp_path / f"landslide/mask/{i}.tif", fine.astype("uint8"), nodata=255)
-    work = [(i, sample, True) for i, sample in enumerate(find_samples(tmp_path).samples)]
-    np.testing.assert_array_equal(look_at(InputSpec(), work).fits, expected)
+    looks = look_at(InputSpec(), [(sample, True) for sample in find_samples(tmp_path).samples])
+    np.testing.assert_array_equal([look.fit for look in looks], expected)
 
 
 def test_check_and_train_tell_exchanged_labels_alike(folder):

@@ -144,6 +144,24 @@ def test_cut_off_cache_is_made_again(folder, tmp_path, monkeypatch):
     check_same(load_tiles(folder, SPEC, cache=cache), good)
 
 
+def test_a_cache_that_another_process_has_finished_is_not_replaced(folder, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    good = load_tiles(folder, SPEC, cache=cache)
+    (made,) = cache.iterdir()
+    number = (made / "facts.json").stat().st_ino
+    aside = made.rename(tmp_path / "aside")
+    write = decode_module._write_cache
+
+    def late(*arguments):
+        write(*arguments)
+        aside.rename(made)  # the other process ends first
+
+    monkeypatch.setattr(decode_module, "_write_cache", late)
+    check_same(load_tiles(folder, SPEC, cache=cache), good)
+    assert (made / "facts.json").stat().st_ino == number
+    assert list(cache.iterdir()) == [made]
+
+
 def test_too_little_memory_names_the_cache(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(decode_module, "available_memory", lambda: 1000)
     with pytest.raises(InputError, match="--cache DIR"):

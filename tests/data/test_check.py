@@ -41,6 +41,7 @@ def test_inverted_and_flat_tiles_are_no_duplicates(rng):
     base = ndimage.gaussian_filter(rng.random((8, 8)), 1)
     flat = np.full((8, 8), 0.5) + 1e-6 * rng.random((8, 8))
     assert near_duplicates(["a", "b", "c", "d"], np.array([base, 1 - base, flat, flat])) == []
+    assert near_duplicates(["c"], flat[None]) == []  # no tile is left to compare
 
 
 def test_pairs_are_found_across_blocks_of_the_table(rng, monkeypatch):

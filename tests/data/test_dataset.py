@@ -168,6 +168,23 @@ def test_arrays_on_disk_give_the_same_batches(tiles, part, tmp_path):
     check_same(collect(training(lazy, BOTH)), collect(training(part, BOTH)))
 
 
+def test_each_part_copies_its_own_tiles_alone(tiles, monkeypatch):
+    """Of nine tiles: five to train with, two to validate with."""
+    import tensorflow as tf
+
+    constant, copied = tf.constant, []
+
+    def counted(array, *arguments):
+        copied.append(array.nbytes if np.ndim(array) > 2 else 0)
+        return constant(array, *arguments)
+
+    monkeypatch.setattr(tf, "constant", counted)
+    training_batches(Part(tiles, np.arange(5), SPEC), batch_size=3, epochs=1)
+    scoring_batches(Part(tiles, np.arange(5, 7), SPEC), 3)
+    # RGB and elevation of 4 bytes, a mask and three valid masks of 1 byte
+    assert sum(copied) == (5 + 2) * 16 * 16 * ((3 + 1) * 4 + 1 + 3)
+
+
 def test_autotuning_is_off(part):
     for dataset in (training(part), scoring_batches(part, 2)):
         assert dataset.options().autotune.enabled is False

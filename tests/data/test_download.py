@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,8 +26,6 @@ def server(web, monkeypatch):
 @pytest.fixture
 def tiles_zip(server, tmp_path):
     """An archive of six tiles in Bijie's layout, with a wrapping folder, on the web."""
-    import shutil
-
     write_tiles(tmp_path / "made/Bijie", count=6)
     return shutil.make_archive(server[0] / "tiles", "zip", tmp_path / "made")
 
@@ -85,6 +85,21 @@ def test_a_zenodo_record(server, tiles_zip, tmp_path, monkeypatch, capsys):
     with pytest.raises(JobError, match="the disk has not that much space free"):
         download("bijie", tmp_path / "other")
     assert not list(tmp_path.glob("**/evil*"))
+
+
+def test_what_is_here_needs_no_more_space(server, tmp_path, monkeypatch):
+    """Of 5 bytes 3 are here, so that 2 free bytes are enough and 1 is not."""
+    monkeypatch.setattr(downloading, "ZENODO", server[1])
+    use(monkeypatch, zenodo="123")
+    (server[0] / "notes.txt").write_text("notes")
+    record(server, server[0] / "notes.txt")
+    (tmp_path / "notes.txt.part").write_text("not")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1))
+    with pytest.raises(JobError, match="the disk has not that much space free"):
+        download("bijie", tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2))
+    download("bijie", tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "notes"
 
 
 @pytest.mark.parametrize("answer", ["no JSON", "[]", '{"files": [{"key": "a"}]}', '{"files": 1}'])

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import tracemalloc
 
+import numpy as np
 import pytest
 from placed_tiles import grid, make_tiles, numbered
 
 from landslide_tf.checks import InputError
-from landslide_tf.data.split import PARTS, make_split, split_content
+from landslide_tf.data.split import PARTS, make_split, overlapping, split_content
 from landslide_tf.data.split_notes import split_notes
 from landslide_tf.files import write_json
 
@@ -165,3 +167,13 @@ def test_tiles_that_share_ground_across_parts_are_counted():
     assert "warning: 2 of 3 test tiles share ground with tiles of the parts before" in line
     (line,) = notes((3,), (0,), (1, 4))
     assert "1 of 2 test tiles share ground" in line
+
+
+def test_a_large_tile_far_away_makes_no_pairs_of_the_others():
+    """A row of 3,000 tiles of side 1, two apart, touch nobody; all pairs of them would be 72 MB."""
+    place = np.array([(2 * i, 0, 1) for i in range(3000)] + [(20_000, 0, 10_000)], float)
+    tracemalloc.start()
+    touching, sharing = overlapping(place)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(touching) == len(sharing) == 0 and peak < 5e6

@@ -7,6 +7,7 @@ import zipfile
 import pytest
 
 from landslide_tf.checks import InputError, JobError
+from landslide_tf.data import unpack
 from landslide_tf.data.unpack import unzip
 
 
@@ -44,11 +45,11 @@ def test_backslashes_separate_folders(tmp_path):
     assert tree(tmp_path / "a") == {"set/image/a.png": b"1"}
 
 
-def check_refused(archive, *parts, error=InputError, **limits):
+def check_refused(archive, *parts, error=InputError):
     folder = archive.parent / "out" / "a"
     folder.parent.mkdir(exist_ok=True)
     with pytest.raises(error) as raised:
-        unzip(archive, folder, **limits)
+        unzip(archive, folder)
     message = str(raised.value)
     assert str(archive) in message and "\n" not in message
     for part in parts:
@@ -74,12 +75,16 @@ def test_links_and_devices(kind, tmp_path):
     check_refused(archive, "'link' is a link or device")
 
 
-def test_limits(tmp_path):
+def test_limits(tmp_path, monkeypatch):
     archive = write_zip(tmp_path / "a.zip", {"a": "x" * 1000, "b": "x" * 1000})
-    check_refused(archive, "more than 1 files", files_limit=1)
-    check_refused(archive, "more than", bytes_limit=1999)
+    monkeypatch.setattr(unpack, "FILES_LIMIT", 1)
+    check_refused(archive, "more than 1 files")
+    monkeypatch.setattr(unpack, "FILES_LIMIT", 2)
+    monkeypatch.setattr(unpack, "BYTES_LIMIT", 1999)
+    check_refused(archive, "more than")
     (tmp_path / "out").rmdir()
-    unzip(archive, tmp_path / "a", files_limit=2, bytes_limit=2000)
+    monkeypatch.setattr(unpack, "BYTES_LIMIT", 2000)
+    unzip(archive, tmp_path / "a")
     assert len(tree(tmp_path / "a")["b"]) == 1000
 
 

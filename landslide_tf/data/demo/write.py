@@ -112,9 +112,8 @@ def write_demo(
         if folder.exists():
             folder.rmdir()
         os.replace(partial, folder)
-    except BaseException:
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise
     return count
 
 
