@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from landslide_tf.checks import InputError
+from landslide_tf.data.index import Sample
 from landslide_tf.data.opening import open_raster
 from landslide_tf.data.plausible import tile_warnings
-from landslide_tf.data.raster import read_raster
-from landslide_tf.data.tile import check_dem, check_fit, check_image, make_tile, stack_tiles
+from landslide_tf.data.tile import make_tile, read_input, stack_tiles
 from landslide_tf.geo.pictures import colours
 from landslide_tf.geo.reader import stretched
 from landslide_tf.inputs.resize import resize_map
@@ -60,13 +61,8 @@ def try_tile(run: Run, image, dem=None) -> Trial:
                     f"{path}: has {file.width} x {file.height} pixels; a picture of more than "
                     f"{LARGEST_PX} is a scene: use 'Map a scene'"
                 )
-    raster = read_raster(image, nodata=run.spec.nodata, bands=run.spec.bands, kind="image")
-    check_image(raster, image)
-    height = None
-    if dem is not None:
-        height = read_raster(dem, nodata=run.spec.nodata, kind="dem")
-        check_dem(height, dem)
-        check_fit(raster, height, image, dem)
+    sample = Sample("tile", Path(image), None if dem is None else Path(dem), None)
+    raster, height = read_input(sample, run.spec)
     tile = make_tile(raster, height, None, run.spec)
     if not tile.valid.any():
         raise InputError(f"{image}: the tile is no data throughout")

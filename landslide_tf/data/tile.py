@@ -65,10 +65,34 @@ def read_tile(sample: Sample, spec: InputSpec) -> tuple[Tile, tuple[float, float
     return tile, place_of(image)
 
 
-def read_rasters(sample: Sample, spec: InputSpec) -> tuple[Raster, Raster | None, Raster | None]:
-    """Image, DEM and mask of a sample at their own size, checked; the mask has labels 0 and 1.
+def read_input(sample: Sample, spec: InputSpec) -> tuple[Raster, Raster | None]:
+    """Image and DEM of a sample at their own size, checked.
 
     The image's `scale` is `spec.rgb_scale`, if that is given.
+
+    Raises:
+        InputError: as in `read_tile`.
+
+    >>> from landslide_tf.data.index import find_samples
+    >>> image, dem = read_input(find_samples("tiles").samples[0], InputSpec(rgb_scale=255.0))
+    >>> image.size, image.scale, dem.size
+    ((32, 32), 255.0, (32, 32))
+    """
+    image = read_file(sample, "image", spec)
+    image = dataclasses.replace(image, scale=spec.rgb_scale or image.scale)
+    check_image(image, sample.image)
+    with naming(sample.image):
+        check_brightness(image, spec)
+    if sample.dem is None:
+        return image, None
+    dem = read_file(sample, "dem", spec)
+    check_dem(dem, sample.dem)
+    check_fit(image, dem, sample.image, sample.dem)
+    return image, dem
+
+
+def read_rasters(sample: Sample, spec: InputSpec) -> tuple[Raster, Raster | None, Raster | None]:
+    """What `read_input` gives, and the mask at its own size with labels 0 and 1.
 
     Raises:
         InputError: as in `read_tile`.
@@ -78,16 +102,8 @@ def read_rasters(sample: Sample, spec: InputSpec) -> tuple[Raster, Raster | None
     >>> image.size, np.unique(mask.values).tolist()
     ((32, 32), [0, 1])
     """
-    image = read_file(sample, "image", spec)
-    image = dataclasses.replace(image, scale=spec.rgb_scale or image.scale)
-    check_image(image, sample.image)
-    with naming(sample.image):
-        check_brightness(image, spec)
-    dem = mask = None
-    if sample.dem is not None:
-        dem = read_file(sample, "dem", spec)
-        check_dem(dem, sample.dem)
-        check_fit(image, dem, sample.image, sample.dem)
+    image, dem = read_input(sample, spec)
+    mask = None
     if sample.mask is not None:
         mask = check_mask(read_file(sample, "mask", spec), sample.mask)
         check_fit(image, mask, sample.image, sample.mask)

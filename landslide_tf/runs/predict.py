@@ -12,8 +12,8 @@ from landslide_tf.console import progress_bar, say, warn, whole_streams
 from landslide_tf.data.index import Sample, find_samples
 from landslide_tf.data.plausible import group_warnings, tile_warnings
 from landslide_tf.data.raster import Raster, write_geotiff
-from landslide_tf.data.tile import known_in_all, read_file
-from landslide_tf.data.tile_rules import check_dem, check_fit, check_has_dem, check_image
+from landslide_tf.data.tile import known_in_all, read_input
+from landslide_tf.data.tile_rules import check_has_dem
 from landslide_tf.files import check_outputs
 from landslide_tf.models.probability import PREDICT_BATCH
 from landslide_tf.runs.run import Run, for_a_run, load_run
@@ -55,8 +55,7 @@ def predict_folder(
     for sample in samples:
         try:
             image, dem = _read(sample, run)
-            scaled = dataclasses.replace(image, scale=run.spec.rgb_scale or image.scale)
-            odd[sample.name] = tile_warnings(scaled, dem, None)
+            odd[sample.name] = tile_warnings(image, dem, None)
             if not known_in_all(image, dem, None).any():
                 odd[sample.name].append("image or DEM is no data everywhere: nothing is predicted")
         except InputError as error:
@@ -98,12 +97,8 @@ def _outputs(out: Path, sample: Sample) -> tuple[Path, Path]:
 
 
 def _read(sample: Sample, run: Run) -> tuple[Raster, Raster | None]:
-    image = read_file(sample, "image", run.spec)
-    check_image(image, sample.image)
-    if not run.spec.uses_dem:
-        return image, None
-    check_has_dem(sample, run.spec)
-    dem = read_file(sample, "dem", run.spec)
-    check_dem(dem, sample.dem)
-    check_fit(image, dem, sample.image, sample.dem)
-    return image, dem
+    if run.spec.uses_dem:
+        check_has_dem(sample, run.spec)
+    else:
+        sample = dataclasses.replace(sample, dem=None)
+    return read_input(sample, run.spec)

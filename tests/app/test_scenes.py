@@ -1,5 +1,6 @@
 """What the page says of a scene before it is mapped, of a tile, and of a run."""
 
+import dataclasses
 import json
 import shutil
 
@@ -71,6 +72,15 @@ def test_a_tile_of_half_red(red_run, tmp_path):
     write_raster(tmp_path / "large.tif", np.ones((8, 3000, 3), "uint8"))
     with pytest.raises(InputError, match="is a scene"):
         tiles.try_tile(loaded(red_run), tmp_path / "large.tif", tmp_path / "dem.png")
+
+
+def test_a_tile_is_as_bright_as_the_model_says(red_run, tmp_path, rng):
+    run = loaded(red_run)
+    run = dataclasses.replace(run, spec=dataclasses.replace(run.spec, rgb_scale=3000.0))
+    write_raster(tmp_path / "image.tif", rng.integers(1, 3000, (32, 32, 3), dtype="uint16"))
+    write_raster(tmp_path / "dem.png", np.eye(32, dtype="uint8"))
+    trial = tiles.try_tile(run, tmp_path / "image.tif", tmp_path / "dem.png")
+    assert not any("full scale" in line for line in trial.warnings)
 
 
 def test_the_card_of_a_packaged_model_tells_its_terms_and_limits():

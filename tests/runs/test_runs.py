@@ -258,6 +258,20 @@ def test_a_tile_without_any_elevation_is_told(finished_run, tmp_path, rng, capsy
     assert "void" in line and "known" not in line
 
 
+def test_a_bright_float_tile_is_named_or_left_out(finished_run, tmp_path, rng, capsys):
+    from landslide_tf.runs.predict import predict_folder
+
+    for name, brightest in (("plain", 1.0), ("bright", 3000.0)):
+        image = rng.random((32, 32, 3)).astype("float32") * brightest
+        write_raster(tmp_path / f"in/image/{name}.tif", image)
+        write_raster(tmp_path / f"in/dem/{name}.tif", rng.random((32, 32)).astype("float32"))
+    with pytest.raises(InputError, match=r"bright\.tif: float image has values.*--skip-bad"):
+        predict_folder(finished_run, tmp_path / "in", tmp_path / "out")
+    written = predict_folder(finished_run, tmp_path / "in", tmp_path / "out", skip_bad=True)
+    assert [path.name for path in written] == ["plain_probability.tif", "plain_mask.tif"]
+    assert "left out:" in capsys.readouterr().out
+
+
 def test_prediction_is_compiled_once_for_all_batch_sizes(finished_run, rng):
     import tensorflow as tf
 
