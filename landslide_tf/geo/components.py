@@ -21,7 +21,7 @@ class Component:
     >>> found.add(0, np.array([[1, 1, 0]], bool), {"height": np.array([[5.0, 7.0, 9.0]])})
     []
     >>> found.end()
-    [Component(px=2, sums={'height': 12.0}, lows={'height': 5.0}, highs={'height': 7.0}, pieces=...)]
+    [Component(px=2, sums={'height': 12.0}, lows={'height': 5.0}, highs={'height': 7.0}, ...)]
     """
 
     px: int

@@ -15,12 +15,7 @@ from landslide_tf.checks import InputError
 from landslide_tf.console import progress_bar, warn
 from landslide_tf.data.alignment import SCENE_TILE_PX
 from landslide_tf.data.opening import open_raster, reading
-from landslide_tf.data.raster import (
-    Raster,
-    nodata_values,
-    read_window,
-    write_geotiff,
-)
+from landslide_tf.data.raster import Raster, nodata_values, read_window, write_geotiff
 from landslide_tf.data.tags import colour_table, scale_and_offset, white_is_zero
 from landslide_tf.data.tile_rules import check_image
 from landslide_tf.files import SCRATCH, check_outputs
@@ -32,13 +27,7 @@ MASK_NODATA = 255
 
 
 def cut_scene(
-    image,
-    polygons,
-    out,
-    options: CutOptions | None = None,
-    *,
-    dem=None,
-    overwrite: bool = False,
+    image, polygons, out, options: CutOptions | None = None, *, dem=None, overwrite: bool = False
 ) -> dict[str, int]:
     """Write the tiles of a scene to `out`; returns how many, by what became of them.
 
@@ -149,12 +138,11 @@ def _tiles_called(out: Path, name: str) -> list[Path]:
 def _windows(scene, name, tile_px, overlap) -> list[tuple[str, Window]]:
     """File names of the tiles, and their windows within the scene."""
     digits = max(4, len(str(max(scene.height, scene.width))))
+    whole = Window(0, 0, scene.width, scene.height)
     return [
         (
             f"{name}_{row:0{digits}d}_{column:0{digits}d}.tif",
-            Window(
-                column, row, min(tile_px, scene.width - column), min(tile_px, scene.height - row)
-            ),
+            Window(column, row, tile_px, tile_px).intersection(whole),
         )
         for row in tile_starts(scene.height, tile_px, overlap)
         for column in tile_starts(scene.width, tile_px, overlap)

@@ -154,7 +154,7 @@ def _check_formats(image, formats: str) -> None:
     if not asked:
         return
     with open_raster(image) as file:
-        if file.crs is not None and horizontal(file.crs).geodetic_crs is None:
+        if horizontal(file.crs).geodetic_crs is None:
             raise InputError(
                 f"--format {asked[0]}: needs longitude and latitude, and {image} is in local "
                 "coordinates; leave the format out, or reproject the image (gdalwarp -t_srs)"

@@ -62,10 +62,7 @@ def dem_oddities(path, grid: Grid, *, nodata=None) -> list[str]:
                 kept += [_thin(strip, step), _ends(strip)]
                 rises.append(slopes(strip)[:: -(-height // rows)])  # memory stays flat
     steep = steep_warnings(np.concatenate(rises)) if rises else []
-    return [
-        *_lines(path, strips, kept, dem_warnings),
-        *(f"{path}: {line}" for line in steep),
-    ]
+    return [*_lines(path, strips, kept, dem_warnings), *(f"{path}: {line}" for line in steep)]
 
 
 def reference_oddities(

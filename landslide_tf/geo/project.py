@@ -11,13 +11,7 @@ from xml.sax.saxutils import escape
 
 from landslide_tf.files import atomic_path
 from landslide_tf.geo.geopackage import LAYER
-from landslide_tf.geo.styles import (
-    QGIS_VERSION,
-    element,
-    image_parts,
-    polygon_parts,
-    raster_parts,
-)
+from landslide_tf.geo.styles import QGIS_VERSION, element, image_parts, polygon_parts, raster_parts
 
 PROJECT = "map.qgz"
 TITLES = {

@@ -22,12 +22,7 @@ SMALLEST_WINDOW_PX, MAX_WINDOW_PX = 4, 8192  # pixels of the scene
 
 
 def open_scene(
-    image,
-    dem,
-    spec: InputSpec,
-    options: SceneOptions | None = None,
-    *,
-    sees_locally: bool = False,
+    image, dem, spec: InputSpec, options: SceneOptions | None = None, *, sees_locally: bool = False
 ) -> Scene:
     """Check a scene and its DEM against the `InputSpec` of a run; returns the `Scene` to read.
 

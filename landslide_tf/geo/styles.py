@@ -74,8 +74,7 @@ def _pseudocolour(percent: bool) -> Element:
     top = 100 if percent else 1
     items = [
         element(
-            "item",
-            {"value": top * share, "color": colour, "alpha": alpha, "label": f"{share:.0%}"},
+            "item", {"value": top * share, "color": colour, "alpha": alpha, "label": f"{share:.0%}"}
         )
         for share, colour, alpha in PROBABILITY_STOPS
     ]
