@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import pyproj
 import rasterio
 import shapely
 from rasterio.enums import Resampling
@@ -45,8 +46,6 @@ class Place:
 
     def _middle(self, own) -> float | None:
         """The scene's meridian, None where it is drawn in pixels."""
-        import pyproj
-
         if own.geodetic_crs is None:
             return None
         height, width = self.size
@@ -148,7 +147,7 @@ def map_page(folder, polygons) -> str:
     import folium
     from PIL import Image
 
-    _, job = open_map(Path(folder), Path(folder))
+    _, job, _ = open_map(Path(folder), Path(folder))
     place = place_of(folder)
     crs = "Simple" if place.in_pixels else "EPSG3857"
     figure = folium.Map(tiles=None, crs=crs, prefer_canvas=True, min_zoom=-8, zoom_snap=0.25,

@@ -93,11 +93,9 @@ def cut_scene(
                 polygons, image, readers[1], nodata=nodata, bands=options.bands, tile_px=side
             )
             warn(odd)
-            limits = (min_valid * tile_px**2, options.min_landslide_px)
             write = functools.partial(_write, tile_px=tile_px, fill=_fill(scene, nodata, sample))
-            counts = _cut(
-                _windows(scene, name, tile_px, options.overlap), readers, limits, scratch, write
-            )
+            windows = _windows(scene, name, tile_px, options.overlap)
+            counts = _cut(windows, readers, options, scratch, write)
         if not counts["landslide"]:
             raise InputError(
                 f"{polygons}: no tile of {image} has {options.min_landslide_px} landslide pixels "
@@ -149,14 +147,13 @@ def _windows(scene, name, tile_px, overlap) -> list[tuple[str, Window]]:
     ]
 
 
-def _cut(windows, readers, limits, folder, write) -> dict[str, int]:
+def _cut(windows, readers, options: CutOptions, folder, write) -> dict[str, int]:
     """Read, judge and write tile after tile; the counts that `cut_scene` returns.
 
-    `readers` of image, labels and DEM (or None) take a window; `limits` are the pixels with data
-    and the landslide pixels that a tile needs.
+    `readers` of image, labels and DEM (or None) take a window.
     """
     read_image, read_mask, read_dem = readers
-    least_px, least_landslide_px = limits
+    least_px = options.min_valid * options.tile_px**2
     counts = dict.fromkeys(
         ("landslide", "non_landslide", "no_data", "few_landslide_px", "landslide_px", "valid_px"), 0
     )
@@ -173,7 +170,7 @@ def _cut(windows, readers, limits, folder, write) -> dict[str, int]:
         if whole.sum() < least_px:
             counts["no_data"] += 1
             continue
-        if 0 < landslide < least_landslide_px:
+        if 0 < landslide < options.min_landslide_px:
             counts["few_landslide_px"] += 1
             continue
         part = "landslide" if landslide else "non-landslide"

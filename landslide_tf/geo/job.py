@@ -11,6 +11,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import rasterio
+
 from landslide_tf.checks import InputError
 from landslide_tf.console import say
 from landslide_tf.data.crs import horizontal
@@ -176,8 +178,6 @@ def sources(*paths) -> list[str]:
     >>> sources("scene.tif", None)
     ['scene.tif']
     """
-    import rasterio
-
     found = []
     for path in filter(None, paths):
         found.append(str(path))

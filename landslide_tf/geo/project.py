@@ -38,9 +38,8 @@ def write_project(folder, title: str, grid, image: tuple, *, percent: bool, with
     path, bands, limits = image
     srs = element(
         "spatialrefsys",
-        None,
-        element("wkt", None, grid.crs.to_wkt()),
-        element("authid", None, ":".join(grid.crs.to_authority() or ())),
+        element("wkt", grid.crs.to_wkt()),
+        element("authid", ":".join(grid.crs.to_authority() or ())),
     )
     layers = [
         (
@@ -81,7 +80,7 @@ def _packed(text: str) -> bytes:
 
 def _project(title, srs, extent, layers) -> Element:
     """The document: layers are (element, shown?), from top to bottom."""
-    tree = element("layer-tree-group", {"expanded": 1, "checked": "Qt::Checked"})
+    tree = element("layer-tree-group", expanded=1, checked="Qt::Checked")
     for layer, shown in layers:
         name, source, provider = (
             layer.findtext(tag) for tag in ("layername", "datasource", "provider")
@@ -89,32 +88,29 @@ def _project(title, srs, extent, layers) -> Element:
         checked = "Qt::Checked" if shown else "Qt::Unchecked"
         tree.append(
             element(
-                "layer-tree-layer",
-                {"id": layer.findtext("id"), "name": name, "checked": checked, "expanded": 1,
-                 "source": source, "providerKey": provider},
+                "layer-tree-layer", id=layer.findtext("id"), name=name, checked=checked,
+                expanded=1, source=source, providerKey=provider,
             )
         )  # fmt: skip
     sides = (
-        element(side, None, f"{value:.10g}")
+        element(side, f"{value:.10g}")
         for side, value in zip(("xmin", "ymin", "xmax", "ymax"), extent, strict=True)
     )
     canvas = element(
-        "mapcanvas",
-        {"name": "theMapCanvas"},
-        element("extent", None, *sides),
-        element("destinationsrs", None, srs),
+        "mapcanvas", element("extent", *sides), element("destinationsrs", srs), name="theMapCanvas"
     )
-    paths = element("Paths", None, element("Absolute", {"type": "bool"}, "false"))
-    enabled = element("ProjectionsEnabled", {"type": "int"}, "1")  # else QGIS takes no CRS
+    paths = element("Paths", element("Absolute", "false", type="bool"))
+    enabled = element("ProjectionsEnabled", "1", type="int")  # else QGIS takes no CRS
     return element(
         "qgis",
-        {"projectname": title, "version": QGIS_VERSION},
-        element("title", None, title),
-        element("projectCrs", None, srs),
+        element("title", title),
+        element("projectCrs", srs),
         tree,
         canvas,
-        element("projectlayers", None, *(layer for layer, _ in layers)),
-        element("properties", None, paths, element("SpatialRefSys", None, enabled)),
+        element("projectlayers", *(layer for layer, _ in layers)),
+        element("properties", paths, element("SpatialRefSys", enabled)),
+        projectname=title,
+        version=QGIS_VERSION,
     )
 
 
@@ -123,13 +119,13 @@ def _layer(identifier, name, source, srs, parts) -> Element:
     kind = {"type": "vector", "geometry": "Polygon"} if vector else {"type": "raster"}
     return element(
         "maplayer",
-        kind,
-        element("id", None, f"{identifier}_of_the_map"),
-        element("datasource", None, source),
-        element("layername", None, name),
-        element("srs", None, srs),
-        element("provider", {"encoding": "UTF-8"}, "ogr" if vector else "gdal"),
+        element("id", f"{identifier}_of_the_map"),
+        element("datasource", source),
+        element("layername", name),
+        element("srs", srs),
+        element("provider", "ogr" if vector else "gdal", encoding="UTF-8"),
         *parts,
+        **kind,
     )
 
 
