@@ -128,8 +128,8 @@ def check_free(out: Path, overwrite: bool) -> None:
 
 def open_for(run: Run, image, dem, options: MapOptions) -> Scene:
     """`open_scene` for a run: at the resolution and in the windows that suit its model."""
-    resolution = options.resolution_m or model_resolution(run, image)
-    options = dataclasses.replace(options, resolution_m=resolution)
+    if options.resolution_m is None:
+        options = dataclasses.replace(options, resolution_m=model_resolution(run, image))
     return open_scene(image, dem, run.spec, options, sees_locally=run.sees_locally)
 
 

@@ -143,12 +143,17 @@ def test_elevation_scaled_in_each_window_keeps_the_training_size(how, make_scene
 
 
 @pytest.mark.parametrize(
-    ("window_px", "overlap", "message"),
-    [(40, None, "multiple of 16"), (0, None, "multiple of 16"), (64, 64, "below the window of 64")],
+    ("options", "message"),
+    [
+        ({"window_px": 40}, "multiple of 16"),
+        ({"window_px": 0}, "multiple of 16"),
+        ({"window_px": 64, "overlap": 64}, "below the window of 64"),
+        *(({"resolution_m": metres}, "must be above 0") for metres in (0.0, -1.0, np.inf, np.nan)),
+    ],
 )
-def test_bad_windows(window_px, overlap, message, make_scene, tmp_path):
+def test_bad_windows(options, message, make_scene, tmp_path):
     run, _ = rgb_run(tmp_path / "run")
-    options = dataclasses.replace(FLOAT, window_px=window_px, overlap=overlap)
+    options = dataclasses.replace(FLOAT, **options)
     with pytest.raises(InputError, match=message):
         make_map(run, (make_scene()[0], None), tmp_path / "map", options)
 
