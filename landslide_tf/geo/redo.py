@@ -168,16 +168,16 @@ def _job(folder: Path, out: Path, report: dict, changes: dict) -> Job:
                 "it, or map the scene again"
             )
     scene = Scene(
-        image,
-        dem,
-        bool(dem) and inputs["dem"]["read_by_the_model"],
-        tuple(key["bands"]) if key["bands"] else None,
-        key["nodata"],
-        tuple(map(tuple, key["stretch"])) if key["stretch"] else None,
-        options.get("skip_bad", False),
-        tuple(inputs["pixel_m"]),
-        max(key["window_px"]),  # nothing is computed with it
-        Layout(tuple(inputs["size_px"]), tuple(key["window_px"]), tuple(key["overlap_px"])),
+        image=image,
+        dem=dem,
+        dem_in_model=bool(dem) and inputs["dem"]["read_by_the_model"],
+        bands=tuple(key["bands"]) if key["bands"] else None,
+        nodata=key["nodata"],
+        stretch=tuple(map(tuple, key["stretch"])) if key["stretch"] else None,
+        skip_bad=options.get("skip_bad", False),
+        resolution_m=tuple(inputs["pixel_m"]),
+        window_px=max(key["window_px"]),  # nothing is computed with it
+        layout=Layout(tuple(inputs["size_px"]), tuple(key["window_px"]), tuple(key["overlap_px"])),
     )
     return Job(out, scene, MapOptions(**options), key, "start")
 

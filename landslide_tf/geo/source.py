@@ -83,16 +83,16 @@ def open_scene(
     shared = (round(overlap * px / side) for px in window)
     shared = tuple(min(s, px - 1) for s, px in zip(shared, window, strict=True))
     scene = Scene(
-        str(image),
-        str(dem) if dem is not None else None,
-        spec.uses_dem,
-        numbers,
-        nodata,
-        None,
-        options.skip_bad,
-        pixel,
-        side,
-        Layout(size, window, shared),
+        image=str(image),
+        dem=None if dem is None else str(dem),
+        dem_in_model=spec.uses_dem,
+        bands=numbers,
+        nodata=nodata,
+        stretch=None,
+        skip_bad=options.skip_bad,
+        resolution_m=pixel,
+        window_px=side,
+        layout=Layout(size, window, shared),
     )
     return _with_stretch(scene, options.scale)
 
