@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pyogrio
 import rasterio
-from rasterio.enums import Resampling
 from rasterio.features import rasterize
 from rasterio.transform import Affine
 from rasterio.windows import Window
@@ -27,7 +26,7 @@ from landslide_tf.geo.cleaning import default_min_area_m2
 from landslide_tf.geo.frequency import FEWEST, area_frequency
 from landslide_tf.geo.geopackage import CHUNK, LAYER, describe_layer
 from landslide_tf.geo.job import OUTPUTS, Job
-from landslide_tf.geo.outputs import NO_DATA, new_raster, outcome, thin_any, write_cog
+from landslide_tf.geo.outputs import NO_DATA, new_raster, outcome, thin_any, thin_mean, write_cog
 from landslide_tf.geo.overlay import open_labels
 from landslide_tf.geo.polygons import PolygonWriter, touching
 from landslide_tf.geo.project import PROJECT, write_project
@@ -229,14 +228,13 @@ def _draw(job: Job, grid, about: About, found: dict, areas) -> set[str]:
     sheet = pictures.Sheet(
         image, valid, step, ground, f"Landslides mapped in {name}", subtitle, source
     )
-    probability = _thin(work / "probability.tif", valid.shape, Resampling.average)
-    if job.options.dtype == "uint8":
-        probability /= 100
+    probability = thin_mean(work / "probability.tif", valid.shape)
     landslide = _polygons_on(out / "landslides.gpkg", grid.transform, step, valid.shape)
     reference = None
     if job.options.reference:
         reference = thin_any(work / "errors.tif", [1, 3], step)
-        errors = _thin(work / "errors.tif", valid.shape, Resampling.nearest)
+        with rasterio.open(work / "errors.tif") as file:
+            errors = file.read(1, out_shape=valid.shape)
         scores = found["scores"]["pixels"]["map"]
         objects = found["scores"]["landslides"]
         loose = objects["any_overlap"]
@@ -245,13 +243,9 @@ def _draw(job: Job, grid, about: About, found: dict, areas) -> set[str]:
             f"{scores['recall']:.2f}. Landslides: {loose['found']} of {objects['reference']} "
             f"touched,\n{loose['false_alarms']} of {objects['mapped']} mapped ones touch none"
         )
-        pictures.error_map(
-            out / "errors.png",
-            dataclasses.replace(
-                sheet, title=f"Map of {name} against the reference", subtitle=words
-            ),
-            np.nan_to_num(errors, nan=NO_DATA),
-        )
+        title = f"Map of {name} against the reference"
+        scored = dataclasses.replace(sheet, title=title, subtitle=words)
+        pictures.error_map(out / "errors.png", scored, errors)
         made.add("errors.png")
     pictures.overview(out / "overview.png", sheet, landslide, probability, about.threshold,
                       reference)  # fmt: skip
@@ -266,15 +260,6 @@ def _draw(job: Job, grid, about: About, found: dict, areas) -> set[str]:
         percent=job.options.dtype == "uint8", with_dem=scene.dem is not None,
     )  # fmt: skip
     return made
-
-
-def _thin(path, shape, resampling):
-    """A raster thinned out to `shape`, float32, NaN without data."""
-    with rasterio.open(path) as file:
-        array = file.read(
-            1, out_shape=shape, resampling=resampling, out_dtype="float32", masked=True
-        )
-    return array.filled(np.nan)
 
 
 def _polygons_on(gpkg, transform, step: int, shape):

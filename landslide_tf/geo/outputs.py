@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.shutil import copy
 from rasterio.windows import Window
@@ -112,6 +113,25 @@ def outcome(landslide, mask, known):
     """
     result = np.select([landslide & mask, landslide, mask], [1, 2, 3], 0)
     return np.where(known, result, NO_DATA).astype("uint8")
+
+
+def thin_mean(path, shape):
+    """The mean probability of a `probability.tif` in each of `shape` blocks, 0 to 1, float32.
+
+    NaN without data.
+
+    >>> with rasterio.open("scene.tif") as scene:
+    ...     with new_raster("probability.tif", scene, "uint8", {}) as file:
+    ...         file.write(np.full((64, 96), 40, "uint8"), 1)
+    >>> thin_mean("probability.tif", (2, 1)).round(6).tolist()
+    [[0.4], [0.4]]
+    """
+    with rasterio.open(path) as file:
+        values = file.read(
+            1, out_shape=shape, resampling=Resampling.average, out_dtype="float32", masked=True
+        )
+        full = 100 if file.dtypes[0] == "uint8" else 1
+    return values.filled(np.nan) / full
 
 
 def thin_any(path, wanted, step: int):
