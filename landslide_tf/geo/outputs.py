@@ -42,6 +42,7 @@ def new_raster(path, grid, dtype: str, tags: dict):
     >>> with rasterio.open("scene.tif") as scene:
     ...     with new_raster("landslides.tif", scene, "uint8", {"model": "unet"}) as file:
     ...         file.write(np.ones((40, 96), "uint8"), 1, window=Window(0, 0, 96, 40))
+    ...         file.write(np.zeros((24, 96), "uint8"), 1, window=Window(0, 40, 96, 24))
     >>> with rasterio.open("landslides.tif") as file:
     ...     file.shape, int(file.read().sum()), file.tags()["model"]
     ((64, 96), 3840, 'unet')
@@ -122,9 +123,9 @@ def thin_mean(path, shape):
 
     >>> with rasterio.open("scene.tif") as scene:
     ...     with new_raster("probability.tif", scene, "uint8", {}) as file:
-    ...         file.write(np.full((64, 96), 40, "uint8"), 1)
-    >>> thin_mean("probability.tif", (2, 1)).round(6).tolist()
-    [[0.4], [0.4]]
+    ...         file.write(np.full((64, 96), 50, "uint8"), 1)
+    >>> thin_mean("probability.tif", (2, 1)).tolist()
+    [[0.5], [0.5]]
     """
     with rasterio.open(path) as file:
         values = file.read(
