@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+import pyproj
 import rasterio
 import shapely
 from rasterio.enums import Resampling
@@ -18,6 +19,7 @@ from rasterio.transform import Affine, array_bounds
 from rasterio.warp import calculate_default_transform, reproject
 
 from landslide_tf.data.crs import horizontal
+from landslide_tf.geo.outputs import thin_mean
 from landslide_tf.geo.pictures import colours
 from landslide_tf.geo.reader import stretched, thumbnail
 from landslide_tf.geo.redo import open_map
@@ -45,8 +47,6 @@ class Place:
 
     def _middle(self, own) -> float | None:
         """The scene's meridian, None where it is drawn in pixels."""
-        import pyproj
-
         if own.geodetic_crs is None:
             return None
         height, width = self.size
@@ -148,7 +148,7 @@ def map_page(folder, polygons) -> str:
     import folium
     from PIL import Image
 
-    _, job = open_map(Path(folder), Path(folder))
+    _, job, _ = open_map(Path(folder), Path(folder))
     place = place_of(folder)
     crs = "Simple" if place.in_pixels else "EPSG3857"
     figure = folium.Map(tiles=None, crs=crs, prefer_canvas=True, min_zoom=-8, zoom_snap=0.25,
@@ -165,7 +165,7 @@ def map_page(folder, polygons) -> str:
     layers = {}
     for name, picture, resampling in (
         ("image", _image(job), Resampling.bilinear),
-        ("probability", _probability(folder), Resampling.nearest),
+        ("probability", _probability(folder, place.size), Resampling.nearest),
     ):
         rgba, bounds = place.picture(picture, resampling)
         with tempfile.TemporaryDirectory() as scratch:  # folium takes a file or an address
@@ -196,11 +196,8 @@ def _image(job):
     return np.concatenate([stretched(values, valid), np.uint8(255) * valid[..., None]], axis=-1)
 
 
-def _probability(folder):
+def _probability(folder, size):
     """The map's probability in colours: uint8 (h, w, 4), clear where low and without data."""
-    with rasterio.open(Path(folder) / "probability.tif") as file:
-        shrink = max(1.0, max(file.shape) / MOST_PX)
-        shape = tuple(max(1, round(n / shrink)) for n in file.shape)
-        values = file.read(1, out_shape=shape, resampling=Resampling.average, masked=True)
-        full = 100.0 if file.dtypes[0] == "uint8" else 1.0
-    return colours(values.astype("float32").filled(np.nan) / full)
+    shrink = max(1.0, max(size) / MOST_PX)
+    shape = tuple(max(1, round(n / shrink)) for n in size)
+    return colours(thin_mean(Path(folder) / "probability.tif", shape))

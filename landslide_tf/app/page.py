@@ -63,12 +63,12 @@ def build(site: Site):
 
 
 def _run_tab(gr, site: Site, page, model) -> None:
-    plain = {"buttons": ["download", "fullscreen"], "elem_classes": "picture"}
     card, scores = gr.HTML(elem_id="card"), gr.HTML(elem_id="scores")
-    curves = gr.Image(label="Curves of the training", interactive=False, format="png", **plain)
-    predictions = gr.Image(
-        label="Predictions on the test part", interactive=False, format="png", **plain
-    )
+    curves, predictions = (
+        gr.Image(label=label, interactive=False, format="png", elem_classes="picture",
+                 buttons=["download", "fullscreen"])
+        for label in ("Curves of the training", "Predictions on the test part")
+    )  # fmt: skip
 
     def look(model):
         try:

@@ -19,10 +19,7 @@ SIGNATURES = {
     "PNG": (b"\x89PNG\r\n\x1a\n",),
     "JPEG": (b"\xff\xd8\xff",),
 }
-KINDS = {
-    "scene": ("TIFF",),
-    "tile": ("TIFF", "PNG", "JPEG"),
-}
+KINDS = {"scene": ("TIFF",), "tile": ("TIFF", "PNG", "JPEG"), "reference": ("TIFF",)}
 SUFFIXES = {
     "scene": (".tif", ".tiff"),
     "tile": (".tif", ".tiff", ".png", ".jpg", ".jpeg"),
@@ -82,7 +79,7 @@ def check_file(path: Path, kind: str, folder) -> Path:
 def _check_picture(path: Path, kind: str) -> None:
     with open(path, "rb") as file:
         start = file.read(16)
-    kinds = KINDS.get(kind, ("TIFF",))
+    kinds = KINDS[kind]
     if not any(start.startswith(SIGNATURES[name]) for name in kinds):
         other = f"{NAMES}, or " if kind == "reference" else ""
         raise InputError(

@@ -6,6 +6,8 @@ import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pyogrio
+
 from landslide_tf.checks import InputError
 from landslide_tf.geo.vector import ERRORS
 
@@ -36,8 +38,6 @@ def check_vector(path: Path) -> None:
         ...
     landslide_tf.checks.InputError: landslides.kml: is no GeoPackage, GeoJSON, KML, ...
     """
-    import pyogrio
-
     suffix = path.suffix.lower()
     try:
         known = suffix in DRIVERS and _CONTENT[suffix](path)

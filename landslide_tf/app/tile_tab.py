@@ -53,7 +53,7 @@ def tile_tab(gr, site: Site, model) -> None:
         return (
             said_of(found, found.threshold), gr.Column(visible=True), found,
             found.threshold, tiles.outlined(found, found.threshold),
-            tiles.probability_picture(found), tiles.cam_picture(found),
+            tiles.over_grey(found, found.probability), tiles.over_grey(found, found.cam),
             words.table("Occlusion: what the model needs", head, tiles.occlusion_rows(found)),
         )  # fmt: skip
 

@@ -92,14 +92,17 @@ def outlined(trial: Trial, threshold: float):
     return cv2.drawContours(picture.copy(), lines, -1, OUTLINE, 2)
 
 
-def probability_picture(trial: Trial):
-    """The probability in its colours over the tile in grey: uint8 (h, w, 3)."""
-    return _over(trial, colours(trial.probability))
+def over_grey(trial: Trial, share):
+    """Shares (h, w) from 0 to 1, in the colours of probability, over the tile in grey.
 
-
-def cam_picture(trial: Trial):
-    """Grad-CAM over the tile in grey: uint8 (h, w, 3), or None."""
-    return None if trial.cam is None else _over(trial, colours(trial.cam))
+    The picture is uint8 (h, w, 3), larger than the tile. None of None.
+    """
+    if share is None:
+        return None
+    rgba = colours(share)
+    alpha = rgba[..., 3:] / 255
+    grey = trial.picture.mean(axis=-1, keepdims=True) * 0.8 + 30
+    return _enlarge(np.round((1 - alpha) * grey + alpha * rgba[..., :3]).astype("uint8"))
 
 
 def share_above(trial: Trial, threshold: float) -> float:
@@ -114,12 +117,6 @@ def occlusion_rows(trial: Trial) -> list[list[str]]:
         [TITLES[name], f"{found['change']:.3f}", f"{found['flipped']:.1%}"]
         for name, found in trial.hidden.items()
     ]
-
-
-def _over(trial: Trial, rgba):
-    alpha = rgba[..., 3:] / 255
-    grey = trial.picture.mean(axis=-1, keepdims=True) * 0.8 + 30
-    return _enlarge(np.round((1 - alpha) * grey + alpha * rgba[..., :3]).astype("uint8"))
 
 
 def _picture(raster):

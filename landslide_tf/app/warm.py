@@ -16,7 +16,7 @@ from landslide_tf.checks import InputError
 from landslide_tf.runs.run import Run, load_run
 
 IDLE_S = 1.0  # after the page is there
-USED_LATER = ("folium", "geopandas", "matplotlib.backends.backend_agg", "PIL.Image", "pyogrio")
+USED_LATER = ("folium", "geopandas", "matplotlib.backends.backend_agg", "PIL.Image")
 
 
 def loaded(folder) -> Run:

@@ -208,10 +208,7 @@ def compare(got, wanted, threshold: float) -> dict[str, float]:
     difference[np.isnan(got) & np.isnan(wanted)] = 0
     difference = np.nan_to_num(difference, nan=1.0)
     flipped = (got >= threshold) != (wanted >= threshold)
-    return {
-        "difference": round(float(difference.max()), 9),
-        "flipped": float(flipped.mean()),
-    }
+    return {"difference": round(float(difference.max()), 9), "flipped": float(flipped.mean())}
 
 
 def _raw_inputs(x, sizes=RAW_SIZES):

@@ -35,14 +35,8 @@ def fill_holes(shape, smallest: float):
     >>> filled.area, count
     (65.0, 1)
     """
-    kept, filled = [], 0
-    for polygon in _polygons(shape):
-        holes = [hole for hole in polygon.interiors if shapely.Polygon(hole).area >= smallest]
-        filled += len(polygon.interiors) - len(holes)
-        kept.append(shapely.Polygon(polygon.exterior, holes))
-    if not filled:
-        return shape, 0
-    return kept[0] if len(kept) == 1 else shapely.MultiPolygon(kept), filled
+    kept = [hole for hole in shape.interiors if shapely.Polygon(hole).area >= smallest]
+    return shapely.Polygon(shape.exterior, kept), len(shape.interiors) - len(kept)
 
 
 def smooth(shape):
@@ -68,12 +62,8 @@ def smooth(shape):
 
 def _cut_corners(shape):
     """Each corner replaced by two points on its sides, half a pixel away at most."""
-    return shapely.union_all(
-        [
-            shapely.Polygon(_cut_ring(p.exterior), [_cut_ring(hole) for hole in p.interiors])
-            for p in _polygons(shape)
-        ]
-    )
+    holes = [_cut_ring(hole) for hole in shape.interiors]
+    return shapely.union_all([shapely.Polygon(_cut_ring(shape.exterior), holes)])
 
 
 def _cut_ring(ring):
@@ -83,7 +73,3 @@ def _cut_ring(ring):
     step = to_next / length * np.minimum(CUT_PX, length / 2)
     # the point before a corner lies on the side that ends there
     return np.stack([points - np.roll(step, 1, axis=0), points + step], axis=1).reshape(-1, 2)
-
-
-def _polygons(shape):
-    return list(shape.geoms) if shape.geom_type == "MultiPolygon" else [shape]

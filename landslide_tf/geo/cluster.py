@@ -45,7 +45,7 @@ def connect(scheduler: str):
         raise InputError(
             f"--scheduler {scheduler}: does not answer ({error}); start one with 'dask scheduler'"
         ) from None
-    if not client.scheduler_info(n_workers=-1)["workers"]:
+    if not client.nthreads():  # by worker
         client.close()
         raise InputError(
             f"--scheduler {scheduler}: has no workers; start some with 'dask worker {scheduler}'"
@@ -71,8 +71,7 @@ def compute_on_cluster(client, scene, run_dir, stamp, blocks, *, tta, batch):
                 client.submit(compute_block, scene, run_dir, stamp, block, tta, batch, pure=False)
             )
 
-    threads = sum(w["nthreads"] for w in client.scheduler_info(n_workers=-1)["workers"].values())
-    give_out(AHEAD * max(1, threads))
+    give_out(AHEAD * max(1, sum(client.nthreads().values())))
     for future in futures:
         try:
             result = future.result()

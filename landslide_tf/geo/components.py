@@ -10,6 +10,7 @@ from rasterio.transform import Affine
 from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from shapely.geometry import shape
 
 
 @dataclass
@@ -20,14 +21,14 @@ class Component:
     >>> found.add(0, np.array([[1, 1, 0]], bool), {"height": np.array([[5.0, 7.0, 9.0]])})
     []
     >>> found.end()
-    [Component(px=2, sums={'height': 12.0}, lows={'height': 5.0}, highs={'height': 7.0}, pieces=[])]
+    [Component(px=2, sums={'height': 12.0}, lows={'height': 5.0}, highs={'height': 7.0}, ...)]
     """
 
     px: int
     sums: dict[str, float]  # of each layer, over the pixels
     lows: dict[str, float]
     highs: dict[str, float]
-    pieces: list = field(default_factory=list)  # shapely polygons in pixels, (x, y)
+    pieces: list = field(default_factory=list)  # outline: shapely polygons in pixels, (x, y)
 
     @classmethod
     def join(cls, parts: list[Component]) -> Component:
@@ -57,8 +58,7 @@ class Components:
     [3, 1]
     """
 
-    def __init__(self, outlines: bool = False):
-        self._outlines = outlines
+    def __init__(self):
         self._open: list[Component] = []  # those that reach the lower edge of the last strip
         self._edge = None  # (width,) int: 1 + index into `_open`, 0 elsewhere
 
@@ -107,13 +107,10 @@ class Components:
             )
             for i in range(count)
         ]
-        if self._outlines:
-            from shapely.geometry import shape
-
-            place = Affine.translation(0, top)
-            traced = shapes(labels.astype("int32"), where, connectivity=4, transform=place)
-            for outline, label in traced:
-                result[int(label) - 1].pieces.append(shape(outline))
+        place = Affine.translation(0, top)
+        traced = shapes(labels.astype("int32"), where, connectivity=4, transform=place)
+        for outline, label in traced:
+            result[int(label) - 1].pieces.append(shape(outline))
         return result
 
     def _groups(self, first_row, count):

@@ -15,12 +15,7 @@ from landslide_tf.checks import InputError
 from landslide_tf.console import progress_bar, warn
 from landslide_tf.data.alignment import SCENE_TILE_PX
 from landslide_tf.data.opening import open_raster, reading
-from landslide_tf.data.raster import (
-    Raster,
-    nodata_values,
-    read_window,
-    write_geotiff,
-)
+from landslide_tf.data.raster import Raster, nodata_values, read_window, write_geotiff
 from landslide_tf.data.tags import colour_table, scale_and_offset, white_is_zero
 from landslide_tf.data.tile_rules import check_image
 from landslide_tf.files import SCRATCH, check_outputs
@@ -32,13 +27,7 @@ MASK_NODATA = 255
 
 
 def cut_scene(
-    image,
-    polygons,
-    out,
-    options: CutOptions | None = None,
-    *,
-    dem=None,
-    overwrite: bool = False,
+    image, polygons, out, options: CutOptions | None = None, *, dem=None, overwrite: bool = False
 ) -> dict[str, int]:
     """Write the tiles of a scene to `out`; returns how many, by what became of them.
 
@@ -104,11 +93,9 @@ def cut_scene(
                 polygons, image, readers[1], nodata=nodata, bands=options.bands, tile_px=side
             )
             warn(odd)
-            limits = (min_valid * tile_px**2, options.min_landslide_px)
             write = functools.partial(_write, tile_px=tile_px, fill=_fill(scene, nodata, sample))
-            counts = _cut(
-                _windows(scene, name, tile_px, options.overlap), readers, limits, scratch, write
-            )
+            windows = _windows(scene, name, tile_px, options.overlap)
+            counts = _cut(windows, readers, options, scratch, write)
         if not counts["landslide"]:
             raise InputError(
                 f"{polygons}: no tile of {image} has {options.min_landslide_px} landslide pixels "
@@ -149,26 +136,24 @@ def _tiles_called(out: Path, name: str) -> list[Path]:
 def _windows(scene, name, tile_px, overlap) -> list[tuple[str, Window]]:
     """File names of the tiles, and their windows within the scene."""
     digits = max(4, len(str(max(scene.height, scene.width))))
+    whole = Window(0, 0, scene.width, scene.height)
     return [
         (
             f"{name}_{row:0{digits}d}_{column:0{digits}d}.tif",
-            Window(
-                column, row, min(tile_px, scene.width - column), min(tile_px, scene.height - row)
-            ),
+            Window(column, row, tile_px, tile_px).intersection(whole),
         )
         for row in tile_starts(scene.height, tile_px, overlap)
         for column in tile_starts(scene.width, tile_px, overlap)
     ]
 
 
-def _cut(windows, readers, limits, folder, write) -> dict[str, int]:
+def _cut(windows, readers, options: CutOptions, folder, write) -> dict[str, int]:
     """Read, judge and write tile after tile; the counts that `cut_scene` returns.
 
-    `readers` of image, labels and DEM (or None) take a window; `limits` are the pixels with data
-    and the landslide pixels that a tile needs.
+    `readers` of image, labels and DEM (or None) take a window.
     """
     read_image, read_mask, read_dem = readers
-    least_px, least_landslide_px = limits
+    least_px = options.min_valid * options.tile_px**2
     counts = dict.fromkeys(
         ("landslide", "non_landslide", "no_data", "few_landslide_px", "landslide_px", "valid_px"), 0
     )
@@ -185,7 +170,7 @@ def _cut(windows, readers, limits, folder, write) -> dict[str, int]:
         if whole.sum() < least_px:
             counts["no_data"] += 1
             continue
-        if 0 < landslide < least_landslide_px:
+        if 0 < landslide < options.min_landslide_px:
             counts["few_landslide_px"] += 1
             continue
         part = "landslide" if landslide else "non-landslide"

@@ -6,6 +6,8 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+import pyogrio
+
 from landslide_tf.geo.attributes import fields
 from landslide_tf.geo.outputs import write_error
 from landslide_tf.geo.styles import polygon_parts, qml
@@ -61,13 +63,10 @@ class FeatureFile:
 
     def read(self, **which):
         """Features as a GeoDataFrame; `which` as of `pyogrio.read_dataframe`."""
-        import pyogrio
-
         return pyogrio.read_dataframe(self._path, layer=LAYER, **which)
 
     def _flush(self) -> None:
         import geopandas
-        import pyogrio
 
         columns = [*self._kinds, "geometry"]
         frame = geopandas.GeoDataFrame(self._rows, columns=columns, crs=self._crs)
@@ -127,8 +126,6 @@ def describe_layer(path, title: str, abstract: str, with_dem: bool) -> None:
 @contextlib.contextmanager
 def told(path):
     """Turn what pyogrio raises in the block into what `write_error` makes of it."""
-    import pyogrio
-
     try:
         yield
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:

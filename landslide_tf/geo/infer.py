@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from rasterio.transform import Affine
 
 from landslide_tf.checks import JobError
 from landslide_tf.data.raster import Raster
@@ -25,7 +26,7 @@ class BlockResult:
     block: tuple[int, int]
     total: np.ndarray  # (h, w) float32 within the scene: weighted probability, NaN is no data
     windows: int  # that the model computed
-    bad: np.ndarray  # (N, 5) int: 0 image or 1 DEM, top, left, bottom, right of what is damaged
+    bad: list[tuple]  # 'image' or 'dem', top, left, bottom, right of what is damaged
 
 
 def scene_run(run: Run, scene: Scene) -> Run:
@@ -54,6 +55,7 @@ def compute_blocks(
     # larger windows are fewer at once: memory stays about what it is
     batch = max(1, batch * run.spec.tile_px**2 // scene.window_px**2)
     run = scene_run(run, scene)
+    predict = over_flips(run.predictor) if tta else run.predictor
     result = None
     for item in _ahead(_read_blocks(scene, run, blocks, batch), AHEAD):
         if isinstance(item, BlockResult):
@@ -62,7 +64,9 @@ def compute_blocks(
             result, done = item, 0
             continue
         places, rasters, x = item
-        probability = _predict(run.predictor, x, tta)
+        probability = predict(x)
+        if not np.isfinite(probability).all():
+            raise JobError("the model gives NaN; look at its loss curve and train it again")
         for (where, weight), (image, dem), p in zip(places, rasters, probability, strict=True):
             p = run.restore(p, image, dem)
             part = result.total[where]
@@ -91,15 +95,9 @@ def _read_blocks(scene: Scene, run: Run, blocks, batch):
             where = np.s_[y - top : y - top + h, x - left : x - left + w]
             if valid[where].any():
                 windows.append((where, weight.astype("float32")))
-        kinds = ("image", "dem")
-        bad = [(kinds.index(kind), *place) for kind, *place in reader.bad]
         inside = valid[: height - top, : width - left]
-        yield BlockResult(
-            block,
-            np.where(inside, np.float32(0), np.float32(np.nan)),
-            len(windows),
-            np.array(bad, int).reshape(-1, 5),
-        )
+        empty = np.where(inside, np.float32(0), np.float32(np.nan))
+        yield BlockResult(block, empty, len(windows), reader.bad)
         for first in range(0, len(windows), batch):
             places = windows[first : first + batch]
             rasters = [(part_of(image, where), part_of(dem, where)) for where, _ in places]
@@ -110,17 +108,9 @@ def part_of(raster: Raster | None, where) -> Raster | None:
     """The part of a raster at two slices of its rows and columns; None of None."""
     if raster is None:
         return None
-    t, (y, x) = raster.transform, (s.start for s in where)
-    corner = type(t)(t.a, t.b, t.a * x + t.b * y + t.c, t.d, t.e, t.d * x + t.e * y + t.f)
+    rows, columns = where
+    corner = raster.transform @ Affine.translation(columns.start, rows.start)
     return Raster(raster.values[where], raster.valid[where], raster.crs, corner)
-
-
-def _predict(predict, x, tta: bool):
-    """Probability (B, H, W)."""
-    result = (over_flips(predict) if tta else predict)(x)
-    if not np.isfinite(result).all():
-        raise JobError("the model gives NaN; look at its loss curve and train it again")
-    return result
 
 
 def _ahead(items, count: int):

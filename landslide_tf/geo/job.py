@@ -11,6 +11,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import rasterio
+
 from landslide_tf.checks import InputError
 from landslide_tf.console import say
 from landslide_tf.data.crs import horizontal
@@ -126,8 +128,8 @@ def check_free(out: Path, overwrite: bool) -> None:
 
 def open_for(run: Run, image, dem, options: MapOptions) -> Scene:
     """`open_scene` for a run: at the resolution and in the windows that suit its model."""
-    resolution = options.resolution_m or model_resolution(run, image)
-    options = dataclasses.replace(options, resolution_m=resolution)
+    if options.resolution_m is None:
+        options = dataclasses.replace(options, resolution_m=model_resolution(run, image))
     return open_scene(image, dem, run.spec, options, sees_locally=run.sees_locally)
 
 
@@ -154,7 +156,7 @@ def _check_formats(image, formats: str) -> None:
     if not asked:
         return
     with open_raster(image) as file:
-        if file.crs is not None and horizontal(file.crs).geodetic_crs is None:
+        if horizontal(file.crs).geodetic_crs is None:
             raise InputError(
                 f"--format {asked[0]}: needs longitude and latitude, and {image} is in local "
                 "coordinates; leave the format out, or reproject the image (gdalwarp -t_srs)"
@@ -176,8 +178,6 @@ def sources(*paths) -> list[str]:
     >>> sources("scene.tif", None)
     ['scene.tif']
     """
-    import rasterio
-
     found = []
     for path in filter(None, paths):
         found.append(str(path))

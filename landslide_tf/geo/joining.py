@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyogrio
 import rasterio
-from rasterio.enums import Resampling
 from rasterio.features import rasterize
 from rasterio.transform import Affine
+from rasterio.windows import Window
 
 from landslide_tf import __version__
 from landslide_tf.data.ground import Ground
@@ -25,7 +26,7 @@ from landslide_tf.geo.cleaning import default_min_area_m2
 from landslide_tf.geo.frequency import FEWEST, area_frequency
 from landslide_tf.geo.geopackage import CHUNK, LAYER, describe_layer
 from landslide_tf.geo.job import OUTPUTS, Job
-from landslide_tf.geo.outputs import NO_DATA, StripFile, outcome, thin_any, write_cog
+from landslide_tf.geo.outputs import NO_DATA, new_raster, outcome, thin_any, thin_mean, write_cog
 from landslide_tf.geo.overlay import open_labels
 from landslide_tf.geo.polygons import PolygonWriter, touching
 from landslide_tf.geo.project import PROJECT, write_project
@@ -117,13 +118,14 @@ def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, d
     mapped_px = 0
     with contextlib.ExitStack() as stack:
 
-        def strip_file(name, dtype="uint8"):
-            return stack.enter_context(StripFile(work / name, grid, dtype, about.tags()))
+        def create(name, dtype="uint8"):
+            return stack.enter_context(new_raster(work / name, grid, dtype, about.tags()))
 
-        probability_file = strip_file("probability.tif", options.dtype)
-        landslide_file = strip_file("landslides.tif")
-        error_file = strip_file("errors.tif") if labels else None
+        probability_file = create("probability.tif", options.dtype)
+        landslide_file = create("landslides.tif")
+        error_file = create("errors.tif") if labels else None
         for top, probability, above, below in _with_neighbours(strips):
+            window = Window(0, top, *probability.shape[::-1])
             valid = np.isfinite(probability)
             landslide = valid & (probability >= np.float32(about.threshold))
             mapped_px += int(valid.sum())
@@ -131,15 +133,16 @@ def trace(job: Job, strips, labels, about: About, watch: Watch) -> tuple[dict, d
             if options.dtype == "uint8":
                 percent = np.round(np.nan_to_num(probability) * 100)
                 stored = np.where(valid, percent, NO_DATA).astype("uint8")
-            probability_file.write(top, stored)
-            landslide_file.write(top, np.where(valid, landslide, NO_DATA).astype("uint8"))
+            probability_file.write(stored, 1, window=window)
+            classes = np.where(valid, landslide, NO_DATA).astype("uint8")
+            landslide_file.write(classes, 1, window=window)
             if labels:
-                truth = labels(rasterio.windows.Window(0, top, *probability.shape[::-1]))
+                truth = labels(window)
                 mask = (truth.values[..., 0] > 0) & truth.valid
                 known = truth.valid & valid
                 scorer.add(probability, mask, known)
                 objects.add(top, mask & known, landslide & known)
-                error_file.write(top, outcome(landslide, mask, known))
+                error_file.write(outcome(landslide, mask, known), 1, window=window)
             edge = touching(valid, above, below) & landslide
             polygons.add(top, probability, landslide, edge)
             watch.tell("polygons", top + len(probability), scene.size[0])
@@ -225,14 +228,13 @@ def _draw(job: Job, grid, about: About, found: dict, areas) -> set[str]:
     sheet = pictures.Sheet(
         image, valid, step, ground, f"Landslides mapped in {name}", subtitle, source
     )
-    probability = _thin(work / "probability.tif", valid.shape, Resampling.average)
-    if job.options.dtype == "uint8":
-        probability /= 100
+    probability = thin_mean(work / "probability.tif", valid.shape)
     landslide = _polygons_on(out / "landslides.gpkg", grid.transform, step, valid.shape)
     reference = None
     if job.options.reference:
         reference = thin_any(work / "errors.tif", [1, 3], step)
-        errors = _thin(work / "errors.tif", valid.shape, Resampling.nearest)
+        with rasterio.open(work / "errors.tif") as file:
+            errors = file.read(1, out_shape=valid.shape)
         scores = found["scores"]["pixels"]["map"]
         objects = found["scores"]["landslides"]
         loose = objects["any_overlap"]
@@ -241,13 +243,9 @@ def _draw(job: Job, grid, about: About, found: dict, areas) -> set[str]:
             f"{scores['recall']:.2f}. Landslides: {loose['found']} of {objects['reference']} "
             f"touched,\n{loose['false_alarms']} of {objects['mapped']} mapped ones touch none"
         )
-        pictures.error_map(
-            out / "errors.png",
-            dataclasses.replace(
-                sheet, title=f"Map of {name} against the reference", subtitle=words
-            ),
-            np.nan_to_num(errors, nan=NO_DATA),
-        )
+        title = f"Map of {name} against the reference"
+        scored = dataclasses.replace(sheet, title=title, subtitle=words)
+        pictures.error_map(out / "errors.png", scored, errors)
         made.add("errors.png")
     pictures.overview(out / "overview.png", sheet, landslide, probability, about.threshold,
                       reference)  # fmt: skip
@@ -264,19 +262,8 @@ def _draw(job: Job, grid, about: About, found: dict, areas) -> set[str]:
     return made
 
 
-def _thin(path, shape, resampling):
-    """A raster thinned out to `shape`, float32, NaN without data."""
-    with rasterio.open(path) as file:
-        array = file.read(
-            1, out_shape=shape, resampling=resampling, out_dtype="float32", masked=True
-        )
-    return array.filled(np.nan)
-
-
 def _polygons_on(gpkg, transform, step: int, shape):
     """Which pixels of a picture hold a part of a polygon: bool `shape`."""
-    import pyogrio
-
     result = np.zeros(shape, "uint8")
     for first in range(0, pyogrio.read_info(gpkg, layer=LAYER)["features"], CHUNK):
         part = pyogrio.read_dataframe(

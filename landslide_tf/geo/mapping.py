@@ -22,7 +22,7 @@ from landslide_tf.geo import cluster
 from landslide_tf.geo.infer import compute_blocks
 from landslide_tf.geo.job import Job, MapOptions, describe, make_job, outputs, sources
 from landslide_tf.geo.joining import About, join, open_reference
-from landslide_tf.geo.notes import image_notes, scale_note
+from landslide_tf.geo.notes import image_notes, scale_notes
 from landslide_tf.geo.oddities import dem_oddities, reference_oddities
 from landslide_tf.geo.outputs import CACHE_MB, write_error
 from landslide_tf.geo.overlay import Grid
@@ -110,11 +110,11 @@ def _map(run: Run, job: Job, client, watch: Watch) -> dict:
     computing = time.perf_counter() - started
     facts = [load_facts(job.work, block) for block in job.scene.layout.blocks]
     windows = sum(count for count, _ in facts)
-    bad = np.unique(np.concatenate([places for _, places in facts]), axis=0)
+    bad = sorted({place for _, places in facts for place in places})
     if windows == 0:
         job.forget()
         both = " and DEM" if job.scene.dem_in_model else ""
-        if len(bad):
+        if bad:
             raise InputError(
                 f"{job.scene.image}: nothing is left of image{both} without the {len(bad)} blocks "
                 "that cannot be read; restore the damaged file"
@@ -142,8 +142,7 @@ def _map(run: Run, job: Job, client, watch: Watch) -> dict:
             "computed_now": computed,
         },
         "bad_blocks": [
-            {"file": ("image", "dem")[kind], "rows": [y0, y1], "columns": [x0, x1]}
-            for kind, y0, x0, y1, x1 in bad.tolist()
+            {"file": kind, "rows": [y0, y1], "columns": [x0, x1]} for kind, y0, x0, y1, x1 in bad
         ],
         "seconds": {"all": round(seconds, 1), "windows": round(computing, 1)},
         "windows_per_second": round(computed / computing, 2) if computed else None,
@@ -152,7 +151,7 @@ def _map(run: Run, job: Job, client, watch: Watch) -> dict:
     write_json(job.out / "report.json", report)
     shutil.rmtree(job.work)
     say_found(job.out, found, f"{seconds:.0f} s, {report['peak_memory_mib'] or '?'} MiB")
-    if len(bad):
+    if bad:
         say(f"{job.out}: {len(bad)} damaged blocks are left as no data (report.json)")
     return report
 
@@ -215,7 +214,7 @@ def scene_warnings(run: Run, scene: Scene, options: MapOptions, labels=None) -> 
     values, valid, _ = thumbnail(scene)
     notes = resolution_notes(options.resolution_m, used, run.metrics.get("resolution_m"), own)
     notes += image_notes(scene)
-    notes += filter(None, [scale_note(scene, values, valid, run.spec)])
+    notes += scale_notes(scene, values, valid, run.spec)
     notes += one_colour(Raster(values, valid))
     if scene.dem is not None:
         with open_raster(scene.image) as file:

@@ -81,14 +81,14 @@ def missing_bytes(file) -> int:
     return max(0, sum(map(int, about)) - os.path.getsize(file.name))
 
 
-def scale_note(scene: Scene, values, valid, spec) -> str | None:
-    """A warning where the scaled image is far darker than what a model is trained on, or None.
+def scale_notes(scene: Scene, values, valid, spec) -> list[str]:
+    """A warning where the scaled image is far darker than what a model is trained on.
 
     Raises:
         InputError: an image whose type does not say what becomes 1, as floats beyond [0, 1].
     """
     if scene.stretch is not None or not valid.any():
-        return None
+        return []
     try:
         check_brightness(Raster(values, valid), spec)
     except InputError as error:
@@ -99,8 +99,8 @@ def scale_note(scene: Scene, values, valid, spec) -> str | None:
     full = Preprocessor(spec).scale(values[valid])
     brightest = float(np.percentile(np.asarray(full), 98))
     if brightest >= DARK:
-        return None
-    return (
+        return []
+    return [
         f"the image reaches {brightest:.2f} of full scale only: a model trained on ordinary "
         "pictures sees it black; give --scale percentile or --scale LOW,HIGH"
-    )
+    ]

@@ -31,14 +31,14 @@ STRIP_PX = 2**22
 
 def image_oddities(path, *, nodata=None, bands=None) -> list[str]:
     """Warnings about an image, from a sample of its rows and columns."""
+    kept, notes = [], ()
     with open_raster(path) as file:
         step = -(-max(file.height, file.width) // KEPT_PX)
-        rows = [
-            strip
-            for y in range(0, file.height, step)
-            for strip in _read(file, Window(0, y, file.width, 1), nodata, bands, "image")
-        ]
-    return _lines(path, rows, [_thin(row, step) for row in rows], image_warnings)
+        for y in range(0, file.height, step):
+            for row in _read(file, Window(0, y, file.width, 1), nodata, bands, "image"):
+                kept.append(_thin(row, step))
+                notes = row.notes
+    return _lines(path, notes, kept, image_warnings)
 
 
 def dem_oddities(path, grid: Grid, *, nodata=None) -> list[str]:
@@ -53,19 +53,16 @@ def dem_oddities(path, grid: Grid, *, nodata=None) -> list[str]:
     with open_raster(path) as file:
         left, top, width, height = (int(n) for n in window_beneath(file, grid).flatten())
         step, rows = -(-max(width, height) // KEPT_PX), max(1, STRIP_PX // width)
-        strips, kept, rises = [], [], []
+        kept, rises, notes = [], [], ()
         for y in range(top, top + height, rows):
             window = Window(left, y, width, min(rows, top + height - y))
             for strip in _read(file, window, nodata, None, "dem"):
                 check_dem(strip, path)
-                strips = [strip]  # the last one tells the notes
+                notes = strip.notes
                 kept += [_thin(strip, step), _ends(strip)]
                 rises.append(slopes(strip)[:: -(-height // rows)])  # memory stays flat
     steep = steep_warnings(np.concatenate(rises)) if rises else []
-    return [
-        *_lines(path, strips, kept, dem_warnings),
-        *(f"{path}: {line}" for line in steep),
-    ]
+    return [*_lines(path, notes, kept, dem_warnings), *(f"{path}: {line}" for line in steep)]
 
 
 def reference_oddities(
@@ -139,12 +136,12 @@ def _ends(dem: Raster) -> np.ndarray:
     return np.array(found, known.dtype)[:, None]
 
 
-def _lines(path, rasters, pixels, look) -> list[str]:
-    if not rasters:
+def _lines(path, notes, pixels, look) -> list[str]:
+    if not pixels:
         return []
     bands = min(part.shape[-1] for part in pixels)  # of a DEM the first one is looked at
     values = np.concatenate([part[:, :bands] for part in pixels])[None]
-    lines = (*rasters[-1].notes, *look(Raster(values, np.ones(values.shape[:2], bool))))
+    lines = (*notes, *look(Raster(values, np.ones(values.shape[:2], bool))))
     return [f"{path}: {line}" for line in lines]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.shutil import copy
 from rasterio.windows import Window
@@ -32,55 +33,35 @@ MEANING = {
 }
 
 
-class StripFile:
-    """A one-band GeoTIFF that grows strip by strip; a context manager.
+def new_raster(path, grid, dtype: str, tags: dict):
+    """A new GeoTIFF of one band, open for writing.
 
     `grid`, an open raster or a `Grid`, gives height, width, CRS and transform. The file's name
     decides colours and description. No data is 255 in uint8 files and NaN in float32 files.
 
     >>> with rasterio.open("scene.tif") as scene:
-    ...     with StripFile("landslides.tif", scene, "uint8", {"model": "unet"}) as file:
-    ...         file.write(0, np.ones((40, 96), "uint8"))
-    ...         file.write(40, np.zeros((24, 96), "uint8"))
+    ...     with new_raster("landslides.tif", scene, "uint8", {"model": "unet"}) as file:
+    ...         file.write(np.ones((40, 96), "uint8"), 1, window=Window(0, 0, 96, 40))
+    ...         file.write(np.zeros((24, 96), "uint8"), 1, window=Window(0, 40, 96, 24))
     >>> with rasterio.open("landslides.tif") as file:
     ...     file.shape, int(file.read().sum()), file.tags()["model"]
     ((64, 96), 3840, 'unet')
     """
-
-    def __init__(self, path, grid, dtype: str, tags: dict):
-        name = Path(path).name
-        profile = {
-            "driver": "GTiff",
-            "count": 1,
-            "height": grid.height,
-            "width": grid.width,
-            "dtype": dtype,
-            "nodata": NO_DATA if dtype == "uint8" else float("nan"),
-            "crs": grid.crs,
-            "transform": grid.transform,
-            "compress": "deflate",
-            "zlevel": 1,
-            "bigtiff": "if_safer",
-        }
-        self._file = rasterio.open(path, "w", **profile)
-        unit = "class"
-        if name == "probability.tif":
-            unit = "percent" if dtype == "uint8" else "1"
-        self._file.set_band_description(1, MEANING[name])
-        self._file.set_band_unit(1, unit)
-        self._file.update_tags(**{key: str(value) for key, value in tags.items()}, values=unit)
-        if name in COLOURS:
-            self._file.write_colormap(1, COLOURS[name])
-
-    def write(self, top: int, values) -> None:
-        """Write rows from `top` on."""
-        self._file.write(values, 1, window=Window(0, top, values.shape[1], values.shape[0]))
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self._file.close()
+    name = Path(path).name
+    file = rasterio.open(
+        path, "w", driver="GTiff", count=1, height=grid.height, width=grid.width, dtype=dtype,
+        nodata=NO_DATA if dtype == "uint8" else float("nan"), crs=grid.crs,
+        transform=grid.transform, compress="deflate", zlevel=1, bigtiff="if_safer",
+    )  # fmt: skip
+    unit = "class"
+    if name == "probability.tif":
+        unit = "percent" if dtype == "uint8" else "1"
+    file.set_band_description(1, MEANING[name])
+    file.set_band_unit(1, unit)
+    file.update_tags(**{key: str(value) for key, value in tags.items()}, values=unit)
+    if name in COLOURS:
+        file.write_colormap(1, COLOURS[name])
+    return file
 
 
 def write_cog(strips, target, resampling: str) -> None:
@@ -95,16 +76,12 @@ def write_cog(strips, target, resampling: str) -> None:
         ...     file.shape, file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"]
         ((64, 96), 'COG')
     """
-    options = {
-        "compress": "deflate",
-        "predictor": "yes",
-        "blocksize": 512,
-        "overview_resampling": resampling,
-        "bigtiff": "if_safer",
-    }
     try:
         with atomic_path(target) as scratch:
-            copy(strips, scratch, driver="COG", **options)
+            copy(
+                strips, scratch, driver="COG", compress="deflate", predictor="yes", blocksize=512,
+                overview_resampling=resampling, bigtiff="if_safer",
+            )  # fmt: skip
             _check_whole(scratch)
     except RasterioError as error:
         raise write_error(target, error) from None
@@ -139,12 +116,31 @@ def outcome(landslide, mask, known):
     return np.where(known, result, NO_DATA).astype("uint8")
 
 
+def thin_mean(path, shape):
+    """The mean probability of a `probability.tif` in each of `shape` blocks, 0 to 1, float32.
+
+    NaN without data.
+
+    >>> with rasterio.open("scene.tif") as scene:
+    ...     with new_raster("probability.tif", scene, "uint8", {}) as file:
+    ...         file.write(np.full((64, 96), 50, "uint8"), 1)
+    >>> thin_mean("probability.tif", (2, 1)).tolist()
+    [[0.5], [0.5]]
+    """
+    with rasterio.open(path) as file:
+        values = file.read(
+            1, out_shape=shape, resampling=Resampling.average, out_dtype="float32", masked=True
+        )
+        full = 100 if file.dtypes[0] == "uint8" else 1
+    return values.filled(np.nan) / full
+
+
 def thin_any(path, wanted, step: int):
     """Which blocks of `step` x `step` pixels of a raster have one of the values `wanted`; bool.
 
     >>> with rasterio.open("scene.tif") as scene:
-    ...     with StripFile("errors.tif", scene, "uint8", {}) as file:
-    ...         file.write(0, np.eye(64, 96, dtype="uint8"))
+    ...     with new_raster("errors.tif", scene, "uint8", {}) as file:
+    ...         file.write(np.eye(64, 96, dtype="uint8"), 1)
     >>> thin_any("errors.tif", [1], 32).astype(int).tolist()
     [[1, 0, 0], [0, 1, 0]]
     """

@@ -58,11 +58,8 @@ class Grid:
     def outline(self, window=None):
         """The ground that a window, or the scene, covers, as a shapely polygon."""
         x, y, width, height = (window or Window(0, 0, self.width, self.height)).flatten()
-        t = self.transform
-        return shapely.Polygon(
-            (t.a * px + t.b * py + t.c, t.d * px + t.e * py + t.f)
-            for px, py in ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
-        )
+        corners = ((x, y), (x + width, y), (x + width, y + height), (x, y + height))
+        return shapely.Polygon(self.transform @ corner for corner in corners)
 
     def warped(self, view, file, resampling, **options) -> WarpedVRT:
         """A `WarpedVRT` that shows an open raster on this grid; beyond the raster there is no data.
@@ -282,9 +279,7 @@ def open_labels(path, grid: Grid, all_touched: bool = False):
 
 def _has_centre(shape, grid: Grid) -> bool:
     """Whether a polygon holds the centre of a pixel, which makes that pixel landslide."""
-    inverse = ~grid.transform
-    in_pixels = (inverse.a, inverse.b, inverse.d, inverse.e, inverse.c, inverse.f)
-    shape = shapely.affinity.affine_transform(shape, in_pixels)
+    shape = shapely.affinity.affine_transform(shape, (~grid.transform).to_shapely())
     if shape.area >= SMALL_PX:
         return True
     left, top, right, bottom = np.array(shape.bounds) - 0.5

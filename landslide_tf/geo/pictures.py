@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,17 @@ class Sheet:
     title: str
     subtitle: str
     source: str  # last lines: files, model, date
+
+    @functools.cached_property
+    def metres(self) -> tuple[float, float]:
+        """Metres of a pixel of the picture, down and across; in degrees they are not square."""
+        down, across = self.ground.pixel_m(*self.ground.centre)
+        return down * self.step, across * self.step
+
+    @property
+    def aspect(self) -> float:
+        """Height of a pixel on the ground over its width."""
+        return self.metres[0] / self.metres[1]
 
     def grey(self):
         """The image (h, w) from 0.1 to 0.95, stretched for the eye; `NOTHING` without data."""
@@ -140,7 +152,7 @@ def _tint(picture, where, colour, share: float):
 def _figure(sheet: Sheet, panels: int):
     """Figure and axes: the title above, and room for legend and sources below, in inches."""
     height, width = sheet.valid.shape
-    tall = height * _aspect(sheet) / width
+    tall = height * sheet.aspect / width
     size = (LONG, LONG * tall) if tall <= 1 else (LONG / tall, LONG)
     wide, high = (
         panels * max(NARROW / panels, size[0]) + 0.5,
@@ -163,27 +175,16 @@ def _figure(sheet: Sheet, panels: int):
     return figure, axes[0]
 
 
-def _metres(sheet: Sheet) -> tuple[float, float]:
-    """Metres of a pixel of the picture, down and across; in degrees they are not square."""
-    down, across = sheet.ground.pixel_m(*sheet.ground.centre)
-    return down * sheet.step, across * sheet.step
-
-
-def _aspect(sheet: Sheet) -> float:
-    down, across = _metres(sheet)
-    return down / across
-
-
 def _draw(axes, picture, sheet: Sheet, title: str) -> None:
     height, width = picture.shape[:2]
     bytes_ = np.round(255 * picture).astype("uint8")
-    axes.imshow(bytes_, interpolation="nearest", aspect=_aspect(sheet))
+    axes.imshow(bytes_, interpolation="nearest", aspect=sheet.aspect)
     if title:
         axes.set_title(title, fontsize=10, loc="left")
     _coordinates(axes, sheet)
-    thick = 0.011 * max(width / _aspect(sheet), height)
-    _scale_bar(axes, width, _metres(sheet)[1], thick)
-    _north_arrow(axes, sheet.ground.north(), _aspect(sheet))
+    thick = 0.011 * max(width / sheet.aspect, height)
+    _scale_bar(axes, width, sheet.metres[1], thick)
+    _north_arrow(axes, sheet.ground.north(), sheet.aspect)
 
 
 def _outline(axes, mask, colour, line: float, rim: float) -> None:
@@ -246,7 +247,7 @@ def _coordinates(axes, sheet: Sheet) -> None:
         return
     degrees = sheet.ground.crs.is_geographic
     height, width = sheet.valid.shape
-    tall = height * _aspect(sheet)
+    tall = height * sheet.aspect
     for axis, size, start, step, sides, side in (
         (axes.xaxis, width, t.c, t.a, "EW", width),
         (axes.yaxis, height, t.f, t.e, "NS", tall),

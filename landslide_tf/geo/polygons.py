@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import shapely
+from scipy import ndimage
 
 from landslide_tf.data.ground import Ground
 from landslide_tf.geo.attributes import describe_landslide, fields
@@ -38,7 +41,7 @@ class Outlines:
     def __init__(self, ground: Ground, min_area_m2: float):
         self.dropped, self.dropped_m2, self.holes_filled = 0, 0.0, 0
         self._ground, self._min, self._pixels = ground, min_area_m2, {}
-        self._components = Components(outlines=True)
+        self._components = Components()
 
     def add(self, top: int, mask, layers: dict) -> list[tuple[Component, shapely.Polygon]]:
         """Take a strip; returns (component, outline in pixels) of the parts that ended."""
@@ -95,11 +98,11 @@ class PolygonWriter:
     """Collects the landslides of a map, strip by strip, and writes them to a GeoPackage.
 
     The columns are those of `attributes.FIELDS`. `areas_m2` are the areas of what is written,
-    `edges` counts those at the edge of the survey, `cleaned` is for the report.
+    `edges` counts them by `attributes.EDGE`, `cleaned` is for the report.
     """
 
     def __init__(self, path, ground: Ground, reader: Reader, threshold: float, min_area_m2: float):
-        self.areas_m2, self.edges = [], {"cut": 0, "sliver": 0}
+        self.areas_m2, self.edges = [], Counter()
         self._ground, self._reader, self._threshold = ground, reader, threshold
         self._outlines = Outlines(ground, min_area_m2)
         kinds = {f.name: f.kind for f in fields(reader.scene.dem is not None)}
@@ -132,8 +135,7 @@ class PolygonWriter:
             outline = smooth(shape)
             row = describe_landslide(component, outline, self._ground, self._threshold)
             self.areas_m2.append(row["area_m2"])
-            if row["edge"] in self.edges:
-                self.edges[row["edge"]] += 1
+            self.edges[row["edge"]] += 1
             geometry = self._ground.shape_in_crs(outline)
             self._file.add(id=len(self.areas_m2), **row, geometry=geometry)
 
@@ -146,10 +148,8 @@ def touching(valid, above, below):
     >>> touching(np.ones((2, 4), bool), np.ones(4, bool), None).astype(int).tolist()
     [[1, 0, 0, 1], [1, 1, 1, 1]]
     """
-    from scipy import ndimage
-
     nothing = np.zeros(valid.shape[1], bool)
-    rows = [nothing if row is None else row for row in (above, below)]
-    around = np.pad(np.stack([rows[0], *valid, rows[1]]), ((0, 0), (1, 1)))
+    above, below = (nothing if row is None else row for row in (above, below))
+    around = np.pad(np.stack([above, *valid, below]), ((0, 0), (1, 1)))
     inside = ndimage.minimum_filter(around, size=3, mode="constant", cval=0)[1:-1, 1:-1]
     return valid & ~inside

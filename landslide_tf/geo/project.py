@@ -11,13 +11,7 @@ from xml.sax.saxutils import escape
 
 from landslide_tf.files import atomic_path
 from landslide_tf.geo.geopackage import LAYER
-from landslide_tf.geo.styles import (
-    QGIS_VERSION,
-    element,
-    image_parts,
-    polygon_parts,
-    raster_parts,
-)
+from landslide_tf.geo.styles import QGIS_VERSION, element, image_parts, polygon_parts, raster_parts
 
 PROJECT = "map.qgz"
 TITLES = {
@@ -44,23 +38,18 @@ def write_project(folder, title: str, grid, image: tuple, *, percent: bool, with
     path, bands, limits = image
     srs = element(
         "spatialrefsys",
-        None,
-        element("wkt", None, grid.crs.to_wkt()),
-        element("authid", None, ":".join(grid.crs.to_authority() or ())),
+        element("wkt", grid.crs.to_wkt()),
+        element("authid", ":".join(grid.crs.to_authority() or ())),
     )
-    layers = [
-        (
-            _layer("polygons", "Landslides", f"./landslides.gpkg|layername={LAYER}", srs,
-                   polygon_parts(with_dem)),
-            True,
-        )
-    ]  # fmt: skip
+    polygons = f"./landslides.gpkg|layername={LAYER}"
+    layers = [_layer("polygons", "Landslides", polygons, srs, polygon_parts(with_dem))]
     for name, shown in TITLES.items():
         if name != "errors.tif" or (folder / name).exists():
-            layer = _layer(name[:-4], shown, f"./{name}", srs, raster_parts(name, percent))
-            layers.append((layer, False))  # one click away: they hide the image
+            parts = raster_parts(name, percent)
+            # one click away: they hide the image
+            layers.append(_layer(name[:-4], shown, f"./{name}", srs, parts, checked=False))
     parts = image_parts(bands, limits)
-    layers.append((_layer("image", Path(path).name, _relative(path, folder), srs, parts), True))
+    layers.append(_layer("image", Path(path).name, _relative(path, folder), srs, parts))
     root = _project(title, srs, grid.outline().bounds, layers)
     text = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
     text += tostring(root, encoding="unicode")
@@ -86,57 +75,52 @@ def _packed(text: str) -> bytes:
 
 
 def _project(title, srs, extent, layers) -> Element:
-    """The document: layers are (element, shown?), from top to bottom."""
-    tree = element("layer-tree-group", {"expanded": 1, "checked": "Qt::Checked"})
-    for layer, shown in layers:
-        name, source, provider = (
-            layer.findtext(tag) for tag in ("layername", "datasource", "provider")
-        )
-        checked = "Qt::Checked" if shown else "Qt::Unchecked"
-        tree.append(
-            element(
-                "layer-tree-layer",
-                {"id": layer.findtext("id"), "name": name, "checked": checked, "expanded": 1,
-                 "source": source, "providerKey": provider},
-            )
-        )  # fmt: skip
+    """The document, of layers from top to bottom; see `_layer`."""
+    entries, layers = zip(*layers, strict=True)
+    tree = element("layer-tree-group", *entries, expanded=1, checked="Qt::Checked")
     sides = (
-        element(side, None, f"{value:.10g}")
+        element(side, f"{value:.10g}")
         for side, value in zip(("xmin", "ymin", "xmax", "ymax"), extent, strict=True)
     )
     canvas = element(
-        "mapcanvas",
-        {"name": "theMapCanvas"},
-        element("extent", None, *sides),
-        element("destinationsrs", None, srs),
+        "mapcanvas", element("extent", *sides), element("destinationsrs", srs), name="theMapCanvas"
     )
-    paths = element("Paths", None, element("Absolute", {"type": "bool"}, "false"))
-    enabled = element("ProjectionsEnabled", {"type": "int"}, "1")  # else QGIS takes no CRS
+    paths = element("Paths", element("Absolute", "false", type="bool"))
+    enabled = element("ProjectionsEnabled", "1", type="int")  # else QGIS takes no CRS
     return element(
         "qgis",
-        {"projectname": title, "version": QGIS_VERSION},
-        element("title", None, title),
-        element("projectCrs", None, srs),
+        element("title", title),
+        element("projectCrs", srs),
         tree,
         canvas,
-        element("projectlayers", None, *(layer for layer, _ in layers)),
-        element("properties", None, paths, element("SpatialRefSys", None, enabled)),
+        element("projectlayers", *layers),
+        element("properties", paths, element("SpatialRefSys", enabled)),
+        projectname=title,
+        version=QGIS_VERSION,
     )
 
 
-def _layer(identifier, name, source, srs, parts) -> Element:
+def _layer(identifier, name, source, srs, parts, checked=True) -> tuple[Element, Element]:
+    """A layer's entry in the list of layers, which says whether it is shown; and the layer."""
     vector = "|layername=" in source
     kind = {"type": "vector", "geometry": "Polygon"} if vector else {"type": "raster"}
-    return element(
+    identifier, provider = f"{identifier}_of_the_map", "ogr" if vector else "gdal"
+    entry = element(
+        "layer-tree-layer", id=identifier, name=name,
+        checked="Qt::Checked" if checked else "Qt::Unchecked", expanded=1, source=source,
+        providerKey=provider,
+    )  # fmt: skip
+    layer = element(
         "maplayer",
-        kind,
-        element("id", None, f"{identifier}_of_the_map"),
-        element("datasource", None, source),
-        element("layername", None, name),
-        element("srs", None, srs),
-        element("provider", {"encoding": "UTF-8"}, "ogr" if vector else "gdal"),
+        element("id", identifier),
+        element("datasource", source),
+        element("layername", name),
+        element("srs", srs),
+        element("provider", provider, encoding="UTF-8"),
         *parts,
+        **kind,
     )
+    return entry, layer
 
 
 def _relative(path, folder) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from dataclasses import dataclass
 
@@ -74,10 +75,7 @@ class Reader:
     def image(self, box) -> Raster:
         """The three bands, float32 in [0, 1] where the scene has a `stretch`, else as they are."""
         scene = self.scene
-
-        def read(window):
-            return read_window(self._file, window, nodata=scene.nodata, bands=scene.bands)
-
+        read = functools.partial(read_window, self._file, nodata=scene.nodata, bands=scene.bands)
         raster = self._read("image", read, box, self._file.block_shapes[0])
         if scene.stretch is None:
             return raster

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
@@ -71,7 +72,7 @@ def redo_map(
     """
     started = time.perf_counter()
     folder, out = Path(folder), Path(out or folder)
-    report, job = open_map(folder, out, changes)
+    report, job, about = open_map(folder, out, changes)
     check_outputs(outputs(out), sources(job.scene.image, job.scene.dem, job.options.reference))
     if (out / UNFINISHED).exists():
         raise InputError(f"{out}: holds a map that is not finished; give another --out")
@@ -81,7 +82,8 @@ def redo_map(
         notes = reference_warnings(job.options.reference, job.scene, labels)
         report["notes"] = [*dict.fromkeys([*report.get("notes", ()), *notes])]
         warn(notes)
-    found = _again(folder, report, job, labels, watch, join)
+    with _strips_of(folder, job) as strips:
+        found = join(job, strips, labels, about, watch or Watch())
     kept = {k: v for k, v in report.items() if k not in ("scores", "specks_dropped")}
     report = {**kept, **found, "options": options_with_places(job.options), "from": str(folder)}
     write_json(out / "report.json", report)
@@ -97,48 +99,40 @@ def redo_polygons(folder, changes: dict | None = None):
     Returns:
         What the report would say (threshold, counts, areas, scores), and a GeoDataFrame.
     """
-    polygons = []
-
-    def trace_and_read(job, *rest):
-        found, _ = trace(job, *rest)
-        polygons.append(pyogrio.read_dataframe(job.work / "landslides.gpkg", layer=LAYER))
-        return found
-
+    folder = Path(folder)
     with tempfile.TemporaryDirectory() as scratch:
-        report, job = open_map(Path(folder), Path(scratch), changes)
+        _, job, about = open_map(folder, Path(scratch), changes)
         labels = open_reference(job.scene, job.options.reference)
-        return _again(Path(folder), report, job, labels, None, trace_and_read), *polygons
+        with _strips_of(folder, job) as strips:
+            found, _ = trace(job, strips, labels, about, Watch())
+            return found, pyogrio.read_dataframe(job.work / "landslides.gpkg", layer=LAYER)
 
 
-def open_map(folder: Path, out: Path, changes: dict | None = None) -> tuple[dict, Job]:
-    """The report of a finished map, and a job that would make it anew in `out`.
+def open_map(folder: Path, out: Path, changes: dict | None = None) -> tuple[dict, Job, About]:
+    """The report of a finished map, a job that would make it anew in `out`, and what to say of it.
 
     Raises:
         InputError: no finished map, a file that is gone or another, a bad option.
     """
     report = _read_report(folder)
     with reading(folder / "report.json", "map the scene again"):
-        return report, _job(folder, out, report, changes or {})
-
-
-def _again(folder: Path, report: dict, job: Job, labels, watch: Watch | None, make) -> dict:
-    """Run `make` on the probability of the map in `folder`, and return its result.
-
-    `make` is `join`, or a function with the same arguments and result.
-    """
-    with reading(folder / "report.json", "map the scene again"):
+        job = _job(folder, out, report, changes or {})
         asked = job.options.threshold
         threshold = float(report["threshold"] if asked is None else asked)
-        about = About(threshold, dict(report["model"]))
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
-        job.work.mkdir(parents=True)
-        try:
-            strips = _strips(folder / "probability.tif", job.options.dtype)
-            return make(job, strips, labels, about, watch or Watch())
-        except RasterioError as error:
-            raise write_error(job.work, error) from None
-        finally:
-            job.forget()
+        return report, job, About(threshold, dict(report["model"]))
+
+
+@contextlib.contextmanager
+def _strips_of(folder: Path, job: Job):
+    """The probability of the map in `folder`; within the block the job's folders are there."""
+    job.work.mkdir(parents=True)
+    try:
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_MB):
+            yield _strips(folder / "probability.tif", job.options.dtype)
+    except RasterioError as error:
+        raise write_error(job.work, error) from None
+    finally:
+        job.forget()
 
 
 def _read_report(folder: Path) -> dict:
@@ -174,16 +168,16 @@ def _job(folder: Path, out: Path, report: dict, changes: dict) -> Job:
                 "it, or map the scene again"
             )
     scene = Scene(
-        image,
-        dem,
-        bool(dem) and inputs["dem"]["read_by_the_model"],
-        tuple(key["bands"]) if key["bands"] else None,
-        key["nodata"],
-        tuple(map(tuple, key["stretch"])) if key["stretch"] else None,
-        options.get("skip_bad", False),
-        tuple(inputs["pixel_m"]),
-        max(key["window_px"]),  # nothing is computed with it
-        Layout(tuple(inputs["size_px"]), tuple(key["window_px"]), tuple(key["overlap_px"])),
+        image=image,
+        dem=dem,
+        dem_in_model=bool(dem) and inputs["dem"]["read_by_the_model"],
+        bands=tuple(key["bands"]) if key["bands"] else None,
+        nodata=key["nodata"],
+        stretch=tuple(map(tuple, key["stretch"])) if key["stretch"] else None,
+        skip_bad=options.get("skip_bad", False),
+        resolution_m=tuple(inputs["pixel_m"]),
+        window_px=max(key["window_px"]),  # nothing is computed with it
+        layout=Layout(tuple(inputs["size_px"]), tuple(key["window_px"]), tuple(key["overlap_px"])),
     )
     return Job(out, scene, MapOptions(**options), key, "start")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -22,12 +23,7 @@ SMALLEST_WINDOW_PX, MAX_WINDOW_PX = 4, 8192  # pixels of the scene
 
 
 def open_scene(
-    image,
-    dem,
-    spec: InputSpec,
-    options: SceneOptions | None = None,
-    *,
-    sees_locally: bool = False,
+    image, dem, spec: InputSpec, options: SceneOptions | None = None, *, sees_locally: bool = False
 ) -> Scene:
     """Check a scene and its DEM against the `InputSpec` of a run; returns the `Scene` to read.
 
@@ -59,6 +55,8 @@ def open_scene(
     if spec.uses_dem and dem is None:
         raise InputError("this model reads elevation; give --dem")
     options = options or SceneOptions()
+    if options.resolution_m is not None and not 0 < options.resolution_m < math.inf:
+        raise InputError(f"--resolution-m must be above 0. Received: {options.resolution_m}")
     several = nodata_values(spec.nodata if options.nodata is None else options.nodata)
     nodata = list(several) if len(several) > 1 else several[0] if several else None
     with open_raster(image) as file, reading(image):
@@ -85,16 +83,16 @@ def open_scene(
     shared = (round(overlap * px / side) for px in window)
     shared = tuple(min(s, px - 1) for s, px in zip(shared, window, strict=True))
     scene = Scene(
-        str(image),
-        str(dem) if dem is not None else None,
-        spec.uses_dem,
-        numbers,
-        nodata,
-        None,
-        options.skip_bad,
-        pixel,
-        side,
-        Layout(size, window, shared),
+        image=str(image),
+        dem=None if dem is None else str(dem),
+        dem_in_model=spec.uses_dem,
+        bands=numbers,
+        nodata=nodata,
+        stretch=None,
+        skip_bad=options.skip_bad,
+        resolution_m=pixel,
+        window_px=side,
+        layout=Layout(size, window, shared),
     )
     return _with_stretch(scene, options.scale)
 
@@ -164,8 +162,6 @@ def _band_numbers(file, text) -> tuple[int, ...]:
 def _window_px(tile_px, pixel, resolution_m) -> tuple[int, int]:
     if resolution_m is None:
         return tile_px, tile_px
-    if not resolution_m > 0:
-        raise InputError(f"--resolution-m must be above 0. Received: {resolution_m}")
     window = tuple(round(tile_px * resolution_m / metres) for metres in pixel)
     if min(window) < SMALLEST_WINDOW_PX or max(window) > MAX_WINDOW_PX:
         raise InputError(

@@ -30,11 +30,11 @@ def save_block(folder, result: BlockResult) -> None:
     total = result.total if result.windows else np.zeros((0, 0), "float32")
     with atomic_path(_path(folder, result.block, ".npy")) as scratch:
         np.save(scratch, total)
-    facts = {"windows": int(result.windows), "bad": result.bad.tolist()}
+    facts = {"windows": int(result.windows), "bad": result.bad}
     write_json(_path(folder, result.block), facts)
 
 
-def load_facts(folder, block) -> tuple[int, np.ndarray]:
+def load_facts(folder, block) -> tuple[int, list[tuple]]:
     """`windows` and `bad` of a finished block.
 
     Raises:
@@ -42,7 +42,7 @@ def load_facts(folder, block) -> tuple[int, np.ndarray]:
     """
     with _reading(_path(folder, block)) as path:
         facts = json.loads(path.read_text())
-        return facts["windows"], np.array(facts["bad"], int).reshape(-1, 5)
+        return facts["windows"], [tuple(place) for place in facts["bad"]]
 
 
 @contextlib.contextmanager
@@ -66,7 +66,7 @@ def strips(folder, layout: Layout):
 
     Example:
         >>> total = np.full((2, 3), 0.5, "float32")
-        >>> save_block(".", BlockResult((0, 0), total, windows=1, bad=np.zeros((0, 5), int)))
+        >>> save_block(".", BlockResult((0, 0), total, windows=1, bad=[]))
         >>> layout = Layout(size=(2, 3), window=(2, 3), overlap=(1, 1))
         >>> for top, probability in strips(".", layout):
         ...     top, probability.tolist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.etree.ElementTree import Element, tostring
 
 from landslide_tf.geo.attributes import CONFIDENCE, fields
 
@@ -28,13 +28,13 @@ ERROR_CLASSES = (
 CLASS_COLOURS = dict(zip(CONFIDENCE, ("#ffb3e0", "#ff4fb0", "#e6007e", "#8e0054"), strict=True))
 
 
-def element(tag: str, attributes: dict | None = None, *children) -> Element:
+def element(tag: str, *children, **attributes) -> Element:
     """An XML element with its children, which are elements or one text.
 
-    >>> tostring(element("a", {"b": 1}, element("c", None, "d < e")))
+    >>> tostring(element("a", element("c", "d < e"), b=1))
     b'<a b="1"><c>d &lt; e</c></a>'
     """
-    result = Element(tag, {name: str(value) for name, value in (attributes or {}).items()})
+    result = Element(tag, {name: str(value) for name, value in attributes.items()})
     for child in children:
         if isinstance(child, str):
             result.text = child
@@ -46,12 +46,10 @@ def element(tag: str, attributes: dict | None = None, *children) -> Element:
 def qml(parts: list[Element]) -> str:
     """The text of a style file with the given parts.
 
-    >>> qml([element("blendMode", None, "0")]).splitlines()[1]
+    >>> qml([element("blendMode", "0")]).splitlines()[1]
     '<qgis version="3.22.0" styleCategories="AllStyleCategories"><blendMode>0</blendMode></qgis>'
     """
-    root = element(
-        "qgis", {"version": QGIS_VERSION, "styleCategories": "AllStyleCategories"}, *parts
-    )
+    root = element("qgis", *parts, version=QGIS_VERSION, styleCategories="AllStyleCategories")
     kind = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
     return kind + tostring(root, encoding="unicode") + "\n"
 
@@ -67,51 +65,35 @@ def raster_parts(name: str, percent: bool) -> list[Element]:
         renderer = _paletted([(1, LANDSLIDE_COLOUR, "mapped as landslide")])
     else:
         renderer = _paletted(ERROR_CLASSES)
-    return [element("pipe", None, renderer), element("blendMode", None, "0")]
+    return [element("pipe", renderer), element("blendMode", "0")]
 
 
 def _pseudocolour(percent: bool) -> Element:
     top = 100 if percent else 1
     items = [
-        element(
-            "item",
-            {"value": top * share, "color": colour, "alpha": alpha, "label": f"{share:.0%}"},
-        )
+        element("item", value=top * share, color=colour, alpha=alpha, label=f"{share:.0%}")
         for share, colour, alpha in PROBABILITY_STOPS
     ]
     shader = element(
-        "colorrampshader",
-        {
-            "colorRampType": "INTERPOLATED", "classificationMode": 1, "clip": 0,
-            "minimumValue": 0, "maximumValue": top, "labelPrecision": 2,
-        },
-        *items,
+        "colorrampshader", *items, colorRampType="INTERPOLATED", classificationMode=1, clip=0,
+        minimumValue=0, maximumValue=top, labelPrecision=2,
     )  # fmt: skip
     return element(
-        "rasterrenderer",
-        {
-            "type": "singlebandpseudocolor", "band": 1, "opacity": 1, "alphaBand": -1,
-            "nodataColor": "", "classificationMin": 0, "classificationMax": top,
-        },
-        element("rasterTransparency"),
-        element("rastershader", None, shader),
+        "rasterrenderer", element("rasterTransparency"), element("rastershader", shader),
+        type="singlebandpseudocolor", band=1, opacity=1, alphaBand=-1, nodataColor="",
+        classificationMin=0, classificationMax=top,
     )  # fmt: skip
 
 
 def _paletted(classes) -> Element:
     entries = [
-        element(
-            "paletteEntry",
-            {"value": value, "color": colour, "alpha": 255 if value else 0, "label": label},
-        )
+        element("paletteEntry", value=value, color=colour, alpha=255 if value else 0, label=label)
         for value, colour, label in classes
     ]
     return element(
-        "rasterrenderer",
-        {"type": "paletted", "band": 1, "opacity": 1, "alphaBand": -1, "nodataColor": ""},
-        element("rasterTransparency"),
-        element("colorPalette", None, *entries),
-    )
+        "rasterrenderer", element("rasterTransparency"), element("colorPalette", *entries),
+        type="paletted", band=1, opacity=1, alphaBand=-1, nodataColor="",
+    )  # fmt: skip
 
 
 def image_parts(bands, limits) -> list[Element]:
@@ -121,59 +103,55 @@ def image_parts(bands, limits) -> list[Element]:
     >>> parts[0][0].attrib["redBand"]
     '3'
     """
-    renderer = element(
-        "rasterrenderer",
-        {
-            "type": "multibandcolor", "opacity": 1, "alphaBand": -1, "nodataColor": "",
-            **dict(zip(("redBand", "greenBand", "blueBand"), bands, strict=True)),
-        },
-        element("rasterTransparency"),
-    )  # fmt: skip
-    for colour, (low, high) in zip(("red", "green", "blue"), limits, strict=True):
-        renderer.append(
-            element(
-                f"{colour}ContrastEnhancement",
-                None,
-                element("minValue", None, f"{low:g}"),
-                element("maxValue", None, f"{high:g}"),
-                element("algorithm", None, "StretchToMinimumMaximum"),
-            )
+    red, green, blue = bands
+    stretches = [
+        element(
+            f"{colour}ContrastEnhancement",
+            element("minValue", f"{low:g}"),
+            element("maxValue", f"{high:g}"),
+            element("algorithm", "StretchToMinimumMaximum"),
         )
-    return [element("pipe", None, renderer), element("blendMode", None, "0")]
+        for colour, (low, high) in zip(("red", "green", "blue"), limits, strict=True)
+    ]
+    renderer = element(
+        "rasterrenderer", element("rasterTransparency"), *stretches, type="multibandcolor",
+        opacity=1, alphaBand=-1, nodataColor="", redBand=red, greenBand=green, blueBand=blue,
+    )  # fmt: skip
+    return [element("pipe", renderer), element("blendMode", "0")]
 
 
 def polygon_parts(with_dem: bool) -> list[Element]:
     """The parts of the style of `landslides.gpkg`: colours by confidence, names of columns."""
-    renderer = element(
-        "renderer-v2",
-        {"type": "categorizedSymbol", "attr": "confidence", "symbollevels": 0, "enableorderby": 0},
-    )
-    categories, symbols = SubElement(renderer, "categories"), SubElement(renderer, "symbols")
+    categories, symbols = [], []
     for i, (value, text) in enumerate(CONFIDENCE.items()):
         categories.append(
             element(
-                "category",
-                {"value": value, "type": "integer", "label": f"{value} {text}", "symbol": i,
-                 "render": "true"},
+                "category", value=value, type="integer", label=f"{value} {text}", symbol=i,
+                render="true",
             )
         )  # fmt: skip
         symbols.append(
             element(
                 "symbol",
-                {"name": i, "type": "fill", "alpha": 1, "clip_to_extent": 1, "force_rhr": 0},
                 _fill("#000000", 0, "#ffffff", 0.85),  # a white line beneath, seen on dark forest
                 _fill(CLASS_COLOURS[value], 70, CLASS_COLOURS[value], 0.5),
+                name=i, type="fill", alpha=1, clip_to_extent=1, force_rhr=0,
             )
-        )
-    aliases = element("aliases")
-    for i, f in enumerate(fields(with_dem), 1):  # 0 is the feature's number in the file
-        aliases.append(element("alias", {"field": f.name, "name": f.title, "index": i}))
+        )  # fmt: skip
+    renderer = element(
+        "renderer-v2", element("categories", *categories), element("symbols", *symbols),
+        type="categorizedSymbol", attr="confidence", symbollevels=0, enableorderby=0,
+    )  # fmt: skip
+    aliases = [
+        element("alias", field=f.name, name=f.title, index=i)
+        for i, f in enumerate(fields(with_dem), 1)  # 0 is the feature's number in the file
+    ]
     tip = "<b>Landslide [% id %]</b>: [% conf_text %]<br>[% area_m2 %] m²"
     return [
         renderer,
-        aliases,
-        element("previewExpression", None, '"id"'),
-        element("mapTip", None, tip),
+        element("aliases", *aliases),
+        element("previewExpression", '"id"'),
+        element("mapTip", tip),
     ]
 
 
@@ -187,11 +165,9 @@ def _fill(colour: str, alpha: int, line: str, width_mm: float) -> Element:
         "outline_width_unit": "MM",
         "joinstyle": "round",
     }
-    return element(
-        "layer",
-        {"class": "SimpleFill", "enabled": 1, "locked": 0, "pass": 0},
-        *(element("prop", {"k": name, "v": value}) for name, value in properties.items()),
-    )
+    properties = [element("prop", k=name, v=value) for name, value in properties.items()]
+    attributes = {"class": "SimpleFill", "enabled": 1, "locked": 0, "pass": 0}
+    return element("layer", *properties, **attributes)
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

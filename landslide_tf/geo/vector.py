@@ -8,6 +8,9 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pyogrio
+import pyproj
+import shapely
 from shapely.errors import ShapelyError
 
 from landslide_tf.checks import InputError
@@ -34,8 +37,6 @@ def is_vector(path) -> bool:
     >>> is_vector("landslides.geojson"), is_vector("dem.tif")
     (True, False)
     """
-    import pyogrio
-
     if is_local(path) and not Path(path).exists():
         raise InputError(f"{path}: no such file")
     try:
@@ -70,7 +71,6 @@ def read_polygons(path, grid):
     (2, [256.0, 256.0])
     """
     import geopandas
-    import shapely
 
     outline = grid.outline()
     # a straight side of the scene may be a curve in the polygons' CRS
@@ -107,8 +107,6 @@ def attribute_warnings(path) -> list[str]:
     >>> attribute_warnings("landslides.geojson")
     []
     """
-    import pyogrio
-
     try:
         table = pyogrio.read_dataframe(
             _for_pyogrio(path), read_geometry=False, max_features=LOOKED_AT, **ANY_BYTES
@@ -130,8 +128,6 @@ def attribute_warnings(path) -> list[str]:
 def _read_around(path, grid, around):
     """Shapes near the scene in their own CRS, facts of the layer, and the boxes looked into."""
     import geopandas
-    import pyogrio
-    import pyproj
 
     source = _for_pyogrio(path)
     layers = [str(name) for name, kind in pyogrio.list_layers(source) if kind is not None]
@@ -181,9 +177,6 @@ def _within(source, box, options):
     TensorFlow brings its own SQLite, which GDAL calls once both are loaded, and which lacks the
     module for the index of a GeoPackage: then all is read.
     """
-    import pyogrio
-    import shapely
-
     try:
         return pyogrio.read_dataframe(source, bbox=box, **options).geometry
     except RuntimeError:  # of pyogrio
@@ -194,7 +187,6 @@ def _within(source, box, options):
 def _in_crs(shapes, grid, outline):
     """Shapes in the scene's CRS; in degrees, brought within half a turn of the scene."""
     import geopandas
-    import shapely
 
     if shapes.crs.is_engineering:
         return geopandas.GeoSeries(shapes.to_numpy(), crs=grid.crs)

@@ -23,8 +23,6 @@ from landslide_tf.training import run_folder
 
 def write_run(folder, finished_run, model=None, **changes):
     """A copy of a finished run with other options and, where given, another model."""
-    import shutil
-
     shutil.copytree(finished_run, folder)
     config = run_folder.read_config(folder).with_options(**changes)
     (folder / "config.json").write_text(json.dumps(config.to_dict()))

@@ -1,6 +1,7 @@
 """Maps of made scenes, and reading them."""
 
 import numpy as np
+import pyogrio
 import rasterio
 from scipy import ndimage
 
@@ -10,9 +11,19 @@ from landslide_tf.geo.mapping import map_scenes
 FLOAT = MapOptions(dtype="float32")
 
 
-def read(path):
+def read(path, band=1):
     with rasterio.open(path) as file:
-        return file.read(1)
+        return file.read(band)
+
+
+def read_pixels(path):
+    """All bands, (H, W, C)."""
+    return np.moveaxis(read(path, None), 0, -1)
+
+
+def read_table(folder):
+    """The landslides of a map."""
+    return pyogrio.read_dataframe(folder / "landslides.gpkg", layer="landslides")
 
 
 def landslide_image(rng, size=1280):

@@ -9,8 +9,8 @@ from landslide_tf.geo.components import Components
 from landslide_tf.geo.polygons import whole
 
 
-def run(mask, layer, heights, outlines=False):
-    components, found, top = Components(outlines), [], 0
+def run(mask, layer, heights):
+    components, found, top = Components(), [], 0
     for height in heights:
         part = np.s_[top : top + height]
         found += components.add(top, mask[part], {"z": layer[part]})
@@ -36,7 +36,7 @@ def test_any_division_into_strips_gives_the_components_of_thewhole(seed, heights
             strict=True,
         )
     )
-    found = run(mask, layer, heights, outlines=True)
+    found = run(mask, layer, heights)
     assert sorted((c.px, c.sums["z"], c.lows["z"], c.highs["z"]) for c in found) == expected
     for component in found:
         outline = whole(component)
@@ -49,7 +49,7 @@ def test_a_ring_across_strips_keeps_its_hole():
     mask = np.zeros((6, 6), bool)
     mask[1:5, 1:5] = True
     mask[2:4, 2:4] = False
-    (ring,) = run(mask, np.ones(mask.shape), [2, 1, 1, 2], outlines=True)
+    (ring,) = run(mask, np.ones(mask.shape), [2, 1, 1, 2])
     outline = whole(ring)
     assert outline.equals(shapely.box(1, 1, 5, 5) - shapely.box(2, 2, 4, 4))
 
@@ -57,7 +57,7 @@ def test_a_ring_across_strips_keeps_its_hole():
 def test_corners_do_not_join():
     mask = np.array([[0, 1, 0], [1, 0, 1]], bool)
     for heights in ([2], [1, 1]):
-        found = run(mask, np.ones(mask.shape), heights, outlines=True)
+        found = run(mask, np.ones(mask.shape), heights)
         assert [(c.px, whole(c).area) for c in found] == [(1, 1), (1, 1), (1, 1)]
 
 

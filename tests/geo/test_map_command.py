@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 import rasterio
+from made_maps import read
 from rasterio.transform import from_origin
+from scene_runs import UTM
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
@@ -14,8 +16,6 @@ from landslide_tf.cli import main
 from landslide_tf.geo.job import MapOptions
 from landslide_tf.geo.mapping import map_scenes
 from landslide_tf.metrics import confusion_counts
-
-UTM = {"crs": "EPSG:32647", "transform": from_origin(470000, 3445000, 2, 2)}
 
 
 def command(run, scene, out, *words):
@@ -134,8 +134,7 @@ def test_scores_are_those_of_the_pixels(red_run, make_scene, tmp_path, capsys):
             "false_alarms": (~pairs.any(axis=0)).sum(),
         }
     assert f"of {present} landslides" in "".join(capsys.readouterr())
-    with rasterio.open(tmp_path / "map/errors.tif") as file:
-        errors = file.read(1)
+    errors = read(tmp_path / "map/errors.tif")
     assert np.array_equal(errors == 1, predicted & (truth == 1))
     assert np.array_equal(errors == 3, known & ~predicted & (truth == 1))
     assert np.array_equal(errors == 255, ~known)
@@ -193,11 +192,8 @@ def test_a_cluster_gives_the_same_map_though_a_worker_dies(
         cluster.close()
     assert len(given) == 6
     for name in ("probability", "landslides"):
-        arrays = []
-        for folder in ("alone", "shared"):
-            with rasterio.open(tmp_path / folder / f"{name}.tif") as file:
-                arrays.append(file.read(1))
-        np.testing.assert_array_equal(arrays[0], arrays[1])
+        alike = (read(tmp_path / folder / f"{name}.tif") for folder in ("alone", "shared"))
+        np.testing.assert_array_equal(*alike)
     assert shared["landslides"] == alone["landslides"]
     assert json.loads((tmp_path / "shared/report.json").read_text())["windows"]["computed_now"]
 
@@ -211,8 +207,6 @@ def test_a_scheduler_that_does_not_answer(constant_run, make_scene, tmp_path, ca
 
 
 def test_formats_in_degrees_need_a_place_on_earth(constant_run, make_scene, tmp_path, capsys):
-    from rasterio.transform import from_origin
-
     local = 'LOCAL_CS["Local Coordinates (m)",UNIT["metre",1]]'
     place = {"crs": local, "transform": from_origin(100, 900, 2, 2)}
     image, dem = make_scene((40, 40), place=place)

@@ -9,8 +9,9 @@ import pytest
 import rasterio
 import rasterio.features
 import shapely
-from made_maps import FLOAT, make_map, read
+from made_maps import FLOAT, make_map, read, read_pixels
 from rasterio.transform import Affine, from_origin
+from scene_runs import WINDOW, make_run
 
 from conftest import write_raster
 from landslide_tf.checks import InputError
@@ -53,8 +54,7 @@ def test_a_model_of_pixels_is_mapped_pixel_by_pixel(red_run, make_scene, tmp_pat
 def test_a_scene_of_one_window_is_mapped_as_predicted(relief_run, make_scene, tmp_path):
     image, dem = make_scene((32, 32))
     make_map(relief_run, (image, dem), tmp_path / "map")
-    with rasterio.open(image) as file:
-        pixels = np.moveaxis(file.read(), 0, -1)
+    pixels = read_pixels(image)
     expected = load_run(relief_run).predict(pixels, read(dem))
     np.testing.assert_array_equal(read(tmp_path / "map/probability.tif"), expected)
 
@@ -62,8 +62,7 @@ def test_a_scene_of_one_window_is_mapped_as_predicted(relief_run, make_scene, tm
 def test_a_scene_smaller_than_a_window_is_filled_up_with_no_data(relief_run, make_scene, tmp_path):
     image, dem = make_scene((1, 20))
     make_map(relief_run, (image, dem), tmp_path / "map")
-    with rasterio.open(image) as file:
-        pixels = np.moveaxis(file.read(), 0, -1).astype("float64") / 255
+    pixels = read_pixels(image).astype("float64") / 255
     whole, heights = np.full((32, 32, 3), np.nan), np.full((32, 32), np.nan)
     whole[:1, :20], heights[:1, :20] = pixels, read(dem)
     expected = load_run(relief_run).predict(whole, heights)[:1, :20]
@@ -178,15 +177,12 @@ def test_resolution_resamples_the_windows(relief_run, make_scene, tmp_path):
     # pixels of 2 m, model at 4 m: one window of 64 pixels is the scene
     image, dem = make_scene((64, 64))
     make_map(relief_run, (image, dem), tmp_path / "map", dataclasses.replace(FLOAT, resolution_m=4))
-    with rasterio.open(image) as file:
-        pixels = np.moveaxis(file.read(), 0, -1)
+    pixels = read_pixels(image)
     expected = load_run(relief_run).predict(pixels, read(dem))  # which resizes to 32 and back
     np.testing.assert_array_equal(read(tmp_path / "map/probability.tif"), expected)
 
 
 def test_the_resolution_of_training_is_the_default(make_scene, tmp_path, capsys):
-    from scene_runs import make_run
-
     run = make_run(tmp_path / "run", [0] * 4, 1.0, metrics={"resolution_m": 4.1})
     report = make_map(run, make_scene(), tmp_path / "own")  # pixels of 2 m
     shown = capsys.readouterr().out
@@ -204,8 +200,6 @@ def test_the_resolution_of_training_is_the_default(make_scene, tmp_path, capsys)
 )
 def test_the_image_is_taken_as_it_is_where_that_is_right(trained, window, make_scene, tmp_path):
     """Within 5 % of training, or more than twice as coarse."""
-    from scene_runs import make_run
-
     run = make_run(tmp_path / "run", [0] * 4, 1.0, metrics={"resolution_m": trained})
     report = make_map(run, make_scene(), tmp_path / "map")
     assert report["job"]["window_px"] == [window, window]
@@ -269,7 +263,6 @@ def test_bands_by_number_and_description(red_run, make_scene, tmp_path, bands):
 def test_flips_and_turns_are_averaged(make_scene, tmp_path):
     """A model of one pixel is the same under all of them; one that looks left is not."""
     import keras
-    from scene_runs import WINDOW, make_run
 
     run = make_run(tmp_path / "run", [0] * 4, 0.0)
     x = keras.Input((WINDOW, WINDOW, 4))

@@ -1,5 +1,7 @@
 """Missing data in a DEM is found wherever it lies beneath the scene, and not elsewhere."""
 
+import weakref
+
 import geopandas
 import numpy as np
 import pytest
@@ -93,6 +95,20 @@ def test_units_and_several_bands_are_told_once(grid, tmp_path):
         file.units = ["ft"] * 3
     (line,) = dem_oddities(path, grid)
     assert "elevations in ft are converted to metres" in line
+
+
+def test_the_rows_of_an_image_are_not_kept(grid, monkeypatch):
+    rows, alive, read = [], [], oddities.read_window
+
+    def recorded(*words, **options):
+        alive.append(sum(row() is not None for row in rows))
+        raster = read(*words, **options)
+        rows.append(weakref.ref(raster.values))
+        return raster
+
+    monkeypatch.setattr(oddities, "read_window", recorded)
+    image_oddities(grid.path)
+    assert len(rows) == 40 and max(alive) == 1  # the one before
 
 
 def test_an_image_of_one_colour(tmp_path, grid):

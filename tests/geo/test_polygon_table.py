@@ -14,18 +14,15 @@ import pyproj
 import pytest
 import rasterio
 import shapely
-from made_maps import FLOAT, make_map, read
+from made_maps import FLOAT, make_map, read, read_table
 from rasterio.transform import Affine, from_origin
+from scene_runs import make_run
 from scipy import ndimage
 
 from landslide_tf.geo.attributes import FIELDS, confidence, ellipticity
 from landslide_tf.geo.polygons import touching
 
 GEOD = pyproj.Geod(ellps="WGS84")
-
-
-def table(folder):
-    return pyogrio.read_dataframe(folder / "landslides.gpkg", layer="landslides")
 
 
 def bright(shape, *squares):
@@ -51,7 +48,7 @@ def test_polygons_are_those_of_the_mask(red_run, make_scene, tmp_path):
     image[5, 5] = 255  # a speck
     scene = make_scene((150, 200), image=image)
     report = make_map(red_run, scene, tmp_path / "map", dataclasses.replace(FLOAT, min_area=40))
-    frame = table(tmp_path / "map")
+    frame = read_table(tmp_path / "map")
     p, dem = read(tmp_path / "map/probability.tif"), read(scene[1])
     labels, count = ndimage.label(p >= 0.5)
     index = np.arange(1, count + 1)
@@ -88,7 +85,7 @@ def test_terrain_of_a_plane(red_run, make_scene, tmp_path):
     # z rises 2 m a pixel of 2 m to the east and 1 m to the south: downhill is west and a bit north
     square = bright((80, 80), (20, 30, 40, 60))  # 20 rows, 30 columns
     make_map(red_run, make_scene((80, 80), image=square), tmp_path / "map", FLOAT)
-    row = table(tmp_path / "map").iloc[0]
+    row = read_table(tmp_path / "map").iloc[0]
     assert row.slope_deg == pytest.approx(math.degrees(math.atan(math.hypot(1, 0.5))), abs=0.06)
     # grid north is 0.17 degrees from north here: 270 + atan(1/2) = 296.6
     assert row.aspect_deg == pytest.approx(270 + math.degrees(math.atan(0.5)), abs=1)
@@ -111,7 +108,7 @@ def test_aspect_does_not_turn_with_the_image(red_run, make_scene, tmp_path):
     scene = make_scene((80, 80), image=bright((80, 80), (20, 30, 40, 60)), dem=dem, place=place)
     make_map(red_run, scene, tmp_path / "map", FLOAT)
     # uphill is 30 degrees north of east, azimuth 60; downhill 240
-    assert table(tmp_path / "map").aspect_deg.tolist() == pytest.approx([240], abs=1)
+    assert read_table(tmp_path / "map").aspect_deg.tolist() == pytest.approx([240], abs=1)
 
 
 def test_level_ground_has_no_aspect_and_is_flagged(red_run, make_scene, tmp_path):
@@ -119,18 +116,16 @@ def test_level_ground_has_no_aspect_and_is_flagged(red_run, make_scene, tmp_path
         (60, 60), image=bright((60, 60), (20, 20, 40, 40)), dem=np.full((60, 60), 7.0)
     )
     make_map(red_run, scene, tmp_path / "map", FLOAT)
-    row = table(tmp_path / "map").iloc[0]
+    row = read_table(tmp_path / "map").iloc[0]
     assert (row.low_slope, row.height_m, row.slope_deg) == ("yes", 0, 0)
     assert np.isnan([row.aspect_deg, row.length_m, row.h_over_l]).all()
 
 
 def test_without_a_dem_terrain_is_absent(make_scene, tmp_path):
-    from scene_runs import make_run
-
     run = make_run(tmp_path / "run", [8, 0, 0], -4.0, fusion="rgb")
     image, _ = make_scene((60, 60), image=bright((60, 60), (20, 20, 40, 40)))
     make_map(run, (image, None), tmp_path / "map", FLOAT)
-    columns = table(tmp_path / "map").columns
+    columns = read_table(tmp_path / "map").columns
     assert {f.name for f in FIELDS if not f.with_dem} == set(columns) - {"geometry"}
 
 
@@ -145,17 +140,12 @@ def test_edges_are_flagged(red_run, make_scene, tmp_path):
     dem[96:, :] = np.nan
     scene = make_scene((100, 100), image=image, dem=dem)
     report = make_map(red_run, scene, tmp_path / "map", dataclasses.replace(FLOAT, min_area=0))
-    frame = table(tmp_path / "map")
+    frame = read_table(tmp_path / "map")
     flags = {(round(a / 4.004), e) for a, e in zip(frame.area_m2, frame.edge, strict=True)}
     # at the top; two pixels wide along the left; inside; inside; at no data; four rows above it
     assert flags == {
-        (900, "cut"),
-        (80, "sliver"),
-        (400, "no"),
-        (120, "no"),
-        (48, "cut"),
-        (80, "cut"),
-    }
+        (900, "cut"), (80, "sliver"), (400, "no"), (120, "no"), (48, "cut"), (80, "cut")
+    }  # fmt: skip
     assert report["cleaning"]["cut_by_the_edge"] == 3
     assert report["cleaning"]["slivers_at_the_edge"] == 1
 
@@ -206,7 +196,7 @@ def test_geopackage_for_old_readers(red_run, make_scene, tmp_path):
         names = {name for _, name, *_ in rows("PRAGMA table_info(landslides)")}
         assert described.keys() == names - {"fid", "geom"}
         assert rows("SELECT f_table_name, useAsDefault FROM layer_styles") == [("landslides", 1)]
-    frame = table(tmp_path / "map")
+    frame = read_table(tmp_path / "map")
     assert list(pyogrio.list_layers(path)[0]) == ["landslides", "MultiPolygon"]
     for name in ("geojson", "shp", "kml", "fgb"):
         other = geopandas.read_file(tmp_path / f"map/landslides.{name}")
@@ -239,7 +229,7 @@ def test_a_map_of_nothing(red_run, make_scene, tmp_path):
     scene = make_scene((60, 60), image=bright((60, 60)))
     report = make_map(red_run, scene, tmp_path / "map", options)
     assert report["landslides"] == 0
-    assert len(table(tmp_path / "map")) == 0
+    assert len(read_table(tmp_path / "map")) == 0
     assert len(geopandas.read_file(tmp_path / "map/landslides.geojson")) == 0
 
 
@@ -247,7 +237,7 @@ def test_geographic_scenes_are_measured_in_metres(red_run, make_scene, tmp_path)
     place = {"crs": "EPSG:4326", "transform": from_origin(10, 45, 1e-4, 1e-4)}
     scene = make_scene((60, 60), image=bright((60, 60), (20, 20, 40, 40)), place=place)
     make_map(red_run, scene, tmp_path / "map", FLOAT)
-    row = table(tmp_path / "map").iloc[0]
+    row = read_table(tmp_path / "map").iloc[0]
     lon, lat = (10.002, 10.004, 10.004, 10.002), (44.996, 44.996, 44.998, 44.998)
     area, perimeter = GEOD.polygon_area_perimeter(lon, lat)
     assert row.area_m2 == pytest.approx(area, rel=2e-3)

@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pyogrio
 import pytest
 import rasterio
-from made_maps import FLOAT, landslide_image, make_map, read
+from made_maps import FLOAT, landslide_image, make_map, read, read_table
+from scene_runs import UTM
 
 from conftest import write_raster
 from landslide_tf.app.scenes import look_at_scene
@@ -28,10 +28,6 @@ def grey_scene(make_scene):
     return make_scene(image=image)
 
 
-def table(folder):
-    return pyogrio.read_dataframe(folder / "landslides.gpkg", layer="landslides")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 def test_redone_as_if_mapped_with_the_threshold(red_run, grey_scene, tmp_path, dtype):
@@ -48,7 +44,7 @@ def test_redone_as_if_mapped_with_the_threshold(red_run, grey_scene, tmp_path, d
         np.testing.assert_array_equal(
             read(tmp_path / f"again/{name}.tif"), read(tmp_path / f"direct/{name}.tif")
         )
-    a, b = table(tmp_path / "again"), table(tmp_path / "direct")
+    a, b = read_table(tmp_path / "again"), read_table(tmp_path / "direct")
     assert a.geometry.equals(b.geometry)
     assert a.area_m2.tolist() == b.area_m2.tolist()
     names = {path.name for path in (tmp_path / "direct").iterdir()}
@@ -56,7 +52,7 @@ def test_redone_as_if_mapped_with_the_threshold(red_run, grey_scene, tmp_path, d
     # and once more, from what was redone: back to the first
     back = redo_map(tmp_path / "again", changes={"threshold": 0.5}, overwrite=True)
     assert back["landslides"] == 2
-    assert table(tmp_path / "again").geometry.equals(table(tmp_path / "first").geometry)
+    assert read_table(tmp_path / "again").geometry.equals(read_table(tmp_path / "first").geometry)
 
 
 def test_the_command_line(red_run, grey_scene, tmp_path, capsys):
@@ -68,9 +64,9 @@ def test_the_command_line(red_run, grey_scene, tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert (out / "landslides.gpkg").read_bytes() == before
     assert main([*words, "--min-area", "1e6", "--out", str(tmp_path / "none")]) == 0
-    assert len(table(tmp_path / "none")) == 0
+    assert len(read_table(tmp_path / "none")) == 0
     assert main([*words, "--overwrite", "--format", "geojson"]) == 0
-    assert len(table(out)) == 3
+    assert len(read_table(out)) == 3
     assert (out / "landslides.geojson").exists()
     assert not (out / "unfinished").exists()
     for more, message in (
@@ -86,11 +82,7 @@ def test_a_reference_may_come_later(red_run, grey_scene, tmp_path):
     make_map(red_run, grey_scene, tmp_path / "map")
     mask = np.zeros((90, 120), "uint8")
     mask[20:50, 5:35] = 1
-    place = {"crs": "EPSG:32647", "transform": (2, 0, 470000, 0, -2, 3445000)}
-    from rasterio import Affine
-
-    place["transform"] = Affine(*place["transform"])
-    path = write_raster(tmp_path / "mask.tif", mask, **place)
+    path = write_raster(tmp_path / "mask.tif", mask, **UTM)
     report = redo_map(tmp_path / "map", tmp_path / "scored", {"reference": str(path)})
     assert report["scores"]["landslides"]["any_overlap"] == {"found": 1, "false_alarms": 1}
     assert report["scores"]["pixels"]["map"]["iou"] == pytest.approx(0.5)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_maps import FLOAT, make_map, read
+from made_maps import FLOAT, make_map, read, read_pixels
 from scene_runs import WINDOW, make_run
 
 from landslide_tf.checks import InputError
@@ -42,7 +42,7 @@ def test_a_map_by_larger_windows_is_the_answer_to_the_whole_scene(make_scene, tm
     report = make_map(run, (image, None), tmp_path / "small", small)
     assert report["job"]["window_px"] == [32, 32]
     wide, narrow = (read(tmp_path / name / "probability.tif") for name in ("auto", "small"))
-    x = np.stack([read_band(image, band) for band in (1, 2, 3)], axis=-1)[None] / 255
+    x = read_pixels(image)[None] / 255
     config = model.get_config()
     config["layers"][0]["config"]["batch_shape"] = (None, *size, 3)
     whole = keras.Model.from_config(config)
@@ -81,13 +81,6 @@ def test_larger_windows_are_not_taken_where_they_change_the_map(make_scene, tmp_
     wide = dataclasses.replace(options, window_px=96)
     report = make_map(run, (image, None), tmp_path / "wide", wide)
     assert report["landslides"] > 0
-
-
-def read_band(path, band):
-    import rasterio
-
-    with rasterio.open(path) as file:
-        return file.read(band)
 
 
 @pytest.mark.slow
@@ -143,12 +136,17 @@ def test_elevation_scaled_in_each_window_keeps_the_training_size(how, make_scene
 
 
 @pytest.mark.parametrize(
-    ("window_px", "overlap", "message"),
-    [(40, None, "multiple of 16"), (0, None, "multiple of 16"), (64, 64, "below the window of 64")],
+    ("options", "message"),
+    [
+        ({"window_px": 40}, "multiple of 16"),
+        ({"window_px": 0}, "multiple of 16"),
+        ({"window_px": 64, "overlap": 64}, "below the window of 64"),
+        *(({"resolution_m": metres}, "must be above 0") for metres in (0.0, -1.0, np.inf, np.nan)),
+    ],
 )
-def test_bad_windows(window_px, overlap, message, make_scene, tmp_path):
+def test_bad_windows(options, message, make_scene, tmp_path):
     run, _ = rgb_run(tmp_path / "run")
-    options = dataclasses.replace(FLOAT, window_px=window_px, overlap=overlap)
+    options = dataclasses.replace(FLOAT, **options)
     with pytest.raises(InputError, match=message):
         make_map(run, (make_scene()[0], None), tmp_path / "map", options)
 
