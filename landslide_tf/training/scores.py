@@ -13,8 +13,6 @@ from landslide_tf.training import evaluation
 from landslide_tf.training.batch_norm import reestimate_batch_norm
 from landslide_tf.training.tile_scores import tile_scores
 
-# What is reported of the same weights used in another way.
-AGAIN = ("validation", "test", "test_chosen", "thresholds")
 GAP_LIMIT = 0.02  # mIoU; an inference gap beyond it, up or down, is worth a line
 
 
@@ -42,13 +40,24 @@ def score_model(model, parts, config) -> tuple[dict, dict]:
     mean over the eight flips and quarter turns of a tile.
     """
     predict = Predictor(model)
-    predictions = {name: evaluation.predict_part(predict, parts[name]) for name in PARTS[1:]}
-    normalisation = batch_norm_report(model, parts, config.seed)
-    metrics = report(parts, predictions) | {"batch_norm": normalisation}
+    predictions = _predictions(predict, parts)
+    metrics = report(predictions)
+    metrics["baseline"] = _baselines(parts, predictions) if len(parts["test"]) else None
+    metrics["batch_norm"] = batch_norm_report(model, predict, parts, config.seed)
     if "flips" in config.augment:
-        averaged = {n: evaluation.predict_part(over_flips(predict), parts[n]) for n in PARTS[1:]}
-        metrics["flips"] = {k: report(parts, averaged)[k] for k in AGAIN}
+        metrics["flips"] = report(_predictions(over_flips(predict), parts))
     return metrics, predictions
+
+
+def _predictions(predict, parts) -> dict:
+    return {name: evaluation.predict_part(predict, parts[name]) for name in PARTS[1:]}
+
+
+def _baselines(parts, predictions) -> dict:
+    return {
+        "background": evaluation.background_baseline(predictions["test"]),
+        "threshold": evaluation.threshold_baseline(parts["train"], parts["test"]),
+    }
 
 
 def save_counts(folder, parts, predictions) -> str:
@@ -63,24 +72,22 @@ def save_counts(folder, parts, predictions) -> str:
     return shown
 
 
-def batch_norm_report(model, parts, seed: int = 0) -> dict | None:
+def batch_norm_report(model, predict, parts, seed: int) -> dict | None:
     """How much mIoU the moving statistics of batch normalisation cost.
 
-    The model is scored as it is, and with statistics estimated anew (`reestimate_batch_norm`); then
-    it gets its own statistics back.
+    The model, whose predictor is `predict`, is scored as it is, and with statistics estimated anew
+    (`reestimate_batch_norm`); then it gets its own statistics back.
 
     `inference_gap` is the difference of the mIoU on the training part, re-estimated minus as it is.
     `reestimated` holds the scores of validation and test part as `report` gives them. None for a
     model of your own whose statistics cannot be estimated: a finished training is scored anyway.
     """
     before = [keras.ops.convert_to_numpy(v) for v in model.non_trainable_variables]
-    predict = Predictor(model)
     as_it_is = evaluation.part_miou(predict, parts["train"])
     try:
         reestimate_batch_norm(model, calibration_batches(parts["train"], seed))
         reestimated = evaluation.part_miou(predict, parts["train"])
-        predictions = {name: evaluation.predict_part(predict, parts[name]) for name in PARTS[1:]}
-        scores = report(parts, predictions)
+        scores = report(_predictions(predict, parts))
     except InputError as error:
         say(f"the inference gap is not known: {error}")
         return None
@@ -91,28 +98,22 @@ def batch_norm_report(model, parts, seed: int = 0) -> dict | None:
         "train_miou": as_it_is,
         "train_miou_reestimated": reestimated,
         "inference_gap": reestimated - as_it_is,
-        "reestimated": {k: scores[k] for k in AGAIN},
+        "reestimated": scores,
     }
 
 
-def report(parts, predictions) -> dict:
-    """The scores that `metrics.json` holds, from predictions of validation and test part.
+def report(predictions) -> dict:
+    """Scores and thresholds for `metrics.json`, from predictions of validation and test part.
 
     A part without tiles is None.
     """
     validation, test = predictions["validation"], predictions["test"]
     chosen = evaluation.choose_threshold(validation)
-    has_test = len(parts["test"]) > 0
+    has_test = len(test.mask) > 0
     return {
         "validation": evaluation.score(validation, 0.5),
         "test": evaluation.score(test, 0.5) if has_test else None,
         "test_chosen": evaluation.score(test, chosen) if has_test else None,
-        "baseline": {
-            "background": evaluation.background_baseline(test),
-            "threshold": evaluation.threshold_baseline(parts["train"], parts["test"]),
-        }
-        if has_test
-        else None,
         "thresholds": {"default": 0.5, "chosen": chosen},
     }
 
