@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 from dataclasses import fields
 
-from landslide_tf.checks import InputError
+from landslide_tf.checks import InputError, check_choice
 from landslide_tf.cli.cmd_download import download_parser
 from landslide_tf.cli.cmd_stack import stack_parser
 from landslide_tf.cli.cmd_tiles import tiles_parser
 from landslide_tf.cli.options import (
     add_config_options,
-    check_absent,
+    check_output,
     import_keras_quietly,
     new_parser,
     typed,
 )
 from landslide_tf.console import say, warn
-from landslide_tf.files import check_outputs
 from landslide_tf.inputs.spec import InputSpec
 
 DATA_EXAMPLES = """examples:
@@ -115,15 +114,13 @@ def _data_demo(arguments) -> None:
 
 def _data_split(arguments) -> None:
     import_keras_quietly()
-    from landslide_tf.checks import check_choice
     from landslide_tf.data.check import tile_files
     from landslide_tf.data.split import make_split, split_content
     from landslide_tf.data.split_notes import split_notes
     from landslide_tf.files import write_json
 
     check_choice("by", arguments.by, ("random", "group"))
-    check_outputs([arguments.out], tile_files(arguments.folder))
-    check_absent(arguments.out, arguments.overwrite)
+    check_output(arguments.out, tile_files(arguments.folder), arguments.overwrite)
     tiles = _read_tiles(arguments, tile_px=16)
     split = make_split(tiles, arguments.by, arguments.seed, arguments.test_prefix)
     content = split_content(split, tiles)
@@ -139,8 +136,7 @@ def _data_pack(arguments) -> None:
     from landslide_tf.data.arrays import pack_tiles
     from landslide_tf.data.check import tile_files
 
-    check_outputs([arguments.out], tile_files(arguments.folder))
-    check_absent(arguments.out, arguments.overwrite)
+    check_output(arguments.out, tile_files(arguments.folder), arguments.overwrite)
     tiles = _read_tiles(arguments)
     pack_tiles(tiles, arguments.out, rgb_uint8=arguments.rgb_uint8)
     size = os.path.getsize(arguments.out) / 2**20

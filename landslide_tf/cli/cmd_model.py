@@ -7,15 +7,15 @@ import sys
 
 from landslide_tf.cli.options import (
     add_config_options,
-    check_absent,
+    check_output,
     import_keras_quietly,
     new_parser,
     run_parser,
-    typed,
+    typed_config,
 )
-from landslide_tf.config import PRESETS, TrainConfig, option_fields
+from landslide_tf.config import PRESETS, option_fields
 from landslide_tf.console import say
-from landslide_tf.files import check_outputs, write_json
+from landslide_tf.files import write_json
 
 TRAIN_EXAMPLES = """examples:
   python train.py                                   the demo terrain, a few minutes
@@ -56,14 +56,8 @@ def train_parser(commands=None):
     return parser
 
 
-def _config(arguments) -> TrainConfig:
-    options = typed(arguments, option_fields())
-    preset = options.pop("preset", "paper" if "data" in options else "demo")
-    return TrainConfig.from_preset(preset, **options)
-
-
 def _train(arguments) -> None:
-    config = _config(arguments)
+    config = typed_config(arguments)
     if config.data is None:
         options = config.options()
         differs = ", ".join(
@@ -133,8 +127,7 @@ def _evaluate(arguments) -> None:
 
     if arguments.out:
         data = [] if arguments.data is None else tile_files(arguments.data)
-        check_outputs([arguments.out], [*run_files(arguments.run_dir), *data])
-        check_absent(arguments.out, arguments.overwrite)
+        check_output(arguments.out, [*run_files(arguments.run_dir), *data], arguments.overwrite)
     result = evaluate_run(
         arguments.run_dir,
         data=arguments.data,
