@@ -26,6 +26,7 @@ from landslide_tf.runs.gradcam import (
     default_layers,
     grad_cam,
     occlusion,
+    probabilities,
 )
 from landslide_tf.runs.run import Run, load_run
 from landslide_tf.training.figures import sample_rows
@@ -121,7 +122,7 @@ def explain_run(
             cam = np.where(image.valid, cam, np.float32(np.nan))
             write_geotiff(paths[sample.name, layer], cam, image, nodata=float("nan"))
     cam_grid(
-        list(labelled), read, run.predictor(x), cams,
+        list(labelled), read, probabilities(run.predictor, x), cams,
         threshold=run.threshold, path=picture, truth=known,
     )  # fmt: skip
     rows = [
