@@ -38,16 +38,21 @@ def predict_part(predict: Callable, part: Part) -> Predictions:
     probability = np.zeros(shape, "float32")
     mask, valid = np.zeros(shape, "uint8"), np.zeros(shape, bool)
     spent, timed = 0.0, 0
-    for start in range(0, len(part), PREDICT_BATCH):
-        where = np.arange(start, min(start + PREDICT_BATCH, len(part)))
-        x, y, w = part.arrays(where)
+    for where, x, y, w in _batches(part):
         begin = time.perf_counter()
         probability[where] = predict(x)
-        if start > 0:  # the first batch compiles
+        if where[0] > 0:  # the first batch compiles
             spent, timed = spent + time.perf_counter() - begin, timed + len(where)
         mask[where], valid[where] = y[..., 0], w[..., 0] > 0
     negative = part.tiles.negative[part.indices]
     return Predictions(probability, mask, valid, negative, spent / timed if timed else None)
+
+
+def _batches(part: Part):
+    """Positions in a part, and the arrays x, y, w of the tiles there."""
+    for start in range(0, len(part), PREDICT_BATCH):
+        where = np.arange(start, min(start + PREDICT_BATCH, len(part)))
+        yield where, *part.arrays(where)
 
 
 def part_miou(predict: Callable, part: Part) -> float:
@@ -61,8 +66,7 @@ def part_miou(predict: Callable, part: Part) -> float:
     True
     """
     total = dict.fromkeys(("tp", "fp", "fn", "tn"), 0)
-    for start in range(0, len(part), PREDICT_BATCH):
-        x, y, w = part.arrays(range(start, min(start + PREDICT_BATCH, len(part))))
+    for _, x, y, w in _batches(part):
         found = predict(x) >= 0.5
         for name, count in confusion_counts(y[..., 0], found, w[..., 0]).items():
             total[name] += count
