@@ -80,7 +80,6 @@ def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict
     if not _keep_split(study, out):  # the other seeds use the split that these runs make
         first = [run for run in planned if run.config.seed == study.base.seed][:jobs]
     for phase in (first, [run for run in planned if run not in first]):
-        _keep_split(study, out)
         shares = queue.SimpleQueue()
         for share in cores:
             shares.put(share)
@@ -95,7 +94,7 @@ def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict
             if futures:
                 stop.set()
             pool.shutdown(cancel_futures=True)
-    _keep_split(study, out)
+        _keep_split(study, out)
     bar.close()
     names = [run.folder.name for run in planned]
     return {name: failures[name] for name in names if name in failures}
