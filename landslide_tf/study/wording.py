@@ -188,6 +188,7 @@ def gap_in_words(made: list[Result]) -> str:
 
 def comparisons_text(compared: pd.DataFrame) -> str:
     """The tables of comparisons that were made, one below the other; '' where there is none."""
+    compared = compared[compared.seeds > 0]
     if compared.empty:
         return ""
     parts = [
