@@ -123,12 +123,9 @@ def _map(arguments) -> None:
 
 
 def _redo(arguments, options: dict) -> None:
+    others = ("image", "dem", "scenes", "scheduler", "resume")
     given = [name for name in options if name not in REDONE]
-    given += [
-        name
-        for name in ("image", "dem", "scenes", "scheduler", "resume")
-        if getattr(arguments, name)
-    ]
+    given += [name for name in others if getattr(arguments, name)]
     if given:
         raise InputError(
             f"--{given[0].replace('_', '-')} does not go with --from: the probability stays as it "
