@@ -29,13 +29,9 @@ def compare(table: str, pairs, metric: str = "miou", chosen=None) -> pd.DataFram
     """One table of comparisons, from pairs of results: its p-values are corrected together."""
     rows = []
     for a, b in pairs:
-        found = difference(a, b, metric, chosen) if a and b else None
-        row = {
-            "table": table,
-            "a": a.experiment.title,
-            "b": b.experiment.title,
-            "run": bool(a and b),
-        }
+        run = bool(a and b)
+        row = {"table": table, "a": a.experiment.title, "b": b.experiment.title, "run": run}
+        found = difference(a, b, metric, chosen) if run else None
         rows.append(row | (found or {"seeds": 0}))
     frame = pd.DataFrame(rows, columns=[*COLUMNS, "run"])
     frame["p"] = holm(frame.p)
