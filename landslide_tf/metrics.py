@@ -144,11 +144,6 @@ class SegmentationMetrics(keras.metrics.Metric):
         prefix = "" if self.name == DEFAULT_NAME else f"{self.name}_"
         return {prefix + name: ops.cast(score, "float32") for name, score in scores.items()}
 
-    def reset_state(self) -> None:
-        """Begin anew; Keras calls it before each epoch."""
-        for variable in self.variables:
-            variable.assign(ops.zeros(variable.shape, variable.dtype))
-
     def get_config(self) -> dict:
         """What `from_config` needs."""
         return {**super().get_config(), "threshold": self.threshold, "auc": self.auc}

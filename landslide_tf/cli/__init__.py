@@ -11,10 +11,14 @@ from landslide_tf.cli.cmd_app import app_parser
 from landslide_tf.cli.cmd_benchmark import benchmark_parser
 from landslide_tf.cli.cmd_data import data_parser
 from landslide_tf.cli.cmd_explain import explain_parser
-from landslide_tf.cli.cmd_export import export_parser
 from landslide_tf.cli.cmd_map import map_parser
-from landslide_tf.cli.cmd_model import evaluate_parser, predict_parser, train_parser
-from landslide_tf.cli.cmd_models import models_parser
+from landslide_tf.cli.cmd_model import (
+    evaluate_parser,
+    export_parser,
+    models_parser,
+    predict_parser,
+    train_parser,
+)
 from landslide_tf.cli.cmd_study import study_parser
 from landslide_tf.cli.options import Parser, fail
 from landslide_tf.console import whole_streams

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from landslide_tf.checks import InputError
 from landslide_tf.cli.options import (
     add_config_options,
-    check_absent,
+    check_output,
     import_keras_quietly,
     new_parser,
     typed,
 )
 from landslide_tf.config import TrainConfig, option_fields
-from landslide_tf.files import check_outputs
 
 BENCHMARK_EXAMPLES = """examples:
   landslide benchmark                                  U-Net++ with 64 filters, batches of 2
@@ -41,13 +41,10 @@ def benchmark_parser(commands):
 
 
 def _benchmark(arguments) -> None:
-    from landslide_tf.checks import InputError
-
     if arguments.repeats < 1:
         raise InputError(f"--repeats must be at least 1. Received: {arguments.repeats}")
     if arguments.out:
-        check_outputs([arguments.out], [getattr(arguments, "data", None)])
-        check_absent(arguments.out, arguments.overwrite)
+        check_output(arguments.out, [getattr(arguments, "data", None)], arguments.overwrite)
     config = TrainConfig().with_options(**typed(arguments, option_fields()))
     import_keras_quietly()
     from landslide_tf.study.benchmark import benchmark

@@ -1,23 +1,20 @@
-"""The commands about data: check, demo, split, pack; others have files of their own."""
+"""The commands about data: download, stack, check, demo, split, pack; `tiles` has its own file."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import fields
 
-from landslide_tf.checks import InputError
-from landslide_tf.cli.cmd_download import download_parser
-from landslide_tf.cli.cmd_stack import stack_parser
+from landslide_tf.checks import InputError, JobError, check_choice
 from landslide_tf.cli.cmd_tiles import tiles_parser
 from landslide_tf.cli.options import (
     add_config_options,
-    check_absent,
+    check_output,
     import_keras_quietly,
     new_parser,
     typed,
 )
 from landslide_tf.console import say, warn
-from landslide_tf.files import check_outputs
 from landslide_tf.inputs.spec import InputSpec
 
 DATA_EXAMPLES = """examples:
@@ -29,7 +26,12 @@ DATA_EXAMPLES = """examples:
   landslide data split tiles split.json --by group --test-prefix B
   landslide data pack tiles tiles.npz --rgb-uint8
 """
+STACK_EXAMPLES = """examples:
+  landslide data stack --image scene.tif --dem dem.tif --out stack.tif
+  landslide data stack --image s2.tif --bands 4,3,2 --dem dem.tif --out stack.tif
 
+model-qgis.onnx of 'landslide export' takes this file in QGIS' plugin Deepness.
+"""
 
 CHECK_OPTIONS = ("nodata", "rgb_scale", "bands")
 SPLIT_OPTIONS = (*CHECK_OPTIONS, "negatives", "skip_bad")
@@ -42,9 +44,9 @@ def data_parser(commands):
         commands, "data", "Get, make, check, split or pack tiles; stack rasters.", DATA_EXAMPLES
     )
     actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
-    download_parser(actions)
+    _download_parser(actions)
     tiles_parser(actions)
-    stack_parser(actions)
+    _stack_parser(actions)
 
     check = new_parser(actions, "check", "Report what a folder of tiles holds.", None)
     check.add_argument("folder", metavar="DIR")
@@ -91,6 +93,63 @@ def data_parser(commands):
     pack.set_defaults(run=_data_pack)
 
 
+def _download_parser(actions) -> None:
+    from landslide_tf.data.download import DATA_SETS
+
+    known = "\n".join(f"  {name:<17}{data_set.page}" for name, data_set in DATA_SETS.items())
+    examples = (
+        f"data sets:\n{known}\n\nexamples:\n  landslide data download bijie\n"
+        "  landslide data download landslide4sense /data/l4s   # again: goes on after a break\n"
+    )
+    parser = new_parser(
+        actions, "download", "Fetch a public data set; prints its terms first.", examples
+    )
+    parser.add_argument("name", metavar="NAME", help="one of those below")
+    parser.add_argument("folder", nargs="?", metavar="DIR", help="default: NAME")
+    parser.set_defaults(run=_data_download)
+
+
+def _stack_parser(actions) -> None:
+    parser = new_parser(
+        actions, "stack", "Write image and elevation as one file of four bands.", STACK_EXAMPLES
+    )
+    parser.add_argument("--image", required=True, metavar="SCENE.tif", help="scene, any size")
+    parser.add_argument(
+        "--dem",
+        required=True,
+        metavar="DEM.tif",
+        help="elevation in metres, on any grid and CRS; it is brought onto the image's pixels",
+    )
+    parser.add_argument("--out", required=True, metavar="STACK.tif", help="file to write")
+    add_config_options(parser, only=("nodata", "bands"))
+    parser.add_argument("--overwrite", action="store_true", help="replace --out")
+    parser.set_defaults(run=_data_stack)
+
+
+def _data_download(arguments) -> None:
+    from landslide_tf.data.download import download
+
+    try:
+        folder = download(arguments.name, arguments.folder or arguments.name)
+    except KeyboardInterrupt:
+        raise JobError("interrupted; run the same command to go on") from None
+    say(f"done; look at it with: landslide data check {folder}")
+
+
+def _data_stack(arguments) -> None:
+    import_keras_quietly()
+    from landslide_tf.geo.stack import write_stack
+
+    options = {name: value for name, value in vars(arguments).items() if name != "run"}
+    found = write_stack(**options)
+    height, width = found["size"]
+    say(
+        f"{arguments.out}: {height} x {width} pixels of red, green, blue and elevation "
+        f"({found['dem']}); {found['valid']:.1%} have all data, -32768 is no data"
+    )
+    warn(found["notes"])
+
+
 def _data_check(arguments) -> None:
     from landslide_tf.data.check import check_folder, format_report
 
@@ -115,15 +174,13 @@ def _data_demo(arguments) -> None:
 
 def _data_split(arguments) -> None:
     import_keras_quietly()
-    from landslide_tf.checks import check_choice
     from landslide_tf.data.check import tile_files
     from landslide_tf.data.split import make_split, split_content
     from landslide_tf.data.split_notes import split_notes
     from landslide_tf.files import write_json
 
     check_choice("by", arguments.by, ("random", "group"))
-    check_outputs([arguments.out], tile_files(arguments.folder))
-    check_absent(arguments.out, arguments.overwrite)
+    check_output(arguments.out, tile_files(arguments.folder), arguments.overwrite)
     tiles = _read_tiles(arguments, tile_px=16)
     split = make_split(tiles, arguments.by, arguments.seed, arguments.test_prefix)
     content = split_content(split, tiles)
@@ -139,8 +196,7 @@ def _data_pack(arguments) -> None:
     from landslide_tf.data.arrays import pack_tiles
     from landslide_tf.data.check import tile_files
 
-    check_outputs([arguments.out], tile_files(arguments.folder))
-    check_absent(arguments.out, arguments.overwrite)
+    check_output(arguments.out, tile_files(arguments.folder), arguments.overwrite)
     tiles = _read_tiles(arguments)
     pack_tiles(tiles, arguments.out, rgb_uint8=arguments.rgb_uint8)
     size = os.path.getsize(arguments.out) / 2**20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from landslide_tf.checks import InputError
 from landslide_tf.cli.options import import_keras_quietly, run_parser
 from landslide_tf.console import say
 from landslide_tf.files import check_outputs
@@ -57,19 +58,14 @@ def explain_parser(commands):
 
 
 def _explain(arguments) -> None:
-    from landslide_tf.checks import InputError
-
     if not (arguments.out or arguments.list_layers):
         raise InputError("explain needs --out DIR")
     if arguments.out and arguments.tiles:
         from landslide_tf.data.check import tile_files
 
-        names = ("gradcam.png", "occlusion.csv", "explain.json")
-        old = [
-            *Path(arguments.out).glob("*_gradcam.tif"),
-            *(Path(arguments.out) / n for n in names),
-        ]
-        check_outputs(old, tile_files(arguments.tiles))
+        out, names = Path(arguments.out), ("gradcam.png", "occlusion.csv", "explain.json")
+        written = [*out.glob("*_gradcam.tif"), *(out / name for name in names)]
+        check_outputs(written, tile_files(arguments.tiles))
     import_keras_quietly()
     from landslide_tf.runs import explain, gradcam
     from landslide_tf.runs.run import load_run

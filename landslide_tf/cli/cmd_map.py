@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import fields
+from pathlib import Path
 
+from landslide_tf.checks import InputError
 from landslide_tf.cli.options import add_options, group, import_keras_quietly, new_parser, typed
 from landslide_tf.geo.settings import MODEL, RESULT, SCENE, MapOptions
 
@@ -95,10 +97,6 @@ def _whole_or_auto(text: str) -> int | None:
 
 
 def _map(arguments) -> None:
-    from pathlib import Path
-
-    from landslide_tf.checks import InputError
-
     if (arguments.model is None) == (arguments.made is None):
         raise InputError("give --model with a scene, or --from with a map; one of them")
     options = typed(arguments, fields(MapOptions))
@@ -125,14 +123,9 @@ def _map(arguments) -> None:
 
 
 def _redo(arguments, options: dict) -> None:
-    from landslide_tf.checks import InputError
-
+    others = ("image", "dem", "scenes", "scheduler", "resume")
     given = [name for name in options if name not in REDONE]
-    given += [
-        name
-        for name in ("image", "dem", "scenes", "scheduler", "resume")
-        if getattr(arguments, name)
-    ]
+    given += [name for name in others if getattr(arguments, name)]
     if given:
         raise InputError(
             f"--{given[0].replace('_', '-')} does not go with --from: the probability stays as it "

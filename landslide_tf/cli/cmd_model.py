@@ -1,19 +1,20 @@
-"""The commands about models: train, evaluate, predict."""
+"""The commands about models: train, evaluate, predict, export, models."""
 
 from __future__ import annotations
 
 import os
 import sys
+import textwrap
 
 from landslide_tf.cli.options import (
     add_config_options,
-    check_absent,
+    check_output,
     import_keras_quietly,
     new_parser,
     run_parser,
-    typed,
+    typed_config,
 )
-from landslide_tf.config import PRESETS, TrainConfig, option_fields
+from landslide_tf.config import PRESETS, option_fields
 from landslide_tf.console import say
 from landslide_tf.files import check_outputs, write_json
 
@@ -34,6 +35,30 @@ EVALUATE_EXAMPLES = """examples:
 PREDICT_EXAMPLES = """example:
   landslide predict runs/unetpp-contextual-dice-001 --data tiles --out predicted
 """
+EXPORT_EXAMPLES = """examples:
+  landslide export runs/first --format savedmodel
+  landslide export runs/first --format onnx --out exported        also for QGIS' Deepness plugin
+  landslide export runs/first --format litert --int8 tiles        calibrated on these tiles
+
+onnx and litert need: pip install -r requirements-export.txt
+exit code 1: the export differs from the Keras model too much; it was removed
+"""
+MODELS_EXAMPLES = """examples:
+  landslide models                     the models that come with the package
+  landslide models bijie-rgb           the card of one
+  landslide map --model bijie-rgb --image scene.tif --out map
+"""
+# Entries of a card, and what `landslide models NAME` calls them.
+CARD_ENTRIES = {
+    "input": "input",
+    "pixel": "pixel size",
+    "data": "trained on",
+    "terms": "terms of the data",
+    "scores": "scores",
+    "use": "good for",
+    "not_for": "no good for",
+    "recipe": "recipe",
+}
 
 
 def train_parser(commands=None):
@@ -56,14 +81,8 @@ def train_parser(commands=None):
     return parser
 
 
-def _config(arguments) -> TrainConfig:
-    options = typed(arguments, option_fields())
-    preset = options.pop("preset", "paper" if "data" in options else "demo")
-    return TrainConfig.from_preset(preset, **options)
-
-
 def _train(arguments) -> None:
-    config = _config(arguments)
+    config = typed_config(arguments)
     if config.data is None:
         options = config.options()
         differs = ", ".join(
@@ -133,8 +152,7 @@ def _evaluate(arguments) -> None:
 
     if arguments.out:
         data = [] if arguments.data is None else tile_files(arguments.data)
-        check_outputs([arguments.out], [*run_files(arguments.run_dir), *data])
-        check_absent(arguments.out, arguments.overwrite)
+        check_output(arguments.out, [*run_files(arguments.run_dir), *data], arguments.overwrite)
     result = evaluate_run(
         arguments.run_dir,
         data=arguments.data,
@@ -179,3 +197,58 @@ def _predict(arguments) -> None:
         skip_bad=arguments.skip_bad,
         overwrite=arguments.overwrite,
     )
+
+
+def export_parser(commands):
+    """Add the command `export`."""
+    parser = run_parser(
+        commands, "export", "Write a finished run's model for other runtimes.", EXPORT_EXAMPLES
+    )
+    parser.add_argument("--format", required=True, metavar="{savedmodel,onnx,litert}")
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder to write (default: RUN_DIR/export/FORMAT)"
+    )
+    parser.add_argument(
+        "--int8", metavar="DIR", help="litert: also a file in int8, calibrated on these tiles"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace --out")
+    parser.set_defaults(run=_export)
+
+
+def _export(arguments) -> None:
+    import_keras_quietly()
+    from landslide_tf.export.exporting import export_run
+    from landslide_tf.training.run_folder import run_files
+
+    if arguments.out:  # a folder that is replaced with all that is in it
+        check_outputs([arguments.out], [*run_files(arguments.run_dir), arguments.int8])
+    export_run(
+        arguments.run_dir,
+        arguments.format,
+        arguments.out,
+        int8=arguments.int8,
+        overwrite=arguments.overwrite,
+    )
+
+
+def models_parser(commands):
+    """Add the command `models`."""
+    parser = new_parser(commands, "models", "List the models that come with it.", MODELS_EXAMPLES)
+    parser.add_argument("name", metavar="NAME", nargs="?", help="show the card of this model")
+    parser.set_defaults(run=_models)
+
+
+def _models(arguments) -> None:
+    from landslide_tf.training.packaged import packaged_models, read_card
+
+    if arguments.name is None:
+        for name in packaged_models():
+            say(f"{name}: {read_card(name)['title']}")
+        say("'landslide models NAME' shows the card of one, 'landslide map --model NAME' uses it")
+        return
+    card = read_card(arguments.name)
+    say(f"{arguments.name}: {card['title']}")
+    for key, title in CARD_ENTRIES.items():
+        text = card[key]
+        for line in [text] if isinstance(text, str) else text:
+            say(textwrap.fill(line, 98, initial_indent=f"  {title}: ", subsequent_indent="    "))

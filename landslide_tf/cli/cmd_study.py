@@ -6,8 +6,14 @@ import dataclasses
 from pathlib import Path
 
 from landslide_tf.checks import InputError, JobError
-from landslide_tf.cli.options import add_config_options, import_keras_quietly, new_parser, typed
-from landslide_tf.config import TrainConfig, option_fields
+from landslide_tf.cli.options import (
+    add_config_options,
+    import_keras_quietly,
+    new_parser,
+    typed,
+    typed_config,
+)
+from landslide_tf.config import option_fields
 from landslide_tf.console import say
 from landslide_tf.files import check_outputs
 
@@ -143,9 +149,7 @@ def _choose_study(arguments):
         if arguments.report or arguments.records:
             option = "--report" if arguments.report else "--records"
             raise InputError(f"{arguments.out}: holds no study; {option} needs one that was begun")
-        preset = options.pop("preset", "paper" if "data" in options else "demo")
-        base = TrainConfig.from_preset(preset, **options)
-        return Study(base, arguments.seeds or 1, bool(arguments.resplit), matrix)
+        return Study(typed_config(arguments), arguments.seeds or 1, bool(arguments.resplit), matrix)
     stored = begun.base.options()
     different = [
         f"--{name.replace('_', '-')} {stored[name]!r} there, {value!r} now"

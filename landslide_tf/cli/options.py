@@ -8,8 +8,9 @@ import os
 import sys
 
 from landslide_tf.checks import InputError
-from landslide_tf.config import PRESETS, option_fields
+from landslide_tf.config import PRESETS, TrainConfig, option_fields
 from landslide_tf.console import whole_streams
+from landslide_tf.files import check_outputs
 
 
 def fail(message, code: int) -> int:
@@ -91,7 +92,7 @@ def add_options(parser, fields) -> None:
         if isinstance(f.default, bool):
             options["action"] = argparse.BooleanOptionalAction
         else:
-            options["type"] = _value_type(f)
+            options["type"] = VALUE_TYPES[f.type]
             # Only the metavar lists the choices: the dataclass checks them, with a better message.
             options["metavar"] = _metavar(f)
         if f.name == "augment":  # alone: what most data can bear
@@ -116,27 +117,21 @@ def typed(arguments, fields) -> dict:
     return {name: getattr(arguments, name) for name in names}
 
 
+def typed_config(arguments) -> TrainConfig:
+    """The config that was typed; the preset is 'demo' where no data are given.
+
+    >>> typed_config(argparse.Namespace(filters=16)).epochs
+    20
+    """
+    options = typed(arguments, option_fields())
+    preset = options.pop("preset", "paper" if "data" in options else "demo")
+    return TrainConfig.from_preset(preset, **options)
+
+
 def _metavar(f) -> str:
     if f.metadata["choices"]:
         return "{" + ",".join(f.metadata["choices"]) + "}"
-    return f.metadata["metavar"] or {int: "N", float: "X"}.get(_value_type(f), "NAME")
-
-
-def _value_type(f):
-    names = {
-        "tuple[str, ...]": _names,
-        "tuple[float, float] | None": numbers,
-        "tuple[float, ...]": numbers,
-        "tuple[int, int, int] | None": _whole_numbers,
-        "float | tuple[float, ...] | None": numbers,
-        "float | None": float,
-        "int | None": int,
-        "str | None": str,
-        "float": float,
-        "int": int,
-        "str": str,
-    }
-    return names[f.type]
+    return f.metadata["metavar"] or {int: "N", float: "X"}.get(VALUE_TYPES[f.type], "NAME")
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -150,6 +145,22 @@ def numbers(text: str) -> tuple[float, ...]:
 
 def _whole_numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(","))
+
+
+# How the text of an option becomes its value, by the annotation of its field.
+VALUE_TYPES = {
+    "tuple[str, ...]": _names,
+    "tuple[float, float] | None": numbers,
+    "tuple[float, ...]": numbers,
+    "tuple[int, int, int] | None": _whole_numbers,
+    "float | tuple[float, ...] | None": numbers,
+    "float | None": float,
+    "int | None": int,
+    "str | None": str,
+    "float": float,
+    "int": int,
+    "str": str,
+}
 
 
 def _help(f) -> str:
@@ -206,14 +217,15 @@ def _silent_stderr():
         os.close(stderr)
 
 
-def check_absent(path, overwrite: bool) -> None:
-    """Raise `InputError` where `path` exists and may not be replaced.
+def check_output(path, inputs, overwrite: bool) -> None:
+    """Raise `InputError` where `path` is one of `inputs`, or exists and may not be replaced.
 
-    >>> check_absent("new.json", overwrite=False)
-    >>> check_absent(".", overwrite=False)
+    >>> check_output("new.json", ["tiles"], overwrite=False)
+    >>> check_output(".", [], overwrite=False)
     Traceback (most recent call last):
         ...
     landslide_tf.checks.InputError: .: exists; give --overwrite to replace it, or another name
     """
+    check_outputs([path], inputs)
     if os.path.exists(path) and not overwrite:
         raise InputError(f"{path}: exists; give --overwrite to replace it, or another name")

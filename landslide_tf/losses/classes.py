@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from landslide_tf.checks import InputError, check_choice
+from landslide_tf.fields import check_number, plain
 from landslide_tf.losses.functions import (
     MEAN_REDUCTIONS,
     REDUCTIONS,
@@ -30,7 +31,12 @@ class _MeanOverReplicas(keras.losses.Loss):
 
 
 class _PixelLoss(keras.losses.Loss):
-    """Hands `sample_weight` to the function, which divides by its sum once (Keras would not)."""
+    """Hands `sample_weight` to the function, which divides by its sum once (Keras would not).
+
+    `function` computes the loss. `options` names those of its arguments that are attributes.
+    """
+
+    options: tuple[str, ...] = ()
 
     def __init__(self, name=None, reduction="sum_over_batch_size", dtype=None):
         check_choice("reduction", reduction, REDUCTIONS)
@@ -42,6 +48,15 @@ class _PixelLoss(keras.losses.Loss):
             return value
         value = ops.reshape(value, (1,))
         return _MeanOverReplicas(name="mean_over_replicas")(value, value)
+
+    def call(self, y_true, y_pred, sample_weight=None):
+        """The function's value under this object's options and `reduction`."""
+        options = {name: getattr(self, name) for name in self.options}
+        return self.function(y_true, y_pred, sample_weight, **options, reduction=self.reduction)
+
+    def get_config(self) -> dict:
+        """What `from_config` needs."""
+        return {**super().get_config(), **{name: getattr(self, name) for name in self.options}}
 
 
 @keras.saving.register_keras_serializable(package="landslide_tf")
@@ -64,6 +79,8 @@ class BCELoss(_PixelLoss):
     0.6931...
     """
 
+    function = staticmethod(bce_loss)
+
     def __init__(
         self,
         *,
@@ -72,10 +89,6 @@ class BCELoss(_PixelLoss):
         dtype=None,
     ):
         super().__init__(name, reduction, dtype)
-
-    def call(self, y_true, y_pred, sample_weight=None):
-        """`bce_loss` under this object's `reduction`."""
-        return bce_loss(y_true, y_pred, sample_weight, reduction=self.reduction)
 
 
 @keras.saving.register_keras_serializable(package="landslide_tf")
@@ -97,6 +110,9 @@ class FocalLoss(_PixelLoss):
     0.0866...
     """
 
+    function = staticmethod(focal_loss)
+    options = ("balance", "focusing", "class_balanced")
+
     def __init__(
         self,
         balance: float = 0.25,
@@ -108,30 +124,9 @@ class FocalLoss(_PixelLoss):
         dtype=None,
     ):
         super().__init__(name, reduction, dtype)
-        _check_number("balance", balance, balance > 0, "above 0")
-        _check_number("focusing", focusing, focusing >= 0, "at least 0")
+        check_number("balance", plain(balance), above=0)
+        check_number("focusing", plain(focusing), low=0)
         self.balance, self.focusing, self.class_balanced = balance, focusing, class_balanced
-
-    def call(self, y_true, y_pred, sample_weight=None):
-        """`focal_loss` under this object's options and `reduction`."""
-        return focal_loss(
-            y_true,
-            y_pred,
-            sample_weight,
-            self.balance,
-            self.focusing,
-            self.class_balanced,
-            reduction=self.reduction,
-        )
-
-    def get_config(self) -> dict:
-        """What `from_config` needs."""
-        return {
-            **super().get_config(),
-            "balance": self.balance,
-            "focusing": self.focusing,
-            "class_balanced": self.class_balanced,
-        }
 
 
 @keras.saving.register_keras_serializable(package="landslide_tf")
@@ -151,6 +146,9 @@ class DiceLoss(_PixelLoss):
     0.3333...
     """
 
+    function = staticmethod(dice_loss)
+    options = ("smooth",)
+
     def __init__(
         self,
         smooth: float = 1.0,
@@ -160,16 +158,8 @@ class DiceLoss(_PixelLoss):
         dtype=None,
     ):
         super().__init__(name, reduction, dtype)
-        _check_number("smooth", smooth, smooth >= 0, "at least 0")
+        check_number("smooth", plain(smooth), low=0)
         self.smooth = smooth
-
-    def call(self, y_true, y_pred, sample_weight=None):
-        """`dice_loss` under this object's options and `reduction`."""
-        return dice_loss(y_true, y_pred, sample_weight, self.smooth, reduction=self.reduction)
-
-    def get_config(self) -> dict:
-        """What `from_config` needs."""
-        return {**super().get_config(), "smooth": self.smooth}
 
 
 @keras.saving.register_keras_serializable(package="landslide_tf")
@@ -188,6 +178,9 @@ class WCELoss(_PixelLoss):
     >>> float(loss([[[[1]]]], [[[[0.0]]]]))  # 3 x 0.6931
     2.0794...
     """
+
+    function = staticmethod(wce_loss)
+    options = ("weights",)
 
     def __init__(
         self,
@@ -213,14 +206,6 @@ class WCELoss(_PixelLoss):
                 f"Received: {weights!r}"
             )
         self.weights = (w0, w1)
-
-    def call(self, y_true, y_pred, sample_weight=None):
-        """`wce_loss` under this object's weights and `reduction`."""
-        return wce_loss(y_true, y_pred, sample_weight, self.weights, reduction=self.reduction)
-
-    def get_config(self) -> dict:
-        """What `from_config` needs."""
-        return {**super().get_config(), "weights": self.weights}
 
 
 @keras.saving.register_keras_serializable(package="landslide_tf")
@@ -323,8 +308,3 @@ def loss_from_name(name: str, **options) -> keras.losses.Loss:
             arguments[loss][argument] = value
     losses = [LOSS_CLASSES[part](**arguments[part]) for part in parts]
     return losses[0] if len(losses) == 1 else SumLoss(losses, name="_".join(parts) + "_loss")
-
-
-def _check_number(name, value, legal, rule):
-    if not legal:
-        raise InputError(f"`{name}` must be {rule}. Received: {value!r}")

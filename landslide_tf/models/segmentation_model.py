@@ -136,7 +136,6 @@ class _FirstLoss(keras.callbacks.Callback):
     """Stops at once where the masks or images cannot be trained on."""
 
     async_safe = True
-    first = True
 
     def on_train_begin(self, logs=None):
         self.first = True

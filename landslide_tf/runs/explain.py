@@ -26,6 +26,7 @@ from landslide_tf.runs.gradcam import (
     default_layers,
     grad_cam,
     occlusion,
+    probabilities,
 )
 from landslide_tf.runs.run import Run, load_run
 from landslide_tf.training.figures import sample_rows
@@ -121,7 +122,7 @@ def explain_run(
             cam = np.where(image.valid, cam, np.float32(np.nan))
             write_geotiff(paths[sample.name, layer], cam, image, nodata=float("nan"))
     cam_grid(
-        list(labelled), read, run.predictor(x), cams,
+        list(labelled), read, probabilities(run.predictor, x), cams,
         threshold=run.threshold, path=picture, truth=known,
     )  # fmt: skip
     rows = [
@@ -149,10 +150,10 @@ def explain_run(
 
 def _choose(run: Run, chosen: Chosen, need_mask: bool) -> dict[str, Sample]:
     """The samples to explain, by what the picture says of each."""
-    tiles, part, count = chosen.tiles, chosen.part, chosen.count
+    tiles, count, part = chosen.tiles, chosen.count, chosen.part or "test"
     if count is not None and count < 1:
         raise InputError(f"--count must be at least 1. Received: {count}")
-    if tiles is not None and part is not None:
+    if tiles is not None and chosen.part is not None:
         raise InputError("--part is of the run's own data; leave it out with --tiles")
     folder = Path(tiles or run.config.data or demo_folder())
     if folder.is_file():
@@ -165,10 +166,10 @@ def _choose(run: Run, chosen: Chosen, need_mask: bool) -> dict[str, Sample]:
     if chosen.names:
         candidates = list(chosen.names)
     elif tiles is None:
-        check_choice("part", part or "test", PARTS)
+        check_choice("part", part, PARTS)
         with reading(run.folder / "split.json", NEW_RUN):
-            candidates = [str(name) for name in run.split[part or "test"]]
-        labels = _by_rule(run, part or "test") if count is None else {}
+            candidates = [str(name) for name in run.split[part]]
+        labels = _by_rule(run, part) if count is None else {}
         candidates = list(labels) or candidates
     else:
         candidates = list(found)
@@ -176,7 +177,7 @@ def _choose(run: Run, chosen: Chosen, need_mask: bool) -> dict[str, Sample]:
         if name not in found:
             raise InputError(f"{folder}: holds no tile {name!r}; see 'data check' for its names")
     if not candidates:
-        raise InputError(f"the run's {part or 'test'} part is empty; give --part validation")
+        raise InputError(f"the run's {part} part is empty; give --part validation")
     shown = len(candidates) if chosen.names or labels else min(count or EVENLY, len(candidates))
     steps = np.linspace(0, len(candidates) - 1, shown).round().astype(int)
     samples = {labels.get(n, n): found[n] for n in (candidates[i] for i in steps)}

@@ -162,9 +162,8 @@ def upsampling_stride(model, layer: str) -> int:
     (1, 2)
     """
     before = keras.Model(model.inputs, model.get_layer(layer).output).layers
-    return max(
-        [max(b.strides) for b in before if isinstance(b, keras.layers.Conv2DTranspose)] + [1]
-    )
+    transposed = (b for b in before if isinstance(b, keras.layers.Conv2DTranspose))
+    return max((max(layer.strides) for layer in transposed), default=1)
 
 
 def smooth_over_stride(values, stride: int):
@@ -197,6 +196,15 @@ def band_groups(spec: InputSpec) -> dict[str, slice]:
     return {**groups, "dem": slice(3, spec.channels)} if spec.uses_dem else groups
 
 
+def probabilities(predict, x) -> np.ndarray:
+    """The probabilities (B, H, W) of a `Predictor`, one tile at a time: memory for one.
+
+    >>> probabilities(lambda x: len(x) * x[..., 0], np.full((3, 1, 1, 4), 0.5)).ravel().tolist()
+    [0.5, 0.5, 0.5]
+    """
+    return np.concatenate([predict(tile[None]) for tile in x])
+
+
 def occlusion(model, x, groups: dict[str, slice], valid=None, threshold=0.5) -> dict[str, dict]:
     """Change of the prediction when the channels of a group are set to their means (occlusion).
 
@@ -221,18 +229,14 @@ def occlusion(model, x, groups: dict[str, slice], valid=None, threshold=0.5) -> 
     x = np.asarray(x, "float32")
     valid = np.ones(x.shape[:3], bool) if valid is None else np.asarray(valid, bool)
     predict = Predictor(model)
-
-    def probabilities(x):  # one tile at a time: memory for one
-        return np.concatenate([predict(tile[None]) for tile in x])
-
-    before = probabilities(x)
+    before = probabilities(predict, x)
     result = {}
     for name, channels in groups.items():
         hidden = x.copy()
         for tile, keep in zip(hidden, valid, strict=True):
             if keep.any():
                 tile[keep, channels] = tile[keep, channels].mean(axis=0)
-        after = probabilities(hidden)
+        after = probabilities(predict, hidden)
         flipped = (before >= threshold) != (after >= threshold)
         result[name] = {
             "change": _mean(np.abs(after - before), valid),

@@ -64,7 +64,8 @@ def predict_folder(
                 raise InputError(f"{line} (or leave such tiles out with --skip-bad)") from None
             say(f"left out: {line}")
             continue
-        good.append((sample, *_outputs(out, sample)))
+        name = sample.name.replace("/", "_")
+        good.append((sample, out / f"{name}_probability.tif", out / f"{name}_mask.tif"))
     warn(map(for_a_run, group_warnings(odd)))
     targets = [path for _, *paths in good for path in paths]
     read = (path for sample in samples for path in sample.files.values())
@@ -89,11 +90,6 @@ def predict_folder(
     bar.close()
     say(f"{len(good)} tiles predicted in {out}, threshold {threshold:.2f}")
     return written
-
-
-def _outputs(out: Path, sample: Sample) -> tuple[Path, Path]:
-    name = sample.name.replace("/", "_")
-    return out / f"{name}_probability.tif", out / f"{name}_mask.tif"
 
 
 def _read(sample: Sample, run: Run) -> tuple[Raster, Raster | None]:

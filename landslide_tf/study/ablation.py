@@ -10,7 +10,7 @@ from landslide_tf.study.cells import between, bullets, spread, table
 from landslide_tf.study.comparisons import compare
 from landslide_tf.study.experiments import Study
 from landslide_tf.study.records import Results, on_common_seeds
-from landslide_tf.study.tables import score_cells
+from landslide_tf.study.tables import score_cells, spread_cells
 from landslide_tf.study.wording import (
     HOW_TO_READ,
     NOTE,
@@ -41,7 +41,7 @@ def ablation_tables(results: Results) -> dict[str, pd.DataFrame]:
         row = {"row": result.experiment.label, "seeds": len(result.records)}
         for metric in METRICS:
             row |= score_cells(result, metric)
-        row |= score_cells(result, "miou", "test_chosen", "miou_chosen")
+        row |= spread_cells(result, "miou", "test_chosen", "miou_chosen")
         row |= {"miou_validation": result.mean("miou", "validation"), "gap": result.gap}
         rows.append(row)
     first, *others = results.values()
@@ -72,7 +72,7 @@ def ablation_report(study: Study, out: Path, results: Results, frames) -> str:
         + table(frames["rows"], columns),
         f"## What it means\n\n{bullets(what_it_means(results, compared))}",
         HOW_TO_READ,
-        comparisons_text(compared[compared.seeds > 0]),
+        comparisons_text(compared),
         missing_text(out, results),
     )
 

@@ -11,7 +11,7 @@ from landslide_tf.study.cells import bullets, listed, number, spread, table
 from landslide_tf.study.experiments import Study
 from landslide_tf.study.matrices import LOSS_TITLES, MODEL_TITLES
 from landslide_tf.study.records import Results
-from landslide_tf.study.tables import paper_values, score_cells
+from landslide_tf.study.tables import paper_values, spread_cells
 from landslide_tf.study.wording import (
     NOTE,
     data_name,
@@ -66,10 +66,9 @@ def batch_norm_table(results: Results) -> pd.DataFrame:
             row |= {"levels": one.options["dropout_levels"], "way": way}
             row["seeds"] = len(result.records)
             for metric in METRICS:
-                row |= score_cells(result, metric, part)
+                row |= spread_cells(result, metric, part)
             rows.append(row | {"gap": result.gap})
-    frame = pd.DataFrame(rows)
-    return frame[[name for name in frame if not name.endswith(("_low", "_high"))]]
+    return pd.DataFrame(rows)
 
 
 def batch_norm_report(study: Study, out: Path, results: Results, frame: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from landslide_tf.config import TrainConfig
@@ -52,8 +53,6 @@ def benchmark(config: TrainConfig, repeats: int = 20, out=None) -> dict:
     Raises:
         InputError: `config.data` cannot be used.
     """
-    import keras
-
     policy = precision_policy(config)
     tiles = load_own_tiles(config)
     part = Part(tiles, np.arange(len(tiles)), tiles.spec)
@@ -80,10 +79,8 @@ def benchmark(config: TrainConfig, repeats: int = 20, out=None) -> dict:
 
 def matrix_rate() -> float:
     """GFLOP/s of a float32 matrix product: the rate that the arithmetic of a step is held to."""
-    from keras import ops
-
-    a = ops.convert_to_tensor(np.random.default_rng(0).random((MATRIX, MATRIX), "float32"))
-    seconds = [timed(lambda: np.asarray(ops.matmul(a, a))) for _ in range(WARM_UP + 7)]
+    a = keras.ops.convert_to_tensor(np.random.default_rng(0).random((MATRIX, MATRIX), "float32"))
+    seconds = [timed(lambda: np.asarray(keras.ops.matmul(a, a))) for _ in range(WARM_UP + 7)]
     return 2 * MATRIX**3 / float(np.median(seconds[WARM_UP:])) / 1e9
 
 
@@ -150,8 +147,6 @@ def measure_inference(model, part: Part, repeats: int) -> dict:
 
 def _ways(model, spec: InputSpec, folder: Path) -> dict:
     """Functions from input to probability, by runtime."""
-    import keras
-
     ways = {
         "predict": lambda x: model.predict(x, verbose=0),
         "compiled": Predictor(model),

@@ -56,31 +56,35 @@ def ratio_interval(parts: np.ndarray, wholes: np.ndarray) -> tuple[float, float]
         return percentiles((times @ parts) / (times @ wholes))
 
 
-def difference(a: Result, b: Result, metric: str = "miou", among=None) -> dict | None:
+def difference(a: Result, b: Result, metric: str = "miou", chosen=None) -> dict | None:
     """A score of A minus that of B, over their common seeds, in the form of `verdicts.measure`.
 
     Each bootstrap resample draws tiles and seeds with replacement, the same ones for A and B.
 
-    `among`, bool (N,), restricts the score to the test tiles that are True. The result is None if a
-    run is missing or kept no counts of its tiles, or if a score is undefined.
+    `chosen`, a function from a run's `TileScores` to bool (N,), restricts the score to the test
+    tiles that are True. Each seed may have test tiles of its own. The result is None if a run is
+    missing or kept no counts of its tiles, or if a score is undefined.
     """
     counted = [Result(x.experiment, tuple(r for r in x.records if r.tiles)) for x in (a, b)]
     pairs = list(zip(*(x.records for x in on_common_seeds(counted)), strict=True))
     if not pairs or any(x.tiles.names.tolist() != y.tiles.names.tolist() for x, y in pairs):
         return None
-    times = draws(len(pairs[0][0].tiles.names))
-    whole = np.ones((1, times.shape[1]))
-    if among is not None:
-        times, whole = times * among, whole * among
 
-    def differences(weights):
-        return np.stack([_score(x, metric, weights) - _score(y, metric, weights) for x, y in pairs])
+    def differences(weigh):
+        """A row each seed; `weigh` gives the weights (R, N) of N tiles."""
+        rows = []
+        for x, y in pairs:
+            weights = weigh(len(x.tiles.names))
+            if chosen is not None:
+                weights = weights * chosen(x.tiles)
+            rows.append(_score(x, metric, weights) - _score(y, metric, weights))
+        return np.stack(rows)
 
-    by_seed = differences(whole)[:, 0]
+    by_seed = differences(lambda count: np.ones((1, count)))[:, 0]
     if not np.isfinite(by_seed).all():
         return None
     drawn = draws(len(pairs), "seeds").T  # (K, RESAMPLES)
-    return measure(by_seed, np.average(differences(times), axis=0, weights=drawn))
+    return measure(by_seed, np.average(differences(draws), axis=0, weights=drawn))
 
 
 def _score(record: Record, metric: str, weights) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 
 DASH = "–"
 
@@ -48,19 +49,20 @@ def between(row, name: str, sign: bool = False) -> str:
     return f"[{number(low, sign=sign)}, {number(high, sign=sign)}]" if np.isfinite(low) else DASH
 
 
-def table(rows: Iterable, columns: dict[str, str | Callable]) -> str:
-    """A Markdown table of rows (dicts; or a data frame).
+def table(frame: pd.DataFrame, columns: dict[str, str | Callable]) -> str:
+    """A data frame as a table in Markdown.
 
     A column is a name in the row (numbers are shown with three digits), or a function of the row.
 
-    >>> print(table([{"a": 1, "b": 0.5}], {"A": "a", "twice B": lambda row: number(2 * row["b"])}))
+    >>> frame = pd.DataFrame([{"a": 1, "b": 0.5}])
+    >>> print(table(frame, {"A": "a", "twice B": lambda row: number(2 * row["b"])}))
     | A | twice B |
     | --- | --- |
     | 1 | 1.000 |
     """
-    rows = rows.to_dict("records") if hasattr(rows, "to_dict") else rows
     lines = [list(columns), ["---"] * len(columns)]
-    lines += [[_cell(row, column) for column in columns.values()] for row in rows]
+    for row in frame.to_dict("records"):
+        lines.append([_cell(row, column) for column in columns.values()])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -42,6 +42,7 @@ def claims(results: Results, compared: pd.DataFrame) -> list[Claim]:
 
     dem, without = "Adding the DEM helps", f"{CONTEXTUAL}-rgb"
     small = compared[compared.table == SMALL_TABLE]
+    spent = times(results)
     unet, resunet, unetpp = (e.name for e in SIX if e.attention == "none")
     return [
         _balanced(results),
@@ -71,13 +72,13 @@ def claims(results: Results, compared: pd.DataFrame) -> list[Claim]:
         _time_ratio(
             "Attention doubles the time of an epoch (5 s to 10 s)",
             results,
-            times(results).seconds_per_epoch.rename("s an epoch"),
+            spent.seconds_per_epoch.rename("s an epoch"),
             DOUBLE,
         ),
         _time_ratio(
             "Attention takes inference from 3 to 4 ms an image to 4 to 5 ms (x 1.00 to 1.67)",
             results,
-            times(results).ms_per_image.rename("ms an image"),
+            spent.ms_per_image.rename("ms an image"),
             PER_IMAGE,
         ),
     ]

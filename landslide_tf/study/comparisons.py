@@ -14,8 +14,9 @@ import pandas as pd
 
 from landslide_tf.study.bootstrap import difference
 from landslide_tf.study.matrices import LOSSES, MODELS, SIX
-from landslide_tf.study.records import Result, Results, all_records
+from landslide_tf.study.records import Result, Results
 from landslide_tf.study.verdicts import BETTER, NOT_RUN, WORSE, holm, verdict
+from landslide_tf.training.tile_scores import TileScores
 
 SMALL = 0.25  # this share of the landslide tiles, those with the fewest landslide pixels, is small
 SMALL_TABLE = "small landslides"  # compares IoU of the landslide class, all others mIoU
@@ -24,17 +25,13 @@ COLUMNS = ["table", "a", "b", "seeds", "difference", "seeds_low", "seeds_high", 
            "draws_high", "p", "verdict"]  # fmt: skip
 
 
-def compare(table: str, pairs, metric: str = "miou", among=None) -> pd.DataFrame:
+def compare(table: str, pairs, metric: str = "miou", chosen=None) -> pd.DataFrame:
     """One table of comparisons, from pairs of results: its p-values are corrected together."""
     rows = []
     for a, b in pairs:
-        found = difference(a, b, metric, among) if a and b else None
-        row = {
-            "table": table,
-            "a": a.experiment.title,
-            "b": b.experiment.title,
-            "run": bool(a and b),
-        }
+        run = bool(a and b)
+        row = {"table": table, "a": a.experiment.title, "b": b.experiment.title, "run": run}
+        found = difference(a, b, metric, chosen) if run else None
         rows.append(row | (found or {"seeds": 0}))
     frame = pd.DataFrame(rows, columns=[*COLUMNS, "run"])
     frame["p"] = holm(frame.p)
@@ -75,25 +72,19 @@ def paper_comparisons(results: Results) -> pd.DataFrame:
         compare("losses", losses),
         compare("models with Dice", of([f"{model}-none-dice" for model in MODELS])),
         compare("DEM", of([CONTEXTUAL, *dem])),
-        compare(SMALL_TABLE, dice, "iou", small_tiles(results)),
+        compare(SMALL_TABLE, dice, "iou", small_tiles),
     ]
     return pd.concat(tables, ignore_index=True)
 
 
-def small_tiles(results: Results) -> np.ndarray | None:
-    """Mask (N,) of the test tiles with few landslide pixels: a quarter of those with a landslide.
+def small_tiles(tiles: TileScores) -> np.ndarray:
+    """Mask (N,) of the tiles with few landslide pixels: a quarter of those with a landslide.
 
-    None where no run kept the counts of its tiles.
-
-    >>> from landslide_tf.study.experiments import read_study
-    >>> from landslide_tf.study.records import read_results
-    >>> results = read_results(read_study("study"), "study")
-    >>> small_tiles(results).nonzero()[0].tolist()  # of 8, 16 … 48, 8, 16 … 40 and 0 pixels
+    >>> from landslide_tf.training.tile_scores import read_tile_scores
+    >>> tiles = read_tile_scores("study/unet-none-bce-seed0/tile_scores.npz")
+    >>> small_tiles(tiles).nonzero()[0].tolist()  # of 8, 16 … 48, 8, 16 … 40 and 0 pixels
     [0, 6]
     """
-    tiles = next((record.tiles for record in all_records(results) if record.tiles), None)
-    if tiles is None:
-        return None
     tp, _, fn, _ = tiles.counts(0.5).T
     pixels = tp + fn
     if not pixels.any():
@@ -109,11 +100,11 @@ def find(compared: pd.DataFrame, a: Result, b: Result) -> pd.Series:
         KeyError: no table has it.
     """
     wanted = [a.experiment.title, b.experiment.title]
-    for row in compared[compared.table != SMALL_TABLE].itertuples(index=False):
+    for _, row in compared[compared.table != SMALL_TABLE].iterrows():
         if [row.a, row.b] == wanted:
-            return pd.Series(row._asdict())
+            return row
         if [row.b, row.a] == wanted:
-            return turned(pd.Series(row._asdict()))
+            return turned(row)
     raise KeyError(wanted)
 
 

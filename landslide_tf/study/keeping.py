@@ -13,10 +13,8 @@ from landslide_tf.config import TrainConfig
 from landslide_tf.files import sha256, write_json
 from landslide_tf.study.experiments import Study, read_study, write_study
 from landslide_tf.study.records import DEM_SCORES, Record, all_records, read_results
-from landslide_tf.training.recorder import read_history, write_history
-from landslide_tf.training.tile_scores import read_tile_scores
+from landslide_tf.training.recorder import write_history
 
-SCORES = ("tile_scores.npz", "validation_scores.npz")
 # Figures that show tiles, whose terms may forbid to pass them on.
 TILE_FIGURES = ("figure1-samples", "figure5-predictions", "figure6-gradcam-*")
 
@@ -104,10 +102,11 @@ def _keep_run(record: Record, folder: Path, split: str, digest: str) -> None:
         environment["command"] += f"  # the same options, trained by {record.environment['script']}"
     write_json(folder / "environment.json", {**record.environment, **environment})
     shutil.copyfile(record.folder / "metrics.json", folder / "metrics.json")
-    write_history(folder / "history.csv", read_history(record.folder / "history.csv"))
-    for name in SCORES:
-        if (record.folder / name).is_file():
-            read_tile_scores(record.folder / name).save(folder / name)
+    write_history(folder / "history.csv", record.history)
+    counts = {"tile_scores.npz": record.tiles, "validation_scores.npz": record.validation_tiles}
+    for name, scores in counts.items():
+        if scores is not None:
+            scores.save(folder / name)
     for name in DEM_SCORES.values():
         if (record.folder / name).is_file():
             content = json.loads((record.folder / name).read_text())

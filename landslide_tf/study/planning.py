@@ -7,11 +7,17 @@ import functools
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from landslide_tf.config import TrainConfig
+from landslide_tf.data.arrays import packed_tiles
+from landslide_tf.data.demo import demo_folder
+from landslide_tf.data.index import find_samples
+from landslide_tf.models.cost import forward_gmac
 from landslide_tf.study.experiments import PlannedRun
 from landslide_tf.training import run_folder
+from landslide_tf.training.recipe import build, precision_policy
 from landslide_tf.training.recorder import read_history
 
 COST_FILTERS = 8  # models are counted at this width: quick to build, and cost grows as its square
@@ -35,9 +41,6 @@ def run_cost(config: TrainConfig) -> float:
 
 @functools.lru_cache(maxsize=64)
 def _small_cost(config: TrainConfig) -> float:
-    from landslide_tf.models.cost import forward_gmac
-    from landslide_tf.training.recipe import build
-
     return forward_gmac(build(config))
 
 
@@ -82,13 +85,6 @@ def estimate_seconds(planned: list[PlannedRun]) -> dict[Path, float]:
 
 def _timed_epoch(config: TrainConfig) -> float:
     """Seconds of an epoch, from a few training steps on made-up tiles."""
-    import keras
-
-    from landslide_tf.data.arrays import packed_tiles
-    from landslide_tf.data.demo import demo_folder
-    from landslide_tf.data.index import find_samples
-    from landslide_tf.training.recipe import build, precision_policy
-
     folder = Path(config.data or demo_folder())
     if folder.is_file():
         count = packed_tiles(folder)

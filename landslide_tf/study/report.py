@@ -15,7 +15,10 @@ from landslide_tf.study.batch_norm_study import batch_norm_report, batch_norm_ta
 from landslide_tf.study.experiments import Study
 from landslide_tf.study.matrices import SIX
 from landslide_tf.study.paper_report import paper_report, paper_tables
+from landslide_tf.study.plots import architecture, batch_norm_curves, curves, outcomes, workflow
 from landslide_tf.study.records import Results, all_records, read_results
+from landslide_tf.training.fit import load_own_tiles
+from landslide_tf.training.recipe import build
 
 
 def write_report(study: Study, out, *, with_tiles: bool = True) -> Path:
@@ -40,8 +43,6 @@ def write_report(study: Study, out, *, with_tiles: bool = True) -> Path:
         missing = draw_figures(study, results, frames["cost"], out / "figures", with_tiles)
         text = paper_report(study, out, results, frames, missing)
     elif study.matrix == "batch-norm":
-        from landslide_tf.study.plots import batch_norm_curves
-
         batch_norm_curves.miou_by_levels(results, out / "figures")
         batch_norm_curves.precision_recall_shift(results, out / "figures")
         text = batch_norm_report(study, out, results, frames["batch-norm"])
@@ -53,7 +54,7 @@ def write_report(study: Study, out, *, with_tiles: bool = True) -> Path:
         with atomic_path(out / "tables" / f"{name}.csv") as scratch:
             made.to_csv(scratch, index=False, float_format="%.6g")
     with atomic_path(out / "REPORT.md") as scratch:
-        scratch.write_text(text)
+        scratch.write_text(text, encoding="utf-8", newline="\n")
     return out / "REPORT.md"
 
 
@@ -70,9 +71,6 @@ def draw_figures(
     study: Study, results: Results, cost: pd.DataFrame, folder, with_tiles: bool = True
 ) -> dict[str, str]:
     """Draw what the runs and the data allow; returns a reason for each figure that was left out."""
-    from landslide_tf.study.plots import architecture, curves, workflow
-    from landslide_tf.training.recipe import build
-
     missing = {}
     for experiment in (SIX[0], SIX[2], SIX[4]):
         config = dataclasses.replace(
@@ -95,9 +93,6 @@ def draw_figures(
 
 def draw_tiles(study: Study, results: Results, folder) -> dict[str, str]:
     """Figures 1, 5 and 6, which show tiles; returns the reasons of those that were left out."""
-    from landslide_tf.study.plots import outcomes
-    from landslide_tf.training.fit import load_own_tiles
-
     first = [result.records[0] for result in results.values() if result]
     try:
         tiles = load_own_tiles(study.base)

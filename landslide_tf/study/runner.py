@@ -43,17 +43,14 @@ def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict
     cores = _share_cores(jobs)
     out = Path(out)
     bar = progress_bar(total=100, bar_format="{percentage:3.0f}% |{bar}| {desc}")
-    numbers = {run.folder: number for number, run in enumerate(planned, 1)}
+    labels = {r.folder: f"{i}/{len(planned)} {r.folder.name}" for i, r in enumerate(planned, 1)}
     failures, stop = read_failures(out), threading.Event()
     overheads, failed = [], set()  # of the runs made now: seconds outside the epochs; folders
     shown = time.monotonic()
 
-    def label(run):
-        return f"{numbers[run.folder]}/{len(planned)} {run.folder.name}"
-
     def end(run, known, reason, seconds):
         outcome = f"failed: {reason}" if reason else "complete" if known else "done"
-        bar.write(f"{label(run)}: {outcome}")
+        bar.write(f"{labels[run.folder]}: {outcome}")
         failures.pop(run.folder.name, None)
         if reason:
             failures[run.folder.name] = reason
@@ -70,7 +67,7 @@ def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict
         shown = time.monotonic()
         overhead = sum(overheads) / len(overheads) if overheads else OVERHEAD_S
         alive = [run for run in planned if run.folder not in failed]
-        line, share = progress(alive, running[:jobs], numbers, jobs, overhead)
+        line, share = progress(alive, running[:jobs], labels, jobs, overhead)
         if bar.disable:
             say(line)
         bar.n = 100 * share
@@ -80,7 +77,6 @@ def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict
     if not _keep_split(study, out):  # the other seeds use the split that these runs make
         first = [run for run in planned if run.config.seed == study.base.seed][:jobs]
     for phase in (first, [run for run in planned if run not in first]):
-        _keep_split(study, out)
         shares = queue.SimpleQueue()
         for share in cores:
             shares.put(share)
@@ -95,22 +91,21 @@ def run_all(study: Study, planned: list[PlannedRun], out, jobs: int = 1) -> dict
             if futures:
                 stop.set()
             pool.shutdown(cancel_futures=True)
-    _keep_split(study, out)
+        _keep_split(study, out)
     bar.close()
     names = [run.folder.name for run in planned]
     return {name: failures[name] for name in names if name in failures}
 
 
-def progress(planned, running, numbers, jobs: int, overhead: float) -> tuple[str, float]:
+def progress(planned, running, labels, jobs: int, overhead: float) -> tuple[str, float]:
     """How far a study is: a line on the runs under way and the time left, and the share done.
 
-    `numbers` are those of the runs in the plan by folder, `overhead` the seconds of a run outside
-    its epochs.
+    `labels` are what the runs are called, by folder, `overhead` the seconds of a run outside its
+    epochs.
     """
     epochs = {run.folder: len(epoch_seconds(run)) for run in planned}
     runs = ", ".join(
-        f"{numbers[run.folder]}/{len(numbers)} {run.folder.name}: epoch {epochs[run.folder]} of "
-        f"{run.config.epochs}"
+        f"{labels[run.folder]}: epoch {epochs[run.folder]} of {run.config.epochs}"
         for run in running
     )
     left = seconds_left(planned, overhead)

@@ -8,6 +8,7 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
+from landslide_tf.models.cost import forward_gmac
 from landslide_tf.study.bootstrap import interval
 from landslide_tf.study.experiments import Study
 from landslide_tf.study.matrices import (
@@ -20,8 +21,10 @@ from landslide_tf.study.matrices import (
 )
 from landslide_tf.study.records import DEM_SCORES, Result, Results, all_records, on_common_seeds
 from landslide_tf.study.verdicts import LEAST_SEEDS
+from landslide_tf.training.recipe import build
 
-METRICS = ("miou", "auc", "precision", "recall", "f1", "accuracy")
+METRICS = {"miou": "mIoU", "auc": "AUC", "precision": "precision", "recall": "recall",
+           "f1": "F1", "accuracy": "accuracy"}  # fmt: skip
 
 
 def paper_values() -> dict[tuple[str, str, str], float]:
@@ -61,23 +64,25 @@ def our_choices(results: Results) -> list[Result]:
     return [choice for choice in chosen if choice and choice.experiment not in SIX]
 
 
-def score_cells(result: Result, metric: str, part: str = "test", name: str = "") -> dict:
-    """The mean of a score over seeds, its spread and, for the test part, its interval over tiles.
+def spread_cells(result: Result, metric: str, part: str = "test", name: str = "") -> dict:
+    """The mean of a score over seeds, and its spread.
 
     The keys are `name` (default: the metric) for the mean, and, with an ending, `_sd` for the
-    standard deviation (NaN for fewer than three seeds), `_min` and `_max`, and `_low` and `_high`
-    for the 95 % interval.
+    standard deviation (NaN for fewer than three seeds), `_min` and `_max`.
     """
     name, values = name or metric, result.values(metric, part)
-    cells = {
+    return {
         name: result.mean(metric, part),
         f"{name}_sd": values.std(ddof=1) if len(values) >= LEAST_SEEDS else np.nan,
         f"{name}_min": values.min() if len(values) else np.nan,
         f"{name}_max": values.max() if len(values) else np.nan,
     }
-    if part == "test":
-        cells[f"{name}_low"], cells[f"{name}_high"] = interval(result, metric)
-    return cells
+
+
+def score_cells(result: Result, metric: str) -> dict:
+    """`spread_cells` of the test part, and the 95 % interval over its tiles: `_low`, `_high`."""
+    low, high = interval(result, metric)
+    return spread_cells(result, metric) | {f"{metric}_low": low, f"{metric}_high": high}
 
 
 def _beside_paper(result: Result, metric: str, paper: float) -> dict:
@@ -102,7 +107,7 @@ def table1(results: Results) -> pd.DataFrame:
                     **_beside_paper(result, "miou", paper["1", model, loss]),
                     # of the seeds that the choice is made on
                     "validation": alike.get(result.experiment, result).mean("miou", "validation"),
-                    **score_cells(result, "miou", "test_chosen", "miou_chosen"),
+                    **spread_cells(result, "miou", "test_chosen", "miou_chosen"),
                     "gap": result.gap,
                     "our_choice": bool(result and result is best),
                     "seeds": len(result.records),
@@ -134,7 +139,7 @@ def _score_rows(shown: list[Result]) -> list[dict]:
                 **scores,
                 "miou_table1": paper.get(plain, np.nan),
                 "miou_validation": result.mean("miou", "validation"),
-                **score_cells(result, "miou", "test_chosen", "miou_chosen"),
+                **spread_cells(result, "miou", "test_chosen", "miou_chosen"),
                 "gap": result.gap,
             }
         )
@@ -218,9 +223,6 @@ def cost_table(results: Results) -> pd.DataFrame:
 
     Times are those of the machine with the shortest epoch.
     """
-    from landslide_tf.models.cost import forward_gmac
-    from landslide_tf.training.recipe import build
-
     paper, spent, rows = paper_values(), times(results), []
     for experiment in SIX:
         result = results[experiment.name]

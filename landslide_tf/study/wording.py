@@ -12,7 +12,7 @@ from landslide_tf.study.cells import between, bullets, listed, number, table
 from landslide_tf.study.comparisons import best_of, turned
 from landslide_tf.study.experiments import Study
 from landslide_tf.study.matrices import SIX
-from landslide_tf.study.records import Result, Results, all_records, threshold_again
+from landslide_tf.study.records import Record, Result, Results, all_records, threshold_again
 from landslide_tf.study.runner import read_failures
 from landslide_tf.study.verdicts import BETTER, LEAST_SEEDS, WORSE
 from landslide_tf.training.scores import GAP_LIMIT
@@ -144,20 +144,15 @@ def what_it_means(results: Results, compared: pd.DataFrame) -> list[str]:
             if best
             else "None of the six models can be called better than all others."
         )
-    return [*lines, *still_learning(made), gap_in_words(made)]
+    return [*lines, *still_learning(all_records(results)), gap_in_words(made)]
 
 
-def still_learning(made: list[Result]) -> list[str]:
+def still_learning(records: list[Record]) -> list[str]:
     """A line where most runs have their best epoch in the last tenth of the training.
 
     A learning rate that decays makes the last epochs the best ones anyway, and is not counted.
     """
-    constant = [
-        record
-        for result in made
-        for record in result.records
-        if record.config.schedule == "constant"
-    ]
+    constant = [record for record in records if record.config.schedule == "constant"]
     late = sum(r.metrics["best_epoch"] > 0.9 * r.metrics["epochs"] for r in constant)
     if late <= len(constant) / 2:
         return []
@@ -188,6 +183,7 @@ def gap_in_words(made: list[Result]) -> str:
 
 def comparisons_text(compared: pd.DataFrame) -> str:
     """The tables of comparisons that were made, one below the other; '' where there is none."""
+    compared = compared[compared.seeds > 0]
     if compared.empty:
         return ""
     parts = [

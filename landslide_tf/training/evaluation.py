@@ -38,8 +38,7 @@ def predict_part(predict: Callable, part: Part) -> Predictions:
     probability = np.zeros(shape, "float32")
     mask, valid = np.zeros(shape, "uint8"), np.zeros(shape, bool)
     spent, timed = 0.0, 0
-    for where in _batches(part):
-        x, y, w = part.arrays(where)
+    for where, x, y, w in _batches(part):
         begin = time.perf_counter()
         probability[where] = predict(x)
         if where[0] > 0:  # the first batch compiles
@@ -47,6 +46,13 @@ def predict_part(predict: Callable, part: Part) -> Predictions:
         mask[where], valid[where] = y[..., 0], w[..., 0] > 0
     negative = part.tiles.negative[part.indices]
     return Predictions(probability, mask, valid, negative, spent / timed if timed else None)
+
+
+def _batches(part: Part):
+    """Positions in a part, and the arrays x, y, w of the tiles there."""
+    for start in range(0, len(part), PREDICT_BATCH):
+        where = np.arange(start, min(start + PREDICT_BATCH, len(part)))
+        yield where, *part.arrays(where)
 
 
 def part_miou(predict: Callable, part: Part) -> float:
@@ -60,8 +66,7 @@ def part_miou(predict: Callable, part: Part) -> float:
     True
     """
     total = dict.fromkeys(("tp", "fp", "fn", "tn"), 0)
-    for where in _batches(part):
-        x, y, w = part.arrays(where)
+    for _, x, y, w in _batches(part):
         found = predict(x) >= 0.5
         for name, count in confusion_counts(y[..., 0], found, w[..., 0]).items():
             total[name] += count
@@ -232,16 +237,9 @@ def threshold_baseline(train: Part, part: Part) -> dict:
     }
 
 
-def _batches(part: Part):
-    """Positions of a part's tiles, as many at a time as are predicted at once."""
-    for start in range(0, len(part), PREDICT_BATCH):
-        yield np.arange(start, min(start + PREDICT_BATCH, len(part)))
-
-
 def _pixels(part: Part):
     """Input values (N, C) and labels (N,) of the valid pixels of a part, batch by batch."""
-    for where in _batches(part):
-        x, y, w = part.arrays(where)
+    for _, x, y, w in _batches(part):
         keep = w[..., 0] > 0
         yield x[keep], y[..., 0][keep]
 

@@ -12,7 +12,6 @@ from landslide_tf.files import atomic_path
 # Okabe and Ito's palette: told apart with any colour vision.
 BLUE, ORANGE, GREEN, SKY, VERMILION = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00"
 OUTCOME_COLOURS = {"found": GREEN, "false alarm": SKY, "missed": VERMILION}
-SUBPLOT_OPTIONS = ("sharex", "sharey", "squeeze")
 RELIEF_SLOPE = 0.5  # rise over run; the root mean square slope of every picture is scaled to this
 GREY = {"cmap": "gray", "vmin": 0, "vmax": 1}  # options of imshow for maps from 0 to 1
 VIRIDIS = {"cmap": "viridis", "vmin": 0, "vmax": 1}
@@ -32,10 +31,9 @@ def drawing() -> SimpleNamespace:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Rectangle
 
-    def subplots(rows=1, columns=1, **options):
-        inner = {name: options.pop(name) for name in SUBPLOT_OPTIONS if name in options}
+    def subplots(rows=1, columns=1, *, sharex=False, sharey=False, squeeze=True, **options):
         figure = Figure(**options)
-        return figure, figure.subplots(rows, columns, **inner)
+        return figure, figure.subplots(rows, columns, sharex=sharex, sharey=sharey, squeeze=squeeze)
 
     return SimpleNamespace(subplots=subplots, figure=Figure, Line2D=Line2D, Rectangle=Rectangle)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import keras
-from tqdm import tqdm
 
-from landslide_tf.console import say
+from landslide_tf.console import progress_bar, say
 from landslide_tf.training.recorder import Recorder
 
 
@@ -33,7 +32,7 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         """Show an empty bar."""
         title = f"epoch {epoch + 1}/{self.recorder.config.epochs}"
-        self.bar = tqdm(total=self.steps, desc=title, leave=False, disable=None)
+        self.bar = progress_bar(total=self.steps, desc=title, leave=False)
 
     def on_train_batch_end(self, batch, logs=None):
         """Move the bar."""

@@ -82,15 +82,6 @@ def run_files(folder) -> list[Path]:
     return [Path(folder) / name for name in FILES]
 
 
-def run_name(config: TrainConfig) -> str:
-    """Start of the name of a run folder that was not named: MODEL-ATTENTION-LOSS.
-
-    >>> run_name(TrainConfig(model="unetpp", attention="contextual"))
-    'unetpp-contextual-dice'
-    """
-    return f"{config.model}-{config.attention}-{config.resolved_loss}"
-
-
 def choose_folder(config: TrainConfig, out, *, resume: bool, runs="runs") -> Path:
     """The run's folder: `out`, or the next free `runs/MODEL-ATTENTION-LOSS-NNN`.
 
@@ -102,7 +93,7 @@ def choose_folder(config: TrainConfig, out, *, resume: bool, runs="runs") -> Pat
     """
     if out is not None:
         return Path(out)
-    runs, start = Path(runs), run_name(config) + "-"
+    runs, start = Path(runs), f"{config.model}-{config.attention}-{config.resolved_loss}-"
     taken = sorted(
         (p for p in runs.glob(f"{start}*") if p.name.removeprefix(start).isdigit()),
         key=lambda p: int(p.name.removeprefix(start)),

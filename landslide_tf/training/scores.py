@@ -40,19 +40,24 @@ def score_model(model, parts, config) -> tuple[dict, dict]:
     mean over the eight flips and quarter turns of a tile.
     """
     predict = Predictor(model)
-    predictions = {name: evaluation.predict_part(predict, parts[name]) for name in PARTS[1:]}
-    normalisation = batch_norm_report(model, predict, parts, config.seed)
-    baseline = None
-    if len(parts["test"]):
-        baseline = {
-            "background": evaluation.background_baseline(predictions["test"]),
-            "threshold": evaluation.threshold_baseline(parts["train"], parts["test"]),
-        }
-    metrics = report(predictions) | {"baseline": baseline, "batch_norm": normalisation}
+    predictions = _predictions(predict, parts)
+    metrics = report(predictions)
+    metrics["baseline"] = _baselines(parts, predictions) if len(parts["test"]) else None
+    metrics["batch_norm"] = batch_norm_report(model, predict, parts, config.seed)
     if "flips" in config.augment:
-        averaged = {n: evaluation.predict_part(over_flips(predict), parts[n]) for n in PARTS[1:]}
-        metrics["flips"] = report(averaged)
+        metrics["flips"] = report(_predictions(over_flips(predict), parts))
     return metrics, predictions
+
+
+def _predictions(predict, parts) -> dict:
+    return {name: evaluation.predict_part(predict, parts[name]) for name in PARTS[1:]}
+
+
+def _baselines(parts, predictions) -> dict:
+    return {
+        "background": evaluation.background_baseline(predictions["test"]),
+        "threshold": evaluation.threshold_baseline(parts["train"], parts["test"]),
+    }
 
 
 def save_counts(folder, parts, predictions) -> str:
@@ -70,8 +75,8 @@ def save_counts(folder, parts, predictions) -> str:
 def batch_norm_report(model, predict, parts, seed: int) -> dict | None:
     """How much mIoU the moving statistics of batch normalisation cost.
 
-    The model, whose `Predictor` is `predict`, is scored as it is, and with statistics estimated
-    anew (`reestimate_batch_norm`); then it gets its own statistics back.
+    The model, whose predictor is `predict`, is scored as it is, and with statistics estimated anew
+    (`reestimate_batch_norm`); then it gets its own statistics back.
 
     `inference_gap` is the difference of the mIoU on the training part, re-estimated minus as it is.
     `reestimated` holds the scores of validation and test part as `report` gives them. None for a
@@ -82,8 +87,7 @@ def batch_norm_report(model, predict, parts, seed: int) -> dict | None:
     try:
         reestimate_batch_norm(model, calibration_batches(parts["train"], seed))
         reestimated = evaluation.part_miou(predict, parts["train"])
-        predictions = {name: evaluation.predict_part(predict, parts[name]) for name in PARTS[1:]}
-        scores = report(predictions)
+        scores = report(_predictions(predict, parts))
     except InputError as error:
         say(f"the inference gap is not known: {error}")
         return None
@@ -99,7 +103,7 @@ def batch_norm_report(model, predict, parts, seed: int) -> dict | None:
 
 
 def report(predictions) -> dict:
-    """Scores of the validation and test part at 0.5, of the test part also at the chosen threshold.
+    """Scores and thresholds for `metrics.json`, from predictions of validation and test part.
 
     A part without tiles is None.
     """

@@ -8,7 +8,7 @@ import pytest
 
 from landslide_tf.checks import InputError
 from landslide_tf.cli import main
-from landslide_tf.cli.cmd_models import ENTRIES
+from landslide_tf.cli.cmd_model import CARD_ENTRIES
 from landslide_tf.runs.run import load_run
 from landslide_tf.training import packaged
 from landslide_tf.training.run_folder import FILES
@@ -74,7 +74,7 @@ def test_each_predicts(name):
 def test_each_has_a_card_with_the_scores_of_its_run(name, capsys):
     assert main(["models", name]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert all(title in shown for title in ENTRIES.values())
+    assert all(title in shown for title in CARD_ENTRIES.values())
     folder = packaged.packaged_models()[name]
     metrics = json.loads((folder / "metrics.json").read_text())
     scores = metrics["test"] or metrics["validation"]

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from landslide_tf.config import TrainConfig
 from landslide_tf.metrics import histogram_auc
 from landslide_tf.study.bootstrap import difference, interval
+from landslide_tf.study.comparisons import small_tiles
 from landslide_tf.study.matrices import Experiment
 from landslide_tf.study.records import Record, Result
 from landslide_tf.training.evaluation import Predictions, score
@@ -114,10 +115,30 @@ def test_a_difference_by_hand():
 
 def test_a_difference_among_some_tiles():
     perfect = np.array(MASK) * 0.9
-    found = difference(seeds(perfect, MASK, 3), seeds(P, MASK, 3), "iou", np.array([False, True]))
+
+    def last(tiles):
+        return np.array([False, True])
+
+    found = difference(seeds(perfect, MASK, 3), seeds(P, MASK, 3), "iou", last)
     assert found["difference"] == pytest.approx(3 / 4)
     # a quarter of the resamples holds no such tile and does not count
     assert (found["draws_low"], found["draws_high"]) == pytest.approx((3 / 4, 3 / 4))
+
+
+def test_each_seed_may_have_test_tiles_of_its_own():
+    """The tile with one landslide pixel is the first of two, and the last of three."""
+    own = {0: [0, 1], 1: [1, 1, 0]}
+    ours, theirs = [], []
+    for seed, order in own.items():
+        mask, p = np.array(MASK)[order], np.array(P)[order]
+        names = [f"{seed}{i}" for i in range(len(order))]
+        ours.append(result(0.9 * mask, mask, names=names, seed=seed))
+        theirs.append(result(p, mask, names=names, seed=seed))
+    found = difference(joined(*ours), joined(*theirs), "iou", small_tiles)
+    assert found["difference"] == pytest.approx(1 - 1 / 2)  # in both seeds
+    found = difference(joined(*ours), joined(*theirs), "iou")
+    # IoU of P: tp 2, fp 1, fn 3 in seed 0; tp 3, fp 1, fn 6 in seed 1
+    assert found["difference"] == pytest.approx(1 - (2 / 6 + 3 / 10) / 2)
 
 
 def test_better_on_half_of_the_tiles_has_no_small_p():

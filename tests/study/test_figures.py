@@ -8,6 +8,7 @@ from sklearn.calibration import calibration_curve
 from landslide_tf.config import ATTENTIONS, MODELS
 from landslide_tf.inputs.spec import FUSIONS
 from landslide_tf.models.registry import build_model
+from landslide_tf.study.paper_report import what_came_out
 from landslide_tf.study.plots import curves
 from landslide_tf.study.plots.architecture import architecture, blocks_and_edges, input_words
 from landslide_tf.study.plots.curves import precision_recall, reliability, size_table
@@ -119,6 +120,17 @@ def test_small_and_large_tiles_are_of_their_quarters():
     assert shown == {"median IoU": "d", "a small one": "b", "a large one": "g", "a failure": "a"}
 
 
+def test_runs_with_other_test_tiles_do_not_choose():
+    """Tile a is missed and b is found; a run with other tiles misses both."""
+    mask = np.ones((2, 1, 4), "uint8")
+    p = 0.9 * np.array([[[0, 0, 0, 1]], [[1, 1, 1, 1]]], "float32")
+    first = record_of(tile_scores(["a", "b"], p, mask, mask > 0))
+    more = np.ones((3, 1, 4), "uint8")
+    other = record_of(tile_scores(["c", "d", "e"], 0.0 * more, more, more > 0))
+    assert shown_tiles([first, other]) == shown_tiles([first])
+    assert shown_tiles([first, other])["a failure"] == "a"
+
+
 def test_tiles_without_counts_are_spread_by_name():
     without = record_of(None)
     without.split = {"test": ["a", "b", "c", "d", "e", "f", "g"]}
@@ -177,6 +189,14 @@ def test_size_classes_without_a_landslide_are_left_out():
     assert table.kind.tolist() == ["iou", "iou", "found", "found"]
     assert table["count"].tolist() == [1, 1, 1, 1]
     assert table.value.tolist() == [1, 1, 1, 1]
+
+
+def test_a_test_part_without_a_landslide(make_results, monkeypatch, tmp_path):
+    """No size and no mIoU of a baseline is known, and the report does without."""
+    monkeypatch.setattr("made_runs.truth", lambda: np.zeros((12, 8, 8), "uint8"))
+    results = make_results({"unet-none-bce": 0.8})
+    assert curves.by_size(results, tmp_path) is None
+    assert len(what_came_out(results, [])) == 2  # how many runs, how many claims
 
 
 def test_what_was_not_measured_has_no_panel(monkeypatch):

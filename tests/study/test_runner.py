@@ -185,10 +185,9 @@ def test_a_run_under_way_goes_on_at_its_own_pace(three):
     three[2].folder.mkdir()
     (three[2].folder / "history.csv").write_text("epoch,seconds\n1,100\n2,110\n")
     assert list(planning.seconds_left(three, overhead=0).values())[2] == pytest.approx(105)
-    line, share = runner.progress(
-        three, three[1:], {r.folder: i for i, r in enumerate(three, 1)}, 2, 0
-    )
-    assert "3/3 unetpp-none-dice-seed0: epoch 2 of 3" in line
+    labels = {run.folder: run.folder.name for run in three}
+    line, share = runner.progress(three, three[1:], labels, 2, 0)
+    assert "unetpp-none-dice-seed0: epoch 2 of 3" in line
     # the other: the median of 8 a cost of 1 and 105 / 3, 3 epochs; both at one time
     assert line.endswith(f"about {planning.duration((3 * (8 + 35) / 2 + 105) / 2)} left")
     assert share == pytest.approx(5 / 9)
@@ -197,8 +196,8 @@ def test_a_run_under_way_goes_on_at_its_own_pace(three):
 def test_before_the_first_epoch_nothing_is_known(study, tmp_path):
     planned = plan(study, tmp_path, ("unet-none-bce",))
     assert planning.seconds_left(planned) is None
-    line, share = runner.progress(planned, planned, {planned[0].folder: 1}, 1, 30)
-    assert line == "1/1 unet-none-bce-seed0: epoch 0 of 3; time left: known after the first epoch"
+    line, share = runner.progress(planned, planned, {planned[0].folder: "1/1 a"}, 1, 30)
+    assert line == "1/1 a: epoch 0 of 3; time left: known after the first epoch"
     assert share == 0
 
 

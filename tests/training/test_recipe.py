@@ -9,8 +9,8 @@ import pytest
 
 from landslide_tf.checks import InputError
 from landslide_tf.models.model_file import load_model
+from landslide_tf.training import evaluation, recipe
 from landslide_tf.training import fit as training
-from landslide_tf.training import recipe
 
 
 class Steps(keras.callbacks.Callback):
@@ -43,13 +43,18 @@ def test_the_average_of_the_weights_is_validated_and_kept(tiny_config, tmp_path)
 
 
 @pytest.mark.slow
-def test_runs_that_flip_tiles_are_also_scored_over_flips(tiny_config, tmp_path):
+def test_runs_that_flip_tiles_are_also_scored_over_flips(tiny_config, tmp_path, monkeypatch):
+    calls, baseline = [], evaluation.threshold_baseline
+    monkeypatch.setattr(
+        evaluation, "threshold_baseline", lambda *parts: calls.append(parts) or baseline(*parts)
+    )
     config = dataclasses.replace(tiny_config, epochs=1, augment=("flips",))
     metrics = json.loads((training.fit(config, tmp_path / "run") / "metrics.json").read_text())
     assert set(metrics["flips"]) == {"validation", "test", "test_chosen", "thresholds"}
     test = metrics["flips"]["test"]
     assert test["tp"] + test["fp"] + test["fn"] + test["tn"] == 2 * 32 * 32
     assert test["auc"] != metrics["test"]["auc"]
+    assert len(calls) == 1  # the baselines are those of the tiles, whatever the model does
 
 
 @pytest.mark.slow

@@ -10,7 +10,9 @@ from landslide_tf.study.plots.common import save
 from landslide_tf.training.figures import BLUE, GREEN, ORANGE, drawing
 
 # A block is the part of a layer's name that says where it stands: encoder2, node1_3, decoder0.
-BLOCK = re.compile(r"(encoder(?:_rgb|_dem)?|decoder|fusion)(\d)|(node)(\d)_(\d)")
+BLOCK = re.compile(
+    r"(?P<kind>encoder(?:_rgb|_dem)?|decoder|fusion|node)(?P<level>\d)(?:_(?P<step>\d))?"
+)
 
 
 def _block_of(layer_name: str) -> str | None:
@@ -50,10 +52,10 @@ def input_words(model) -> str:
 
 def _place(block: str, levels: int) -> tuple[float, float]:
     """Where a block stands: columns by step, rows by level, full resolution on top."""
-    match = BLOCK.match(block)
-    if match.group(3):
-        return float(match.group(5)), -float(match.group(4))
-    kind, level = match.group(1), int(match.group(2))
+    kind, level, step = BLOCK.match(block).groups()
+    level = int(level)
+    if kind == "node":
+        return float(step), -float(level)
     if kind == "decoder":
         return 2.0 * (levels - 1) - level, -float(level)
     column = {"encoder": 0, "encoder_rgb": -2.2, "encoder_dem": -1.1, "fusion": 0}[kind]
@@ -140,7 +142,5 @@ def architecture(model, title: str, folder, name: str):
 
 
 def _label(block: str) -> str:
-    match = BLOCK.match(block)
-    if match.group(3):
-        return f"node {match.group(4)},{match.group(5)}"
-    return f"{match.group(1).replace('_', ' ')} {match.group(2)}"
+    kind, level, step = BLOCK.match(block).groups()
+    return f"{kind.replace('_', ' ')} {level}" + (f",{step}" if step else "")

@@ -168,9 +168,10 @@ def size_table(result: Result) -> pd.DataFrame:
 def by_size(results: Results, folder):
     """IoU by landslide area in the tile, and the share of landslides found by their size.
 
-    None where no run kept the counts of its tiles.
+    None where no run kept the counts of its tiles, or no test tile has a landslide.
     """
-    shown = _with_counts(results)
+    counted = _with_counts(results)
+    shown = {name: r for name, r in counted.items() if len(r.records[0].tiles.landslides)}
     if not shown:
         return None
     figure, axes = drawing().subplots(1, 2, figsize=(9.5, 4.2), layout="constrained")

@@ -33,10 +33,12 @@ WIDTH = 1.5  # of a tile in inches
 def shown_tiles(records: list[Record]) -> dict[str, str]:
     """Names of the test tiles of Figures 1, 5 and 6, by what they show (`figures.sample_rows`).
 
-    IoU is the mean over the records, so that no model's best tiles are picked. Where no run kept
-    the counts of its tiles: four tiles evenly spaced by name.
+    IoU is the mean over the records that have the test tiles of the first one, so that no model's
+    best tiles are picked. Where no run kept the counts of its tiles: four tiles evenly spaced by
+    name.
     """
     tiles = [record.tiles for record in records if record.tiles is not None]
+    tiles = [one for one in tiles if np.array_equal(one.names, tiles[0].names)]
     if not tiles:
         names = records[0].split["test"] or records[0].split["validation"]
         spaced = np.unique(np.linspace(0, len(names) - 1, 4).astype(int))
