@@ -260,12 +260,13 @@ def pack(job: MapJob, folder) -> Path:
     path = _new_folder(folder) / f"{name}.zip"
     with job.lock, zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         files = {file.name: file for file in sorted(job.map.iterdir()) if file.is_file()}
+        beside = job.image.name if job.image.name not in files else f"scene-{job.image.name}"
         if job.image.stat().st_size <= PACKED_MB * 2**20:
-            files.setdefault(job.image.name, job.image)
+            files[beside] = job.image
         del files[PROJECT]
-        archive.writestr(f"{name}/{PROJECT}", project_beside(job.image, job.map))
-        for beside, file in files.items():
-            archive.write(file, f"{name}/{beside}")
+        archive.writestr(f"{name}/{PROJECT}", project_beside(job.image, job.map, beside))
+        for called, file in files.items():
+            archive.write(file, f"{name}/{called}")
     return path
 
 

@@ -9,18 +9,19 @@ to restore the stored values.
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 from keras import ops
 
 from landslide_tf.checks import InputError
+from landslide_tf.console import warn
 from landslide_tf.data.index import find_samples
 from landslide_tf.data.tile import read_file
 from landslide_tf.inputs import InputSpec, Preprocessor
 from landslide_tf.inputs.preprocess import brightest
 from landslide_tf.inputs.spec import NO_DATA_BELOW, STACK_NODATA
 from landslide_tf.runs.run import Run
+from landslide_tf.training.packaged import packaged_models
 
 NOT_FOR_QGIS = (
     "Not for QGIS: the input is what input.json describes, scaled and normalised, (B, H, W, C). "
@@ -35,19 +36,28 @@ FOR_QGIS = (
 
 
 def raw_brightness(run: Run) -> float:
-    """The image value that becomes 1: the run's, or the highest of its tiles' type, else 255.
+    """The image value that becomes 1: the run's, or the highest of its tiles' type.
+
+    It is 255 for the demo terrain and for packaged models, which were trained on 8-bit images, and
+    where the tiles cannot be read, which a line says.
 
     >>> from landslide_tf.runs.run import load_run
     >>> raw_brightness(load_run("runs/first"))  # tiles of bytes
     255.0
     """
-    if run.spec.rgb_scale is None and run.config.data and Path(run.config.data).is_dir():
-        try:
-            sample = find_samples(run.config.data, need_mask=False).samples[0]
-            return brightest(run.spec, str(read_file(sample, "image", run.spec).values.dtype))
-        except InputError:  # moved, or not what it was
-            pass
-    return run.spec.rgb_scale or 255.0
+    own_data = run.config.data and run.folder not in packaged_models().values()
+    if run.spec.rgb_scale is not None or not own_data:
+        return run.spec.rgb_scale or 255.0
+    try:
+        sample = find_samples(run.config.data, need_mask=False).samples[0]
+        return brightest(run.spec, str(read_file(sample, "image", run.spec).values.dtype))
+    except InputError:  # moved, packed, or not what it was
+        line = (
+            f"{run.config.data}: has no tiles to read; model-qgis.onnx takes 255 as the brightest "
+            "value. If the model was trained on 16-bit images, put its tiles there and export again"
+        )
+        warn([line])
+        return 255.0
 
 
 def qgis_probability(model, spec: InputSpec, brightness: float):

@@ -57,12 +57,12 @@ def write_project(folder, title: str, grid, image: tuple, *, percent: bool, with
         scratch.write_bytes(_packed(text))
 
 
-def project_beside(image, folder) -> bytes:
-    """The bytes of `map.qgz` for a copy of the map in `folder` that has `image` in its folder."""
+def project_beside(image, folder, name: str) -> bytes:
+    """The bytes of `map.qgz` for a copy of the map in `folder` that has `image` there as `name`."""
     with zipfile.ZipFile(Path(folder) / PROJECT) as file:
         text = file.read("map.qgs").decode()
     for more in ({}, {'"': "&quot;"}):  # between tags, and as an attribute
-        there, here = _relative(image, folder), f"./{Path(image).name}"
+        there, here = _relative(image, folder), f"./{name}"
         text = text.replace(escape(there, more), escape(here, more))
     return _packed(text)
 

@@ -166,8 +166,9 @@ def load_run(path: str | Path, *, runtime: str = "keras") -> Run:
 
     Args:
         path: the run's folder, or the name of a packaged model (`landslide models`).
-        runtime: 'keras', or 'onnx' for the ONNX export in RUN_DIR/export/onnx: the same
-            probabilities to 1e-4, two to three times as fast on a CPU for small models.
+        runtime: 'keras', or 'onnx' for the ONNX export in PATH/export/onnx, where `export_run`
+            writes it: the same probabilities to 1e-4, two to three times as fast on a CPU for
+            small models.
 
     Raises:
         InputError: no run there, one that is not complete, or no ONNX export of this very model.
@@ -190,7 +191,7 @@ def load_run(path: str | Path, *, runtime: str = "keras") -> Run:
         config=config,
         spec=spec,
         model=model,
-        predictor=Predictor(model) if runtime == "keras" else _onnx_predictor(folder),
+        predictor=Predictor(model) if runtime == "keras" else _onnx_predictor(path, folder),
         split=split,
         metrics=metrics,
     )
@@ -212,9 +213,9 @@ def for_a_run(line: str) -> str:
     return line
 
 
-def _onnx_predictor(folder: Path) -> OnnxPredictor:
-    path = folder / "export" / "onnx" / "model.onnx"
-    again = f"export it again: landslide export {folder} --format onnx --overwrite"
+def _onnx_predictor(run_dir, folder: Path) -> OnnxPredictor:
+    path = Path(run_dir) / "export" / "onnx" / "model.onnx"
+    again = f"export it again: landslide export {run_dir} --format onnx --overwrite"
     try:
         card = json.loads(path.with_name("model-card.json").read_text())
         model, file = card["model_sha256"], card["files"][path.name]

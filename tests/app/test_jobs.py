@@ -1,5 +1,6 @@
 """Maps in a queue: turns, cancelling, going on, failing; and what is downloaded."""
 
+import io
 import threading
 import time
 import zipfile
@@ -67,6 +68,17 @@ def test_a_map_from_start_to_end(queue, red_run, scene, tmp_path):
     assert len(pyogrio.read_dataframe(tmp_path / f"out/{folder}/landslides.gpkg")) == 3
     assert len(pyogrio.read_dataframe(geopackage(job, tmp_path / "downloads"))) == 3
     assert path.parent.name != geopackage(job, tmp_path / "downloads").parent.name
+
+
+def test_an_image_that_is_called_as_a_map_is_in_the_zip(queue, red_run, scene, tmp_path):
+    image, dem = scene
+    image = image.rename(image.with_name("landslides.tif"))
+    job = queue.start(red_run, image, dem, MapOptions())
+    wait(lambda: job.state == "done")
+    with zipfile.ZipFile(pack(job, tmp_path)) as archive:
+        assert archive.read("landslides-landslides/scene-landslides.tif") == image.read_bytes()
+        project = zipfile.ZipFile(io.BytesIO(archive.read("landslides-landslides/map.qgz")))
+    assert ">./scene-landslides.tif<" in project.read("map.qgs").decode()
 
 
 def test_what_is_shown_needs_no_new_files(queue, red_run, scene):

@@ -155,3 +155,14 @@ def test_brightness_is_that_of_the_tiles(tmp_path, make_scene):
         scene, _ = make_scene((WINDOW, WINDOW), image=image)
         found = deepness(out / "model-qgis.onnx", scene)
         np.testing.assert_allclose(found, load_run(run).predict(image), atol=1e-5)
+
+
+def test_the_brightness_that_is_taken_is_told_where_the_tiles_are_gone(tmp_path, capsys):
+    from landslide_tf.export.qgis import raw_brightness
+    from landslide_tf.runs.run import load_run
+
+    run = load_run(make_run(tmp_path / "run", [3, -2, 1], -1.0, fusion="rgb", data="gone"))
+    assert raw_brightness(run) == 255
+    assert "gone: has no tiles to read; model-qgis.onnx takes 255" in capsys.readouterr().out
+    assert raw_brightness(load_run("bijie-rgb")) == 255
+    assert capsys.readouterr().out == ""

@@ -330,6 +330,20 @@ def test_onnx_predicts_only_when_asked_and_only_for_this_very_model(finished_run
         load_run(folder, runtime="onnx")
 
 
+@pytest.mark.slow
+def test_the_export_of_a_packaged_model_is_found(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("tf2onnx")
+    from landslide_tf.export.exporting import export_run
+
+    monkeypatch.chdir(tmp_path)
+    export_run("demo-rgb-dem", "onnx")
+    run = load_run("demo-rgb-dem", runtime="onnx")
+    x = np.zeros((1, *run.model.input_shape[1:]), "float32")
+    expected = load_run("demo-rgb-dem").predictor(x)
+    np.testing.assert_allclose(run.predictor(x), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "bands, code, advice",
     [
